@@ -1,0 +1,67 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .unsafeFlags(["-warnings-as-errors"]),
+]
+
+let package = Package(
+    name: "lora-vk",
+    products: [
+        .executable(name: "lora-vk", targets: ["CLI"]),
+        .executable(name: "loravk-bench", targets: ["Benchmarks"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    ],
+    targets: [
+        // Build time only: GLSL in Shaders/ becomes SPIR-V embedded in Kernels.
+        .systemLibrary(name: "CShaderc", path: "Sources/CShaderc", pkgConfig: "shaderc"),
+        .executableTarget(name: "ShaderCompiler", dependencies: ["CShaderc"], swiftSettings: settings),
+        .plugin(
+            name: "ShaderPlugin", capability: .buildTool(), dependencies: ["ShaderCompiler"],
+            path: "Sources/ShaderPlugin"),
+
+        // The runtime, from the driver up.
+        .systemLibrary(name: "CVulkan", path: "Sources/CVulkan", pkgConfig: "vulkan"),
+        .target(
+            name: "VulkanCompute",
+            dependencies: ["CVulkan", .product(name: "Logging", package: "swift-log")],
+            swiftSettings: settings),
+        .target(
+            name: "Kernels", dependencies: ["VulkanCompute"], swiftSettings: settings,
+            plugins: ["ShaderPlugin"]),
+        .target(name: "Checkpoints", swiftSettings: settings),
+        .target(name: "Tokenizer", dependencies: ["Checkpoints"], swiftSettings: settings),
+        .target(
+            name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer"], swiftSettings: settings),
+
+        // What people run.
+        .executableTarget(
+            name: "CLI",
+            dependencies: ["LoRAVK", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "Benchmarks",
+            dependencies: ["LoRAVK", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: settings),
+
+        // Tests mirror the sources.
+        .target(
+            name: "TestSupport", dependencies: ["LoRAVK"], path: "Tests/TestSupport",
+            swiftSettings: settings),
+        .testTarget(
+            name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "CheckpointsTests", dependencies: ["Checkpoints"], exclude: ["Data"], swiftSettings: settings),
+        .testTarget(
+            name: "TokenizerTests", dependencies: ["Tokenizer"], exclude: ["Data"], swiftSettings: settings),
+        .testTarget(
+            name: "LoRAVKTests", dependencies: ["LoRAVK", "TestSupport"], exclude: ["Data"],
+            swiftSettings: settings),
+        .testTarget(name: "CLITests", dependencies: ["CLI"], swiftSettings: settings),
+    ]
+)
