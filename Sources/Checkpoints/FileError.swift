@@ -1,0 +1,30 @@
+// The one error of this target: a sentence that names the file, the place in it, what is wrong and what to do.
+
+package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
+    package enum Position: Sendable, Equatable {
+        case byte(Int)
+        case line(Int)
+    }
+
+    package var path: String
+    package var position: Position?
+    package var message: String
+    package var remedy: String?
+
+    package init(_ path: String, at position: Position? = nil, _ message: String, remedy: String? = nil) {
+        self.path = path
+        self.position = position
+        self.message = message
+        self.remedy = remedy
+    }
+
+    package var description: String {
+        let place =
+            switch position {
+            case .byte(let offset): ", byte \(offset)"
+            case .line(let number): ", line \(number)"
+            case nil: ""
+            }
+        return "\(path)\(place): \(message)" + (remedy.map { "; \($0)" } ?? "")
+    }
+}
