@@ -18,8 +18,24 @@ let package = Package(
     ],
     targets: [
         // Build time only: GLSL in Shaders/ becomes SPIR-V embedded in Kernels.
-        .systemLibrary(name: "CShaderc", path: "Sources/CShaderc", pkgConfig: "shaderc"),
-        .executableTarget(name: "ShaderCompiler", dependencies: ["CShaderc"], swiftSettings: settings),
+        .systemLibrary(name: "CShaderc", path: "Sources/CShaderc"),
+        .executableTarget(
+            name: "ShaderCompiler", dependencies: ["CShaderc"], path: "Sources/ShaderCompiler",
+            swiftSettings: settings,
+            linkerSettings: [
+                .linkedLibrary("shaderc_combined"),
+                // Debian's archive leaves out the libraries it is built on.
+                .linkedLibrary("SPIRV", .when(platforms: [.linux])),
+                .linkedLibrary("glslang", .when(platforms: [.linux])),
+                .linkedLibrary("MachineIndependent", .when(platforms: [.linux])),
+                .linkedLibrary("GenericCodeGen", .when(platforms: [.linux])),
+                .linkedLibrary("OGLCompiler", .when(platforms: [.linux])),
+                .linkedLibrary("OSDependent", .when(platforms: [.linux])),
+                .linkedLibrary("SPIRV-Tools-opt", .when(platforms: [.linux])),
+                .linkedLibrary("SPIRV-Tools", .when(platforms: [.linux])),
+                .linkedLibrary("stdc++", .when(platforms: [.linux])),
+                .linkedLibrary("c++", .when(platforms: [.macOS])),
+            ]),
         .plugin(
             name: "ShaderPlugin", capability: .buildTool(), dependencies: ["ShaderCompiler"],
             path: "Sources/ShaderPlugin"),

@@ -1,0 +1,49 @@
+// The axes along which shaders come in variants (`//! variants NAME = A B C`): one enum an axis, its cases the
+// values in lower case. The generated functions take them: Shader.rmsNorm(family: .texel).
+
+import VulkanCompute
+
+extension Shader {
+    /// How a kernel reads memory and reduces over lanes.
+    package enum Family: String, CaseIterable, Sendable {
+        /// Formatted loads and subgroup operations, one subgroup a workgroup: fast on CPU devices.
+        case texel
+        /// The same with storage buffers, for devices with few texels.
+        case subgroup
+        /// Storage buffers and shared memory: any device, any subgroup size.
+        case shared
+    }
+
+    /// How a frozen weight is stored on the device.
+    package enum Weight: String, CaseIterable, Sendable {
+        case f32, f16, bf16, q8_0, q4_0, q4_1
+    }
+}
+
+extension Capabilities {
+    /// True where kernels of this family run correctly.
+    package func supports(_ family: Shader.Family) -> Bool {
+        // A workgroup of these families must be exactly one subgroup; only CPU drivers run them so unasked.
+        let oneSubgroup = type == .cpu && subgroupShuffle && subgroupArithmetic && subgroupSize >= 4
+        switch family {
+        case .texel: return oneSubgroup && texelBuffers
+        case .subgroup: return oneSubgroup
+        case .shared: return true
+        }
+    }
+
+    /// The family this device runs fastest, unless LORAVK_FAMILY names another that it can run.
+    package var family: Shader.Family {
+        if let forced = DebugOptions.environment.family.flatMap(Shader.Family.init), supports(forced) {
+            return forced
+        }
+        // A device with few texels could not bind the activations of a real model.
+        if supports(.texel), maxTexelBufferElements >= 1 << 22 { return .texel }
+        return supports(.subgroup) ? .subgroup : .shared
+    }
+
+    /// The width of a workgroup that works on one row: a subgroup, or what suits most GPUs.
+    package func lanes(_ family: Shader.Family) -> Int {
+        family == .shared ? min(64, maxWorkgroupInvocations) : subgroupSize
+    }
+}

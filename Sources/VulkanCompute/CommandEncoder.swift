@@ -1,0 +1,114 @@
+// Records dispatches, fills and copies. It alone places barriers (from the byte ranges that each command reads and
+// writes), splits dispatches to the device's limits and cuts the recording into submissions that stay far below a
+// watchdog. The result is a CommandGraph, run once or replayed. In planning mode nothing is recorded.
+
+import CVulkan
+
+/// A 32-bit word of a push constant block.
+package protocol PushWord { var pushWord: UInt32 { get } }
+extension UInt32: PushWord { package var pushWord: UInt32 { self } }
+extension Int: PushWord { package var pushWord: UInt32 { UInt32(self) } }
+extension Int32: PushWord { package var pushWord: UInt32 { UInt32(bitPattern: self) } }
+extension Float: PushWord { package var pushWord: UInt32 { bitPattern } }
+extension Bool: PushWord { package var pushWord: UInt32 { self ? 1 : 0 } }
+
+/// Not thread-safe: one thread records.
+package final class CommandEncoder {
+    package let capabilities: Capabilities
+    /// What was recorded, for tests and benchmarks.
+    package private(set) var dispatchCount = 0
+    package private(set) var barrierCount = 0
+    package private(set) var flops = 0.0
+
+    private let recording: Recording?  // nil while planning
+    private var hazards = Hazards()
+
+    package init(_ device: Device, timed: Bool = false) throws(VulkanError) {
+        capabilities = device.capabilities
+        recording = try Recording(device, timed: timed)
+    }
+
+    /// An encoder that only counts: launchers run against it to find sizes before anything is allocated.
+    package init(planningFor capabilities: Capabilities) {
+        self.capabilities = capabilities
+        recording = nil
+    }
+
+    package var isPlanning: Bool { recording == nil }
+
+    /// One kernel over `groups` workgroups. `buffers` follow the shader's bindings; `push` follows `groupBase`.
+    /// `flops` is the work it does, for benchmarks and for cutting submissions.
+    package func dispatch(
+        _ shader: Shader, _ buffers: [BufferSlice], push: [any PushWord], specialization: [String: UInt32] = [:],
+        groups: Int, flops: Double = 0, label: String
+    ) throws(VulkanError) {
+        guard groups > 0 else { return }
+        precondition(
+            buffers.count == shader.bindings.count,
+            "\(shader.name) has \(shader.bindings.count) bindings, \(label) gave \(buffers.count)")
+        precondition(
+            (push.count + 1) * 4 == shader.pushByteCount,
+            "\(shader.name) has \(shader.pushByteCount) push bytes, \(label) gave \((push.count + 1) * 4)")
+        dispatchCount += 1
+        self.flops += flops
+        guard let recording else { return }
+        let pipeline = try recording.device.pipeline(shader, specialization)
+        let set = try recording.descriptorSet(pipeline, buffers, label: label)
+        let accesses = zip(shader.bindings, buffers)
+        try order(
+            reads: accesses.filter { $0.0.readable }.map(\.1), writes: accesses.filter { $0.0.writable }.map(\.1))
+
+        let bytes = buffers.reduce(0) { $0 + Double($1.byteCount) }
+        let pace = recording.device.pace
+        let pieces = max(
+            (groups + capabilities.maxWorkgroupCount - 1) / capabilities.maxWorkgroupCount,
+            min(groups, Int(((flops + bytes) / pace.budget).rounded(.up))), 1)
+        let size = (groups + pieces - 1) / pieces
+        let words = push.map(\.pushWord)
+        for base in stride(from: 0, to: groups, by: size) {
+            let count = min(size, groups - base)
+            try recording.dispatch(
+                pipeline, set, [UInt32(base)] + words, groups: count, label: label,
+                work: (flops + bytes) * Double(count) / Double(groups), flops: flops * Double(count) / Double(groups))
+        }
+    }
+
+    /// Every 32-bit word of `slice` becomes `value`.
+    package func fill(_ slice: BufferSlice, value: UInt32 = 0) throws(VulkanError) {
+        guard slice.byteCount > 0, let recording else { return }
+        try order(reads: [], writes: [slice])
+        recording.fill(slice, value)
+    }
+
+    package func copy(into destination: BufferSlice, from source: BufferSlice) throws(VulkanError) {
+        precondition(destination.byteCount == source.byteCount, "a copy between slices of different size")
+        guard source.byteCount > 0, let recording else { return }
+        try order(reads: [source], writes: [destination])
+        recording.copy(into: destination, from: source)
+    }
+
+    /// Ends the recording. The encoder cannot be used afterwards.
+    package func finish() throws(VulkanError) -> CommandGraph {
+        guard let recording else { preconditionFailure("a planning encoder has nothing to run") }
+        return try recording.finish()
+    }
+
+    private func order(reads: [BufferSlice], writes: [BufferSlice]) throws(VulkanError) {
+        guard let recording else { return }
+        if hazards.conflict(reads: reads, writes: writes) {
+            recording.barrier()
+            barrierCount += 1
+            hazards.clear()
+        }
+        hazards.note(reads: reads, writes: writes)
+    }
+}
+
+extension Device {
+    /// Records `body`, runs it and waits.
+    package func run(_ body: (CommandEncoder) throws(VulkanError) -> Void) throws(VulkanError) {
+        let encoder = try CommandEncoder(self)
+        try body(encoder)
+        try encoder.finish().run()
+    }
+}

@@ -1,0 +1,247 @@
+// A Vulkan device with its one compute queue, memory and pipelines.
+
+import CVulkan
+import Synchronization
+
+/// Thread-safe: queue submission, memory and pipelines have a lock each; what a command encoder records is its own.
+package final class Device: @unchecked Sendable {
+    package let instance: Instance
+    package let capabilities: Capabilities
+    let physical: VkPhysicalDevice
+    let handle: VkDevice
+    let queueFamily: UInt32
+    private let queue: Mutex<QueueBox>
+    private let memoryProperties: VkPhysicalDeviceMemoryProperties
+    private let pool = MemoryPool()
+    private let pipelines = Mutex<PipelineCache?>(nil)
+    private let lost = Mutex<VulkanError?>(nil)
+    /// Work a second that submissions are cut by; follows what the device was seen to do.
+    package let pace: Pace
+
+    private struct QueueBox: @unchecked Sendable { let handle: VkQueue }
+
+    /// Every usable device, best first: discrete, integrated, virtual, CPU.
+    package static func all(instance: Instance? = nil) throws(VulkanError) -> [Candidate] {
+        let instance = try existing(instance)
+        return try instance.physicalDevices()
+            .map {
+                Candidate(
+                    instance: instance, physical: $0,
+                    capabilities: Capabilities($0, smallLimits: instance.options.smallLimits))
+            }
+            .filter { $0.capabilities.apiVersion >= (1, 1) && queueFamily(of: $0.physical) != nil }
+            .sorted { $0.capabilities.type < $1.capabilities.type }
+    }
+
+    package struct Candidate {
+        package let instance: Instance
+        let physical: VkPhysicalDevice
+        package let capabilities: Capabilities
+        package func open() throws(VulkanError) -> Device { try Device(self) }
+    }
+
+    /// Opens the device that `choice` (an index in `all`, or a part of a name) tells, else LORAVK_DEVICE, else the best.
+    package static func open(_ choice: String? = nil, instance: Instance? = nil) throws(VulkanError) -> Device {
+        let instance = try existing(instance)
+        let candidates = try all(instance: instance)
+        guard let first = candidates.first else { throw Instance.noDriver }
+        guard let choice = choice ?? instance.options.device else { return try first.open() }
+        let list = candidates.enumerated().map { "\($0): \($1.capabilities.name)" }.joined(separator: ", ")
+        if let index = Int(choice) {
+            guard candidates.indices.contains(index) else {
+                throw VulkanError(.noDevice, "there is no Vulkan device \(index); there are \(list)")
+            }
+            return try candidates[index].open()
+        }
+        let wanted = choice.lowercased()
+        guard let match = candidates.first(where: { $0.capabilities.name.lowercased().contains(wanted) }) else {
+            throw VulkanError(.noDevice, "no Vulkan device has '\(choice)' in its name; there are \(list)")
+        }
+        return try match.open()
+    }
+
+    private static func existing(_ instance: Instance?) throws(VulkanError) -> Instance {
+        if let instance { return instance }
+        return try Instance()
+    }
+
+    private init(_ candidate: Candidate) throws(VulkanError) {
+        instance = candidate.instance
+        physical = candidate.physical
+        capabilities = candidate.capabilities
+        pace = Pace(type: capabilities.type, smallLimits: instance.options.smallLimits)
+        guard let family = Self.queueFamily(of: physical) else {
+            throw VulkanError(.unsupported, "\(capabilities.name) has no compute queue")
+        }
+        queueFamily = family
+        var memory = VkPhysicalDeviceMemoryProperties()
+        vkGetPhysicalDeviceMemoryProperties(physical, &memory)
+        memoryProperties = memory
+        var device: VkDevice?
+        try check(
+            Self.create(physical, family: family, capabilities: capabilities, &device), "vkCreateDevice",
+            capabilities.name)
+        guard let device else { throw VulkanError(.call, "vkCreateDevice gave no device") }
+        handle = device
+        var queue: VkQueue?
+        vkGetDeviceQueue(device, family, 0, &queue)
+        guard let queue else { throw VulkanError(.call, "vkGetDeviceQueue gave no queue") }
+        self.queue = Mutex(QueueBox(handle: queue))
+        let cache = try PipelineCache(device: device, capabilities: capabilities, folder: instance.options.cacheFolder)
+        pipelines.withLock { $0 = cache }
+    }
+
+    deinit {
+        vkDeviceWaitIdle(handle)
+        pipelines.withLock { $0 = nil }
+        vkDestroyDevice(handle, nil)
+    }
+
+    private static func queueFamily(of device: VkPhysicalDevice) -> UInt32? {
+        var count: UInt32 = 0
+        vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nil)
+        var families = [VkQueueFamilyProperties](repeating: VkQueueFamilyProperties(), count: Int(count))
+        vkGetPhysicalDeviceQueueFamilyProperties(device, &count, &families)
+        return families.firstIndex { $0.queueFlags & VK_QUEUE_COMPUTE_BIT.rawValue != 0 }.map(UInt32.init)
+    }
+
+    private static func create(
+        _ physical: VkPhysicalDevice, family: UInt32, capabilities: Capabilities, _ device: inout VkDevice?
+    ) -> VkResult {
+        var available: UInt32 = 0
+        vkEnumerateDeviceExtensionProperties(physical, nil, &available, nil)
+        var all = [VkExtensionProperties](repeating: VkExtensionProperties(), count: Int(available))
+        vkEnumerateDeviceExtensionProperties(physical, nil, &available, &all)
+        // A portability driver (MoltenVK) must be told that we know it is one.
+        let extensions = all.map { text($0.extensionName) }.filter { $0 == "VK_KHR_portability_subset" }
+        var features = VkPhysicalDeviceFeatures()
+        features.shaderStorageImageExtendedFormats = capabilities.extendedTexelFormats ? 1 : 0
+        var priority: Float = 1
+        return withCStrings(extensions) { names in
+            withUnsafePointer(to: &priority) { priority in
+                var queue = VkDeviceQueueCreateInfo()
+                queue.sType = VK_STRUCTURE_TYPE_DEVICE_QUEUE_CREATE_INFO
+                queue.queueFamilyIndex = family
+                queue.queueCount = 1
+                queue.pQueuePriorities = priority
+                return withUnsafePointer(to: &queue) { queue in
+                    withUnsafePointer(to: &features) { features in
+                        var info = VkDeviceCreateInfo()
+                        info.sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO
+                        info.queueCreateInfoCount = 1
+                        info.pQueueCreateInfos = queue
+                        info.enabledExtensionCount = UInt32(names.count)
+                        info.ppEnabledExtensionNames = names.baseAddress
+                        info.pEnabledFeatures = features
+                        return vkCreateDevice(physical, &info, nil, &device)
+                    }
+                }
+            }
+        }
+    }
+
+    // MARK: Memory
+
+    package func makeBuffer(byteCount: Int, label: String) throws(VulkanError) -> Buffer {
+        try Buffer(device: self, byteCount: byteCount, label: label)
+    }
+
+    /// Bytes this process holds from the driver for buffers.
+    package var heldByteCount: Int { pool.heldByteCount }
+
+    /// Bytes of the largest device-local heap.
+    package var memoryByteCount: Int {
+        withUnsafeBytes(of: memoryProperties.memoryHeaps) { heaps in
+            heaps.bindMemory(to: VkMemoryHeap.self).prefix(Int(memoryProperties.memoryHeapCount))
+                .filter { $0.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.rawValue != 0 }
+                .map { Int(clamping: $0.size) }.max() ?? 0
+        }
+    }
+
+    func takeMemory(for buffer: VkBuffer, hostVisible: Bool) throws(VulkanError) -> MemoryRange {
+        try throwIfLost()
+        var requirements = VkMemoryRequirements()
+        vkGetBufferMemoryRequirements(handle, buffer, &requirements)
+        guard let type = memoryType(
+                allowed: requirements.memoryTypeBits, hostVisible: hostVisible) else {
+            throw VulkanError(.unsupported, "\(capabilities.name) has no memory type for storage buffers")
+        }
+        return try pool.take(
+            requirements, typeIndex: type.index, mappable: type.mappable, device: handle,
+            limit: capabilities.maxAllocation)
+    }
+
+    func giveMemory(_ range: MemoryRange) { pool.give(range) }
+
+    /// Device-local memory; where the host can see it too (integrated, CPU) and coherently, that one.
+    private func memoryType(allowed: UInt32, hostVisible: Bool) -> (index: UInt32, mappable: Bool)? {
+        let local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT.rawValue
+        let visible =
+            VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT.rawValue | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT.rawValue
+        let unified = capabilities.type == .cpu || capabilities.type == .integrated
+        let types = withUnsafeBytes(of: memoryProperties.memoryTypes) { types in
+            Array(types.bindMemory(to: VkMemoryType.self).prefix(Int(memoryProperties.memoryTypeCount)))
+        }
+        func first(_ flags: UInt32) -> UInt32? {
+            types.indices.first { allowed >> UInt32($0) & 1 == 1 && types[$0].propertyFlags & flags == flags }
+                .map(UInt32.init)
+        }
+        if unified, let index = first(local | visible) ?? first(visible) { return (index, true) }
+        if hostVisible { return first(visible).map { ($0, true) } }
+        if let index = first(local) { return (index, false) }
+        return first(visible).map { ($0, true) }
+    }
+
+    // MARK: Pipelines
+
+    func pipeline(_ shader: Shader, _ specialization: [String: UInt32]) throws(VulkanError) -> Pipeline {
+        let result: Result<Pipeline, VulkanError> = pipelines.withLock { cache in
+            guard let cache else { return .failure(VulkanError(.call, "the device is closing")) }
+            do throws(VulkanError) {
+                return .success(try cache.pipeline(shader, specialization, capabilities))
+            } catch {
+                return .failure(error)
+            }
+        }
+        return try result.get()
+    }
+
+    /// Keeps compiled pipelines on disk for the next start. Failing to is not an error: it only costs time.
+    package func savePipelines() { pipelines.withLock { $0?.save() } }
+
+    // MARK: Queue
+
+    func submit(_ commands: VkCommandBuffer, fence: VkFence?) throws(VulkanError) {
+        try throwIfLost()
+        let result = queue.withLock { queue in
+            var buffer: VkCommandBuffer? = commands
+            return withUnsafePointer(to: &buffer) { buffer in
+                var info = VkSubmitInfo()
+                info.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO
+                info.commandBufferCount = 1
+                info.pCommandBuffers = buffer
+                return vkQueueSubmit(queue.handle, 1, &info, fence)
+            }
+        }
+        try noteLoss { () throws(VulkanError) in try check(result, "vkQueueSubmit") }
+    }
+
+    func wait(for fence: VkFence, labels: () -> String) throws(VulkanError) {
+        var handle: VkFence? = fence
+        let result = vkWaitForFences(self.handle, 1, &handle, 1, .max)
+        try noteLoss { () throws(VulkanError) in try check(result, "vkWaitForFences", labels()) }
+    }
+
+    private func throwIfLost() throws(VulkanError) {
+        if let error = lost.withLock({ $0 }) { throw error }
+    }
+
+    private func noteLoss(_ body: () throws(VulkanError) -> Void) throws(VulkanError) {
+        do throws(VulkanError) {
+            try body()
+        } catch {
+            if error.kind == .deviceLost { lost.withLock { $0 = $0 ?? error } }
+            throw error
+        }
+    }
+}

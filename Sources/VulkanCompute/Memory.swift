@@ -1,0 +1,123 @@
+// Device memory: buffers are placed in large blocks, first fit, one list of blocks a memory type.
+// A driver allows few allocations (4096 by specification) and rounds each up; a block holds many buffers.
+
+import CVulkan
+import Synchronization
+
+/// One vkAllocateMemory, mapped for its whole life where the host can see it.
+final class MemoryBlock: @unchecked Sendable {
+    let handle: VkDeviceMemory
+    let byteCount: Int
+    let mapped: UnsafeMutableRawPointer?
+    private let device: VkDevice
+    /// Free ranges by offset, never adjacent to each other. Guarded by the pool's lock.
+    fileprivate var free: [Range<Int>]
+
+    init(device: VkDevice, byteCount: Int, typeIndex: UInt32, mappable: Bool) throws(VulkanError) {
+        var info = VkMemoryAllocateInfo()
+        info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO
+        info.allocationSize = VkDeviceSize(byteCount)
+        info.memoryTypeIndex = typeIndex
+        var memory: VkDeviceMemory?
+        try check(
+            vkAllocateMemory(device, &info, nil, &memory), "vkAllocateMemory",
+            "\(byteCount) bytes were asked for; a smaller batch, fewer tokens or quantised weights need less")
+        guard let memory else { throw VulkanError(.outOfMemory, "vkAllocateMemory gave no memory") }
+        handle = memory
+        self.device = device
+        self.byteCount = byteCount
+        free = [0..<byteCount]
+        guard mappable else {
+            mapped = nil
+            return
+        }
+        var pointer: UnsafeMutableRawPointer?
+        let result = vkMapMemory(device, memory, 0, VK_WHOLE_SIZE_VALUE, 0, &pointer)
+        mapped = pointer
+        if result != VK_SUCCESS { try check(result, "vkMapMemory") }
+    }
+
+    deinit { vkFreeMemory(device, handle, nil) }
+
+    fileprivate func take(byteCount: Int, alignment: Int) -> Int? {
+        for (index, range) in free.enumerated() {
+            let start = (range.lowerBound + alignment - 1) / alignment * alignment
+            guard start + byteCount <= range.upperBound else { continue }
+            let rest = [range.lowerBound..<start, (start + byteCount)..<range.upperBound]
+            free.replaceSubrange(index...index, with: rest.filter { !$0.isEmpty })
+            return start
+        }
+        return nil
+    }
+
+    fileprivate func give(_ range: Range<Int>) {
+        let index = free.firstIndex { $0.lowerBound >= range.upperBound } ?? free.endIndex
+        var merged = range
+        var replaced = index..<index
+        if index > 0, free[index - 1].upperBound == range.lowerBound {
+            merged = free[index - 1].lowerBound..<merged.upperBound
+            replaced = (index - 1)..<replaced.upperBound
+        }
+        if index < free.endIndex, free[index].lowerBound == range.upperBound {
+            merged = merged.lowerBound..<free[index].upperBound
+            replaced = replaced.lowerBound..<(index + 1)
+        }
+        free.replaceSubrange(replaced, with: [merged])
+    }
+}
+
+struct MemoryRange {
+    let block: MemoryBlock
+    let offset: Int
+    let byteCount: Int
+}
+
+/// Thread-safe: the lists of blocks are guarded by one lock.
+final class MemoryPool: Sendable {
+    private static let blockByteCount = 64 << 20
+    private let blocks = Mutex<[UInt32: [MemoryBlock]]>([:])
+
+    func take(
+        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: VkDevice, limit: Int
+    ) throws(VulkanError) -> MemoryRange {
+        let byteCount = Int(requirements.size)
+        let alignment = Int(requirements.alignment)
+        guard byteCount <= limit else {
+            throw VulkanError(
+                .outOfMemory, "a buffer of \(byteCount) bytes was asked for; this device allows \(limit) in one piece")
+        }
+        let found = blocks.withLock { blocks in
+            for block in blocks[typeIndex, default: []] {
+                if let offset = block.take(byteCount: byteCount, alignment: alignment) {
+                    return MemoryRange?.some(MemoryRange(block: block, offset: offset, byteCount: byteCount))
+                }
+            }
+            return nil
+        }
+        if let found { return found }
+        // What fills most of a block gets one of its own, so that releasing it returns the memory.
+        let size = byteCount > Self.blockByteCount / 4 ? byteCount : min(Self.blockByteCount, limit)
+        let block = try MemoryBlock(device: device, byteCount: size, typeIndex: typeIndex, mappable: mappable)
+        return blocks.withLock { blocks in
+            let offset = block.take(byteCount: byteCount, alignment: alignment) ?? 0
+            blocks[typeIndex, default: []].append(block)
+            return MemoryRange(block: block, offset: offset, byteCount: byteCount)
+        }
+    }
+
+    func give(_ range: MemoryRange) {
+        blocks.withLock { blocks in
+            range.block.give(range.offset..<(range.offset + range.byteCount))
+            guard range.block.free == [0..<range.block.byteCount] else { return }
+            for type in blocks.keys { blocks[type]?.removeAll { $0 === range.block } }
+        }
+    }
+
+    /// Bytes held from the driver.
+    var heldByteCount: Int {
+        blocks.withLock { $0.values.joined().reduce(0) { $0 + $1.byteCount } }
+    }
+}
+
+/// VK_WHOLE_SIZE is a macro that Swift does not import.
+let VK_WHOLE_SIZE_VALUE = VkDeviceSize.max

@@ -1,0 +1,23 @@
+// The device that tests run on, opened once a process with validation when LORAVK_VALIDATION is set.
+
+import Kernels
+import VulkanCompute
+
+package enum TestDevices {
+    private static let opened = Result { () throws(VulkanError) in try Device.open() }
+    private static let openedSmall = Result { () throws(VulkanError) in
+        var options = DebugOptions.environment
+        options.smallLimits = true
+        return try Device.open(instance: Instance(options: options))
+    }
+
+    /// LORAVK_DEVICE or the best device of the machine.
+    package static var main: Device { get throws { try opened.get() } }
+    /// The same device pretending to have tiny limits, so that every splitting path runs.
+    package static var smallLimits: Device { get throws { try openedSmall.get() } }
+}
+
+extension Device {
+    /// Families that this device can run.
+    package var families: [Shader.Family] { Shader.Family.allCases.filter(capabilities.supports) }
+}

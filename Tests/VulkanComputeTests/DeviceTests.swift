@@ -1,0 +1,47 @@
+import TestSupport
+import Testing
+import VulkanCompute
+
+@Suite struct DeviceTests {
+    @Test func anUnknownDeviceIsRefusedWithTheListOfThoseThere() throws {
+        let error = #expect(throws: VulkanError.self) { try Device.open("no such card") }
+        #expect(error?.description.contains("no such card") == true)
+        #expect(error?.description.contains(try Device.all()[0].capabilities.name) == true)
+        #expect(throws: VulkanError.self) { try Device.open("99") }
+        #expect(throws: VulkanError.self) { try Device.open("-1") }
+    }
+
+    @Test func devicesAreListedBestFirst() throws {
+        let types = try Device.all().map(\.capabilities.type)
+        #expect(types == types.sorted())
+    }
+
+    @Test func aBufferBeyondTheDeviceIsRefusedWithBothNumbers() throws {
+        let device = try TestDevices.smallLimits
+        let error = #expect(throws: VulkanError.self) {
+            try device.makeBuffer(byteCount: 1 << 40, label: "activations")
+        }
+        #expect(error?.kind == .outOfMemory)
+        #expect(error?.description.contains("activations") == true)
+        #expect(error?.description.contains("\(1 << 40)") == true)
+    }
+
+    @Test func buffersShareBlocksAndGiveThemBack() throws {
+        let device = try Device.open()
+        let before = device.heldByteCount
+        for _ in 0..<3 {
+            let buffers = try (0..<100).map { try device.makeBuffer(byteCount: 1000 + $0, label: "small") }
+            #expect(device.heldByteCount - before <= 64 << 20)
+            withExtendedLifetime(buffers) {}
+        }
+        #expect(device.heldByteCount == before)
+    }
+
+    @Test func bytesComeBackAsTheyWent() throws {
+        let device = try TestDevices.main
+        let buffer = try device.makeBuffer(byteCount: 40_000, label: "round trip")
+        let values = (0..<10_000).map { UInt32($0) &* 2_654_435_761 }
+        try device.upload(values, into: buffer.slice())
+        #expect(try device.download(buffer.slice(), as: UInt32.self) == values)
+    }
+}
