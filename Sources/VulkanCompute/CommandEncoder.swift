@@ -49,6 +49,9 @@ package final class CommandEncoder {
         precondition(
             (push.count + 1) * 4 == shader.pushByteCount,
             "\(shader.name) has \(shader.pushByteCount) push bytes, \(label) gave \((push.count + 1) * 4)")
+        precondition(
+            shader.specializationIDs["LANES"] == nil || specialization["LANES"] != nil,
+            "\(label) runs \(shader.name) without its workgroup width, LANES")
         dispatchCount += 1
         self.flops += flops
         guard let recording else { return }

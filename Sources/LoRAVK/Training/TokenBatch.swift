@@ -1,0 +1,81 @@
+// A batch as the model sees it: one flat list of tokens, each with its position and the span of its sequence, and
+// the positions whose next token counts in the loss. Padding is a sequence of its own that nothing counts.
+
+/// Tokens of one example. `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
+package struct Example: Sendable, Equatable {
+    package var tokens: [Int32]
+    package var labels: [Int32]
+
+    package init(tokens: [Int32], labels: [Int32]? = nil) {
+        precondition(labels == nil || labels?.count == tokens.count, "one label a token")
+        self.tokens = tokens
+        self.labels = labels ?? tokens
+    }
+
+    /// Targets that the loss counts: the first token has nothing before it to be predicted from.
+    package var countedTokens: Int { labels.dropFirst().count { $0 >= 0 } }
+}
+
+package struct TokenBatch: Sendable {
+    /// Label of a token that is not a target. Any negative label is ignored; this one is Hugging Face's.
+    package static let ignored: Int32 = -100
+
+    package private(set) var tokens: [Int32] = []
+    package private(set) var positions: [Int32] = []
+    /// (start, end) of the sequence of each token, in pairs.
+    package private(set) var spans: [Int32] = []
+    /// Tokens from which a counted target is predicted, and the target.
+    package private(set) var countedPositions: [Int32] = []
+    package private(set) var targets: [Int32] = []
+    /// Tokens of examples, and targets, without the padding.
+    package private(set) var tokenCount = 0
+    package private(set) var countedCount = 0
+
+    package init(_ examples: [Example]) {
+        for example in examples where !example.tokens.isEmpty {
+            let start = Int32(tokens.count)
+            let end = start + Int32(example.tokens.count)
+            tokens += example.tokens
+            for position in 0..<example.tokens.count {
+                positions.append(Int32(position))
+                spans += [start, end]
+                guard position > 0, example.labels[position] >= 0 else { continue }
+                countedPositions.append(start + Int32(position) - 1)
+                targets.append(example.labels[position])
+            }
+        }
+        tokenCount = tokens.count
+        countedCount = targets.count
+    }
+
+    /// Sizes that recorded steps exist for. Few of them, and little padding: 32 rows are one tile of the matmul.
+    package static func bucket(_ count: Int) -> Int {
+        let step = count <= 32 ? 8 : count <= 512 ? 32 : 128
+        return max(1, (count + step - 1) / step) * step
+    }
+
+    package var shape: BatchShape {
+        BatchShape(tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)))
+    }
+
+    /// Filled up to a shape with single-token sequences and targets that nothing counts.
+    package func padded(to shape: BatchShape) -> TokenBatch {
+        var batch = self
+        while batch.tokens.count < shape.tokens {
+            let index = Int32(batch.tokens.count)
+            batch.tokens.append(0)
+            batch.positions.append(0)
+            batch.spans += [index, index + 1]
+        }
+        let missing = shape.counted - batch.targets.count
+        batch.countedPositions += [Int32](repeating: -1, count: missing)
+        batch.targets += [Int32](repeating: Self.ignored, count: missing)
+        return batch
+    }
+}
+
+/// Tokens and counted targets of a recorded step.
+package struct BatchShape: Hashable, Sendable {
+    package var tokens: Int
+    package var counted: Int
+}
