@@ -1,4 +1,5 @@
-// The one error of this target: a sentence that names the file, the place in it, what is wrong and what to do.
+// The one error of this target: a sentence that names the file, the place in it, what is wrong and what to
+// do.
 
 package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     package enum Position: Sendable, Equatable {

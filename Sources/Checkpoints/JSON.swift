@@ -89,22 +89,13 @@ extension JSON {
             return true
         }
 
-        /// The same members ordered by the bytes of their keys.
-        package func sorted() -> Object {
-            var result = Object()
-            for member in members.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
-                result.add(member.key, member.value)
-            }
-            return result
-        }
-
         private func position(of key: String) -> Int? {
             let exact = ExactString(key)
             if members.count > Object.scanned { return positions[exact] }
             return members.firstIndex { ExactString($0.key) == exact }
         }
 
-        private mutating func add(_ key: String, _ value: JSON) {
+        fileprivate mutating func add(_ key: String, _ value: JSON) {
             members.append(Member(key: key, value: value))
             if members.count > Object.scanned + 1 {
                 positions[ExactString(key)] = members.count - 1
@@ -126,6 +117,21 @@ extension JSON {
 }
 
 extension JSON {
+    /// The same value with the members of every object ordered by the bytes of their keys, as Python's
+    /// `sort_keys` does.
+    package func sorted() -> JSON {
+        switch self {
+        case .array(let values): return .array(values.map { $0.sorted() })
+        case .object(let object):
+            var result = Object()
+            for member in object.members.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+                result.add(member.key, member.value.sorted())
+            }
+            return .object(result)
+        default: return self
+        }
+    }
+
     /// The value as an error message shows it: kind and, where short, content.
     package var summary: String {
         switch self {

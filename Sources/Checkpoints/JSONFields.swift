@@ -1,5 +1,5 @@
-// The keys of one JSON object read with their expected type; what does not fit is reported in a sentence such as
-// config.json: 'hidden_size' is the string "abc", expected an integer from 1 to 1000000.
+// The keys of one JSON object read with their expected type; what does not fit is reported in a sentence such
+// as config.json: 'hidden_size' is the string "abc", expected an integer from 1 to 1000000.
 
 package struct JSONFields: Sendable {
     package let path: String
@@ -96,7 +96,7 @@ package struct JSONFields: Sendable {
         var strings: [String] = []
         for value in values {
             guard case .string(let text) = value else {
-                throw FileError(path, "'\(prefix)\(key)' holds \(value.summary), expected only strings")
+                throw wrong(key, holding: value, expected: "only strings")
             }
             strings.append(text)
         }
@@ -119,6 +119,11 @@ package struct JSONFields: Sendable {
         return FileError(path, "'\(prefix)\(key)' \(found), expected \(expected)", remedy: remedy)
     }
 
+    /// The error for a key whose array holds something that does not belong there.
+    package func wrong(_ key: String, holding value: JSON, expected: String) -> FileError {
+        FileError(path, "'\(prefix)\(key)' holds \(value.summary), expected \(expected)")
+    }
+
     private func required<Value>(_ key: String, _ expected: String, _ value: Value?) throws(FileError)
         -> Value
     {
@@ -130,7 +135,7 @@ package struct JSONFields: Sendable {
 extension ClosedRange<Int> {
     package static var any: ClosedRange<Int> { Int.min...Int.max }
 
-    fileprivate var expectation: String {
+    var expectation: String {
         if self == .any { return "an integer" }
         if upperBound == .max { return "an integer of at least \(lowerBound)" }
         return "an integer from \(lowerBound) to \(upperBound)"

@@ -1,5 +1,5 @@
-// JSON text to values (RFC 8259), for untrusted input: nesting is capped, duplicate keys, NaN, byte-order marks and
-// invalid UTF-8 are refused, and every error carries the offset of the byte that is wrong.
+// JSON text to values (RFC 8259), for untrusted input: nesting is capped, duplicate keys, NaN, byte-order
+// marks and invalid UTF-8 are refused, and every error carries the offset of the byte that is wrong.
 
 extension JSON {
     package static func parse(

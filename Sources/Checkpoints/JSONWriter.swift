@@ -1,4 +1,5 @@
-// Values to JSON text, byte for byte as Python's `json.dumps` (indented) or Rust's serde_json (compact) writes them.
+// Values to JSON text, byte for byte as Python's `json.dumps` (indented) or Rust's serde_json (compact)
+// writes them.
 
 extension JSON {
     package struct Style: Sendable {

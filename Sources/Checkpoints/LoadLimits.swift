@@ -1,8 +1,9 @@
-// What a file may ask of its reader. Everything read is untrusted, so each size a file states is held against one of
-// these, and against the size of the file, before anything is allocated.
+// What a file may ask of its reader. Everything read is untrusted, so each size a file states is held against
+// one of these, and against the size of the file, before anything is allocated.
 
 package struct LoadLimits: Sendable {
-    /// Nesting of JSON objects and arrays, and of GGUF arrays. The parser recurses, so keep it below a few thousand.
+    /// Nesting of JSON objects and arrays, and of GGUF arrays. The parser recurses, so keep it below a few
+    /// thousand.
     package var depth = 64
     /// Size of one JSON document.
     package var jsonBytes = 1 << 28
@@ -15,7 +16,7 @@ package struct LoadLimits: Sendable {
     /// Dimensions of a tensor.
     package var rank = 8
     /// Elements of one GGUF array, bytes of one GGUF string.
-    package var arrayCount = 1 << 26
+    package var arrayCount = 1 << 24
     package var stringBytes = 1 << 26
 
     package static let standard = LoadLimits()

@@ -1,0 +1,188 @@
+// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked against each other and,
+// when the base model is known, against that. Keys: base_model.model.MODULE.lora_A.weight (R, in),
+// .lora_B.weight (out, R).
+
+package struct AdapterModule: Sendable {
+    /// The name in the base model: `model.layers.0.self_attn.q_proj`.
+    package let name: String
+    package let loraA: StoredTensor  // (R, in)
+    package let loraB: StoredTensor  // (out, R)
+    package let magnitude: StoredTensor?  // (out), of DoRA
+    package let scaling: Double
+
+    package var rank: Int { loraA.shape[0] }
+}
+
+package struct AdapterFiles: Sendable {
+    package let folder: String
+    package let config: PEFTConfig
+    package let modules: [AdapterModule]
+    /// Tensors of `modules_to_save`, under the base model's names.
+    package let saved: [StoredTensor]
+    package let metadata: [String: String]
+
+    package enum Part: String, CaseIterable, Sendable {
+        case loraA = ".lora_A.weight"
+        case loraB = ".lora_B.weight"
+        case magnitude = ".lora_magnitude_vector"
+    }
+
+    package static let configName = "adapter_config.json"
+    package static let weightsName = "adapter_model.safetensors"
+    private static let prefix = "base_model.model."
+
+    /// The key of one matrix in the file.
+    package static func key(_ module: String, _ part: Part) -> String { prefix + module + part.rawValue }
+
+    /// The key of a tensor that is saved whole.
+    package static func key(saved name: String) -> String { prefix + name }
+
+    /// Writes both files after both are on the disk.
+    package static func write(
+        _ config: PEFTConfig, _ tensors: [TensorSource],
+        metadata: [String: String] = SafetensorsWriter.pytorch, to folder: String
+    ) throws(FileError) {
+        try FileSystem.makeFolder(folder)
+        let weights = try AtomicFile("\(folder)/\(weightsName)")
+        try SafetensorsWriter.write(tensors, metadata: metadata, to: weights)
+        let configFile = try AtomicFile("\(folder)/\(configName)")
+        try configFile.write(config.text)
+        try AtomicFile.commit([weights, configFile])
+    }
+
+    package init(_ folder: String, limits: LoadLimits = .standard) throws(FileError) {
+        let weightsPath = "\(folder)/\(AdapterFiles.weightsName)"
+        if !FileSystem.exists(weightsPath), FileSystem.exists("\(folder)/adapter_model.bin") {
+            throw FileError(
+                folder, "holds its weights as adapter_model.bin, which can run code when opened",
+                remedy: "save the adapter with PEFT as safetensors")
+        }
+        let config = try PEFTConfig.read("\(folder)/\(AdapterFiles.configName)", limits: limits)
+        let file = try SafetensorsFile(weightsPath, limits: limits)
+
+        var parts: [String: [Part: StoredTensor]] = [:]
+        var names: [String] = []
+        var saved: [StoredTensor] = []
+        for tensor in file.tensors {
+            let (module, part) = try AdapterFiles.split(tensor, config)
+            guard let part else {
+                saved.append(tensor.renamed(module))
+                continue
+            }
+            if parts[module] == nil { names.append(module) }
+            parts[module, default: [:]][part] = tensor
+        }
+        var modules: [AdapterModule] = []
+        for name in names { modules.append(try AdapterModule(name, parts[name] ?? [:], config, weightsPath)) }
+        (self.folder, self.config, self.modules, self.saved) = (folder, config, modules, saved)
+        metadata = file.metadata
+        try checkTargets()
+    }
+
+    /// The module and part that a key names; a nil part is a tensor saved whole.
+    private static func split(
+        _ tensor: StoredTensor, _ config: PEFTConfig
+    ) throws(FileError) -> (String, Part?) {
+        let key = tensor.name
+        func wrong(_ message: String) -> FileError {
+            FileError(tensor.path, "the tensor '\(key.shortened)' \(message)")
+        }
+        guard tensor.type.isReadable else {
+            throw wrong("has the type \(tensor.type.name), expected F32, F16 or BF16")
+        }
+        guard key.hasPrefix(prefix) else { throw wrong("does not begin with '\(prefix)', as PEFT's do") }
+        let rest = String(key.dropFirst(prefix.count))
+        for part in Part.allCases where rest.hasSuffix(part.rawValue) {
+            return (String(rest.dropLast(part.rawValue.count)), part)
+        }
+        let module = rest.split(separator: ".").dropLast().joined(separator: ".")
+        guard config.modulesToSave.contains(where: module.isModule) else {
+            throw wrong("is neither a LoRA matrix nor of a module in 'modules_to_save'")
+        }
+        return (rest, nil)
+    }
+
+    /// Everything the config names is there: nothing it asks for is silently without effect.
+    private func checkTargets() throws(FileError) {
+        func wrong(_ message: String) -> FileError {
+            FileError("\(folder)/\(AdapterFiles.configName)", message)
+        }
+        guard !modules.isEmpty || !saved.isEmpty else {
+            throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no LoRA matrices")
+        }
+        for exception in config.rankPattern
+        where !modules.contains(where: { exception.pattern.matches($0.name) }) {
+            throw wrong("'rank_pattern' names '\(exception.pattern.text)', which is no module of the adapter")
+        }
+        for exception in config.alphaPattern
+        where !modules.contains(where: { exception.pattern.matches($0.name) }) {
+            throw wrong(
+                "'alpha_pattern' names '\(exception.pattern.text)', which is no module of the adapter")
+        }
+        for name in config.modulesToSave where !saved.contains(where: { $0.name.contains(name) }) {
+            throw wrong("'modules_to_save' names '\(name.shortened)', of which there is no tensor")
+        }
+        guard case .names(let targets) = config.targetModules else { return }
+        for target in targets where !modules.contains(where: { $0.name.isModule(named: target) }) {
+            throw wrong("'target_modules' names '\(target.shortened)', of which there are no tensors")
+        }
+        for module in modules where !targets.contains(where: module.name.isModule) {
+            throw wrong(
+                "'target_modules' does not name '\(module.name.shortened)', of which there are tensors")
+        }
+    }
+
+    /// An adapter of another model is an error that says so, never an adapter without effect.
+    package func check(against base: Checkpoint) throws(FileError) {
+        let path = "\(folder)/\(AdapterFiles.weightsName)"
+        let shapes = Dictionary(
+            base.tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        func wrong(_ message: String) -> FileError {
+            FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
+        }
+        for module in modules {
+            guard let shape = shapes[module.name + ".weight"], shape.count == 2 else {
+                throw wrong("the base model has no linear layer '\(module.name.shortened)'")
+            }
+            let mine = [module.loraB.shape[0], module.loraA.shape[1]]
+            guard mine == shape else {
+                throw wrong(
+                    "'\(module.name)' is made for \(mine[1]) inputs and \(mine[0]) outputs, the base model's has \(shape[1]) and \(shape[0])"
+                )
+            }
+        }
+        for tensor in saved where shapes[tensor.name].map({ $0 != tensor.shape }) ?? false {
+            throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is another")
+        }
+    }
+}
+
+extension AdapterModule {
+    fileprivate init(
+        _ name: String, _ parts: [AdapterFiles.Part: StoredTensor], _ config: PEFTConfig, _ path: String
+    ) throws(FileError) {
+        func wrong(_ message: String) -> FileError { FileError(path, "'\(name.shortened)' \(message)") }
+        guard let loraA = parts[.loraA] else { throw wrong("has no lora_A") }
+        guard let loraB = parts[.loraB] else { throw wrong("has no lora_B") }
+        guard loraA.shape.count == 2, loraB.shape.count == 2, loraA.shape[0] == loraB.shape[1] else {
+            throw wrong(
+                "has a lora_A of \(loraA.shape) and a lora_B of \(loraB.shape), expected (R, in) and (out, R)"
+            )
+        }
+        let rank = config.rank(of: name)
+        guard loraA.shape[0] == rank else {
+            throw wrong("has matrices of rank \(loraA.shape[0]), \(AdapterFiles.configName) says \(rank)")
+        }
+        let magnitude = parts[.magnitude]
+        guard (magnitude != nil) == config.usesDoRA else {
+            throw wrong(
+                "has \(magnitude == nil ? "no" : "a") lora_magnitude_vector, 'use_dora' is \(config.usesDoRA)"
+            )
+        }
+        if let magnitude, magnitude.shape != [loraB.shape[0]] {
+            throw wrong("has a lora_magnitude_vector of \(magnitude.shape), expected [\(loraB.shape[0])]")
+        }
+        (self.name, self.loraA, self.loraB, self.magnitude) = (name, loraA, loraB, magnitude)
+        scaling = config.scaling(of: name)
+    }
+}

@@ -1,0 +1,140 @@
+// Stored numbers to Float on the host, row by row: plain types and GGUF's blocks of 32 (x = d·q or d·q + m).
+// Reference: the block layouts of ggml; tests compare every type with the `gguf` package.
+
+extension StorageType {
+    /// Whether `StoredTensor.floats` reads the type.
+    package var isReadable: Bool { decoder != nil }
+
+    package static var readableNames: String {
+        allCases.filter(\.isReadable).map(\.name).joined(separator: ", ")
+    }
+
+    /// Turns `blocks` blocks into floats.
+    fileprivate typealias Decoder = (
+        _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ blocks: Int
+    ) -> Void
+
+    fileprivate var decoder: Decoder? {
+        switch self {
+        case .f32:
+            { source, target, count in
+                UnsafeMutableRawPointer(target).copyMemory(from: source, byteCount: 4 * count)
+            }
+        case .f16: { source, target, count in for i in 0..<count { target[i] = source.half(2 * i) } }
+        case .bf16:
+            { source, target, count in
+                for i in 0..<count { target[i] = Float(bitPattern: UInt32(source.word(2 * i)) << 16) }
+            }
+        case .q4_0: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ4_0) }
+        case .q4_1: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ4_1) }
+        case .q5_0: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ5_0) }
+        case .q5_1: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ5_1) }
+        case .q8_0: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ8_0) }
+        case .q2_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ2_K) }
+        case .q3_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ3_K) }
+        case .q4_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ4_K) }
+        case .q5_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ5_K) }
+        case .q6_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ6_K) }
+        default: nil
+        }
+    }
+}
+
+extension StoredTensor {
+    /// Rows in Hugging Face order as floats, into a buffer of `range.count × columns`.
+    package func floats(
+        rows range: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
+    ) throws(FileError) {
+        guard let decode = type.decoder else {
+            throw FileError(
+                path, "tensor '\(name.shortened)' has the type \(type.name), which cannot be read as numbers",
+                remedy: "use a file with one of \(StorageType.readableNames)")
+        }
+        precondition(0 <= range.lowerBound && range.upperBound <= rows, "rows \(range) of \(rows)")
+        precondition(target.count == range.count * columns, "\(target.count) floats for \(range.count) rows")
+        guard var next = target.baseAddress, columns > 0 else { return }
+        let blocks = columns / type.blockElements
+        for row in range {
+            if let source = rowBytes(row).baseAddress { decode(source, next, blocks) }
+            next += columns
+        }
+    }
+
+    package func floats(rows range: Range<Int>) throws(FileError) -> [Float] {
+        let target = UnsafeMutableBufferPointer<Float>.allocate(capacity: range.count * columns)
+        defer { target.deallocate() }
+        try floats(rows: range, into: target)
+        return Array(target)
+    }
+
+    package func floats() throws(FileError) -> [Float] { try floats(rows: 0..<rows) }
+}
+
+extension UnsafeRawPointer {
+    @inline(__always) func byte(_ offset: Int) -> UInt8 { load(fromByteOffset: offset, as: UInt8.self) }
+    @inline(__always) func word(_ offset: Int) -> UInt16 {
+        loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+    }
+
+    /// A binary16 number. Scaling by 2^112 rebiases the exponent and makes subnormals right as well; done in
+    /// integers and one multiplication because the conversion is a library call on most x86 builds.
+    @inline(__always) func half(_ offset: Int) -> Float {
+        let bits = UInt32(word(offset))
+        let magnitude = (bits & 0x7FFF) << 13
+        let special: UInt32 = magnitude >= 0x0F80_0000 ? 0x7F80_0000 : 0
+        let scaled = (Float(bitPattern: magnitude) * 0x1p112).bitPattern
+        return Float(bitPattern: scaled | special | (bits & 0x8000) << 16)
+    }
+}
+
+@inline(__always)
+private func eachBlock(
+    _ type: StorageType, _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ blocks: Int,
+    _ decode: (UnsafeRawPointer, UnsafeMutablePointer<Float>) -> Void
+) {
+    let (bytes, elements) = (type.blockBytes, type.blockElements)
+    for block in 0..<blocks { decode(source + block * bytes, target + block * elements) }
+}
+
+private func decodeQ4_0(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let d = block.half(0)
+    for j in 0..<16 {
+        let q = block.byte(2 + j)
+        x[j] = d * Float(Int32(q & 15) - 8)
+        x[j + 16] = d * Float(Int32(q >> 4) - 8)
+    }
+}
+
+private func decodeQ4_1(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let (d, m) = (block.half(0), block.half(2))
+    for j in 0..<16 {
+        let q = block.byte(4 + j)
+        x[j] = d * Float(q & 15) + m
+        x[j + 16] = d * Float(q >> 4) + m
+    }
+}
+
+private func decodeQ5_0(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let d = block.half(0)
+    let high = block.loadUnaligned(fromByteOffset: 2, as: UInt32.self)
+    for j in 0..<16 {
+        let q = UInt32(block.byte(6 + j))
+        x[j] = d * Float(Int32(q & 15 | (high >> j & 1) << 4) - 16)
+        x[j + 16] = d * Float(Int32(q >> 4 | (high >> (j + 16) & 1) << 4) - 16)
+    }
+}
+
+private func decodeQ5_1(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let (d, m) = (block.half(0), block.half(2))
+    let high = block.loadUnaligned(fromByteOffset: 4, as: UInt32.self)
+    for j in 0..<16 {
+        let q = UInt32(block.byte(8 + j))
+        x[j] = d * Float(q & 15 | (high >> j & 1) << 4) + m
+        x[j + 16] = d * Float(q >> 4 | (high >> (j + 16) & 1) << 4) + m
+    }
+}
+
+private func decodeQ8_0(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let d = block.half(0)
+    for j in 0..<32 { x[j] = d * Float(block.load(fromByteOffset: 2 + j, as: Int8.self)) }
+}

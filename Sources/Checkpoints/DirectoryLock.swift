@@ -1,0 +1,43 @@
+// One run per output folder: an flock on a file inside it, released by the system however the process ends.
+
+import Glibc
+
+package final class DirectoryLock: Sendable {
+    package let folder: String
+    private let descriptor: Int32
+
+    /// Locks the folder and removes what a killed run left half-written there.
+    package init(_ folder: String) throws(FileError) {
+        let path = "\(folder)/.loravk.lock"
+        descriptor = try FileSystem.check(path, "create the lock", as: .open) {
+            Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
+        }
+        self.folder = folder  // complete: a throw from here on runs deinit
+        while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+            let code = errno
+            if code == EINTR { continue }
+            guard code == EWOULDBLOCK else { throw FileSystem.error(path, "lock", code) }
+            throw FileError(
+                folder,
+                "another run (process \(DirectoryLock.owner(descriptor))) is writing into this folder",
+                remedy: "wait for it or choose another folder")
+        }
+        try record(path)
+        try AtomicFile.removeLeftovers(in: folder)
+    }
+
+    deinit { close(descriptor) }
+
+    private func record(_ path: String) throws(FileError) {
+        let owner = Array("\(getpid())\n".utf8)
+        try FileSystem.check(path, "write the lock", as: .write) { ftruncate(descriptor, 0) }
+        try FileSystem.check(path, "write the lock", as: .write) { pwrite(descriptor, owner, owner.count, 0) }
+    }
+
+    private static func owner(_ descriptor: Int32) -> String {
+        var text = [UInt8](repeating: 0, count: 20)
+        let count = pread(descriptor, &text, text.count, 0)
+        let digits = text.prefix(max(count, 0)).prefix { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 }
+        return digits.isEmpty ? "unknown" : String(decoding: digits, as: UTF8.self)
+    }
+}

@@ -1,0 +1,78 @@
+// The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json
+// lists.
+
+package struct SafetensorsFolder: Sendable {
+    package let folder: String
+    package let tensors: [StoredTensor]
+
+    package init(_ folder: String, limits: LoadLimits = .standard) throws(FileError) {
+        self.folder = folder
+        let single = "\(folder)/model.safetensors"
+        let index = "\(single).index.json"
+        if FileSystem.exists(index) {
+            tensors = try SafetensorsFolder.shards(index, folder, limits)
+        } else if FileSystem.exists(single) {
+            tensors = try SafetensorsFile(single, limits: limits).tensors
+        } else if FileSystem.exists("\(folder)/pytorch_model.bin") {
+            throw FileError(
+                folder, "holds its weights as pytorch_model.bin, which can run code when opened",
+                remedy: "convert it to model.safetensors")
+        } else {
+            throw FileError(folder, "holds neither model.safetensors nor model.safetensors.index.json")
+        }
+    }
+
+    private static func shards(
+        _ index: String, _ folder: String, _ limits: LoadLimits
+    ) throws(FileError) -> [StoredTensor] {
+        let map = try JSONFields(JSON.read(index, limits: limits), path: index).fields("weight_map")
+        var names: [ExactString: Set<ExactString>] = [:]
+        var order: [String] = []
+        for tensor in map.object.keys {
+            let shard = try map.string(tensor)
+            if names[ExactString(shard)] == nil { order.append(shard) }
+            names[ExactString(shard), default: []].insert(ExactString(tensor))
+        }
+        guard order.count <= limits.shards else {
+            throw FileError(index, "names \(order.count) files, the limit is \(limits.shards)")
+        }
+        var tensors: [StoredTensor] = []
+        for shard in order {
+            let path = try shardPath(shard, folder, index)
+            let file = try SafetensorsFile(path, limits: limits)
+            let expected = names[ExactString(shard)] ?? []
+            for name in expected where file[name.text] == nil {
+                throw FileError(path, "lacks the tensor '\(name.text.shortened)' that \(index) puts there")
+            }
+            tensors += file.tensors.filter { expected.contains(ExactString($0.name)) }
+        }
+        return tensors
+    }
+
+    /// An index comes from anywhere: it may only name files of its own folder. Links inside the folder are
+    /// followed, and so is the layout of the Hugging Face cache, where `snapshots/REVISION/file` is a link to
+    /// `blobs/HASH`.
+    private static func shardPath(
+        _ shard: String, _ folder: String, _ index: String
+    ) throws(FileError) -> String {
+        guard !shard.isEmpty, shard != "..", shard != ".", !shard.utf8.contains(UInt8(ascii: "/")),
+            !shard.utf8.contains(0)
+        else {
+            throw FileError(
+                index, "names the file '\(shard.shortened)', which is not a plain name inside its folder")
+        }
+        let path = "\(folder)/\(shard)"
+        guard let target = FileSystem.resolved(path), let home = FileSystem.resolved(folder) else {
+            throw FileError(path, "is missing", remedy: "\(index) names it: download the model again")
+        }
+        var allowed = [home]
+        let parent = FileSystem.folder(of: home)
+        if FileSystem.name(of: parent) == "snapshots" {
+            allowed.append("\(FileSystem.folder(of: parent))/blobs")
+        }
+        guard allowed.contains(FileSystem.folder(of: target)) else {
+            throw FileError(path, "is a link to \(target), outside its folder", remedy: "copy the file there")
+        }
+        return path
+    }
+}

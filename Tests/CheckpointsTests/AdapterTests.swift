@@ -1,0 +1,71 @@
+// PEFT adapters: what PEFT wrote is read, means what PEFT means, and is written again byte for byte.
+
+import Checkpoints
+import Testing
+
+@Suite struct AdapterTests {
+    @Test(arguments: ["plain", "patterns", "dora", "saved"])
+    func readAndWrittenItIsTheSameBytes(_ name: String) throws {
+        let adapter = try AdapterFiles(fixture("adapters/" + name))
+        try adapter.check(against: Checkpoint.open(path: fixture("tiny-hf")))
+        try adapter.check(against: Checkpoint.open(path: fixture("tiny.gguf")))
+        var tensors: [TensorSource] = []
+        for module in adapter.modules {
+            tensors.append(TensorSource(module.loraA, name: AdapterFiles.key(module.name, .loraA)))
+            tensors.append(TensorSource(module.loraB, name: AdapterFiles.key(module.name, .loraB)))
+            if let magnitude = module.magnitude {
+                tensors.append(TensorSource(magnitude, name: AdapterFiles.key(module.name, .magnitude)))
+            }
+        }
+        tensors += adapter.saved.map { TensorSource($0, name: AdapterFiles.key(saved: $0.name)) }
+        try withTemporaryFolder { folder in
+            try AdapterFiles.write(adapter.config, tensors.reversed(), to: folder + "/out/adapter")
+            for file in [AdapterFiles.configName, AdapterFiles.weightsName] {
+                let written = try contents(folder + "/out/adapter/" + file)
+                #expect(try written == contents(fixture("adapters/\(name)/\(file)")), "\(file)")
+            }
+        }
+        #expect(adapter.config.warnings.isEmpty)
+    }
+
+    @Test func patternsMeanWhatPEFTMeans() throws {
+        let adapter = try AdapterFiles(fixture("adapters/patterns"))
+        let modules = Dictionary(uniqueKeysWithValues: adapter.modules.map { ($0.name, $0) })
+        #expect(modules.count == 14)
+        let first = try #require(modules["model.layers.0.self_attn.q_proj"])
+        let second = try #require(modules["model.layers.1.self_attn.q_proj"])
+        let up = try #require(modules["model.layers.1.mlp.up_proj"])
+        let down = try #require(modules["model.layers.1.mlp.down_proj"])
+        #expect([first, second, up, down].map(\.rank) == [8, 4, 4, 2])
+        #expect(first.scaling == 8.5 / 8.0.squareRoot())
+        #expect(second.scaling == 8.5 / 2 && up.scaling == 3.0 / 2)
+    }
+
+    @Test func aNewConfigIsWhatPEFTWrites() throws {
+        var config = PEFTConfig(
+            rank: 4, alpha: 8, targetModules: .names(["q_proj", "v_proj"]), baseModel: "tiny-hf")
+        let written = try PEFTConfig.read(fixture("adapters/plain/adapter_config.json"))
+        guard case .names(let names) = written.targetModules else { return #expect(Bool(false)) }
+        config.targetModules = .names(names)  // PEFT keeps a set: any order
+        #expect(try Array(config.text.utf8) == contents(fixture("adapters/plain/adapter_config.json")))
+        #expect(Set(names) == ["q_proj", "v_proj"])
+    }
+
+    @Test func unknownKeysAreKeptAndNamed() throws {
+        try withTemporaryFolder { folder in
+            let path = folder + "/adapter_config.json"
+            try copy(fixture("adapters/plain/adapter_config.json"), to: path)
+            try changeJSON(path, ["peft_version": "\"9.9\"", "lora_alpha": "8.0"])
+            let config = try PEFTConfig.read(path)
+            #expect(
+                config.warnings == [
+                    "adapter_config.json: the key 'peft_version' is not known and was ignored"
+                ])
+            #expect(config.text.contains("\"peft_version\": \"9.9\""))
+            #expect(config.text.contains("\"lora_alpha\": 8.0"))
+            var changed = config
+            changed.alpha = 16
+            #expect(changed.text.contains("\"lora_alpha\": 16,"))
+        }
+    }
+}
