@@ -5,9 +5,10 @@ usage: golden.py MODEL_DIR OUT_DIR [--init A|B --rank R --alpha X --targets q_pr
 Writes tokens.npy (steps, B, T), init/ and final/ (adapters as PEFT saves them), grads_step0.safetensors, logits_after.npy
 (the final adapter at the last token of tokens[0]) and reference.json (settings, loss and gradient norm of every step).
 """
-import argparse, json
+import argparse, json, os
 from pathlib import Path
 
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # PEFT would look the base model up while saving
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
