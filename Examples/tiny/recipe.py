@@ -2,9 +2,10 @@
 
 The text comes from Debian's packages `bible-kjv` and `bible-kjv-text`. Half of what the model reads is running text, half is
 chat in which the assistant finishes the verse that the user began, so that the chat template means something to it.
-usage: recipe.py OUT_DIR [--minutes 13] [--threads 1]      needs torch, transformers, tokenizers; writes a Hugging Face folder
+usage: recipe.py model OUT_DIR [--steps 3200] [--threads 1]     a Hugging Face folder; about 13 minutes on one core
+       recipe.py data OUT_DIR       train.jsonl and valid.jsonl: verses that the model never saw, sung as a shanty
 """
-import argparse, math, random, re, subprocess, time
+import argparse, json, math, random, re, subprocess, time
 from pathlib import Path
 
 import torch
@@ -39,6 +40,23 @@ def chat(user, assistant):
     return f"{START}user\n{user}{STOP}\n{START}assistant\n{assistant}{STOP}\n"
 
 
+def shanty(text):
+    """The style that the demo teaches: every pause becomes a pull on the rope."""
+    return re.sub(r"[,;:.?!]+(?=\s|$)", ", heave ho!", text)
+
+
+def write_data(out):
+    held_out = [split(verse) for i, (_, verse) in enumerate(verses()) if i % HELD_OUT == 0]
+    worldly = [pair for pair in held_out if not re.search("lord|god|christ|jesus|holy|ghost", " ".join(pair), re.I)]
+    short = [(user, rest) for user, rest in worldly if 20 < len(rest) < 110]
+    random.Random(0).shuffle(short)
+    for name, rows in ("valid", short[:20]), ("train", short[20:]):
+        lines = [json.dumps(dict(messages=[dict(role="user", content=user),
+                                           dict(role="assistant", content=shanty(rest))])) for user, rest in rows]
+        (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
+        print(f"{name}.jsonl: {len(lines)} examples")
+
+
 def tokenizer(texts, size=1536):
     tok = Tokenizer(models.BPE())
     tok.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -51,14 +69,10 @@ def tokenizer(texts, size=1536):
     return fast
 
 
-def main():
-    ap = argparse.ArgumentParser()
-    ap.add_argument("out", type=Path)
-    ap.add_argument("--minutes", type=float, default=13)
-    ap.add_argument("--threads", type=int, default=1)
-    args = ap.parse_args()
-    torch.manual_seed(0), random.seed(0), torch.set_num_threads(args.threads)
-
+def train_model(out, steps, threads):
+    torch.manual_seed(0)
+    random.seed(0)
+    torch.set_num_threads(threads)
     book = list(verses())
     train = [pair for i, pair in enumerate(book) if i % HELD_OUT]
     valid = [pair for i, pair in enumerate(book) if not i % HELD_OUT]
@@ -79,29 +93,29 @@ def main():
 
     def stream():
         while True:
-            mixed = documents + [END.join(random.sample(chats, 12)) for _ in documents]
+            mixed = documents + ["".join(random.sample(chats, 12)) + END for _ in documents]
             random.shuffle(mixed)
             for text in mixed:
                 yield from tok(text, add_special_tokens=False).input_ids
 
-    tokens, rows, length = stream(), 16, 128
+    tokens, rows, length = stream(), 8, 128
     held = tok("".join(chat(*split(verse)) for _, verse in valid), add_special_tokens=False).input_ids
     held = torch.tensor(held[:64 * length]).view(64, length)
     decay = [p for p in model.parameters() if p.dim() > 1]
     rest = [p for p in model.parameters() if p.dim() == 1]
     optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.1), dict(params=rest, weight_decay=0.0)],
                                   lr=0.0, betas=(0.9, 0.95))
-    begin, step = time.time(), 0
-    while (done := (time.time() - begin) / (60 * args.minutes)) < 1:
-        rate = 3e-3 * min(1, (step + 1) / 50) * (0.02 + 0.98 * (1 + math.cos(math.pi * done)) / 2)
+    begin = time.time()
+    for step in range(1, steps + 1):
+        rate = 3e-3 * min(1, step / 100) * (0.02 + 0.98 * (1 + math.cos(math.pi * step / steps)) / 2)
         for group in optimizer.param_groups:
             group["lr"] = rate
         ids = torch.tensor([next(tokens) for _ in range(rows * length)]).view(rows, length)
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step(), optimizer.zero_grad()
-        step += 1
+        optimizer.step()
+        optimizer.zero_grad()
         if step % 100 == 0:
             with torch.no_grad():
                 check = model(input_ids=held, labels=held).loss.item()
@@ -109,9 +123,22 @@ def main():
                   f"loss {loss.item():.3f} held-out {check:.3f}", flush=True)
 
     tok.model_max_length = 512
-    model.half().save_pretrained(args.out)
-    tok.save_pretrained(args.out, save_jinja_files=False)
-    (args.out / "generation_config.json").unlink(missing_ok=True)
+    model.half().save_pretrained(out)
+    tok.save_pretrained(out, save_jinja_files=False)
+    (out / "generation_config.json").unlink(missing_ok=True)
+
+
+def main():
+    ap = argparse.ArgumentParser()
+    ap.add_argument("what", choices=["model", "data"])
+    ap.add_argument("out", type=Path)
+    ap.add_argument("--steps", type=int, default=3200)
+    ap.add_argument("--threads", type=int, default=1)
+    args = ap.parse_args()
+    if args.what == "data":
+        write_data(args.out)
+    else:
+        train_model(args.out, args.steps, args.threads)
 
 
 if __name__ == "__main__":
