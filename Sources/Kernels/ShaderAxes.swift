@@ -47,3 +47,11 @@ extension Capabilities {
         family == .shared ? min(64, maxWorkgroupInvocations) : subgroupSize
     }
 }
+
+extension CommandEncoder {
+    /// The family that this encoder's launchers use.
+    package var family: Shader.Family {
+        get { forcedFamily.flatMap(Shader.Family.init) ?? capabilities.family }
+        set { forcedFamily = newValue.rawValue }
+    }
+}

@@ -15,6 +15,13 @@ struct Hazards {
             || newWrites.contains { Self.overlap($0, writes) || Self.overlap($0, reads) }
     }
 
+    /// True if one command with these accesses writes what it reads.
+    static func isInPlace(reads: [BufferSlice], writes: [BufferSlice]) -> Bool {
+        var own = Hazards()
+        own.note(reads: reads, writes: [])
+        return own.conflict(reads: [], writes: writes)
+    }
+
     mutating func note(reads newReads: [BufferSlice], writes newWrites: [BufferSlice]) {
         reads += newReads.map { Access(buffer: ObjectIdentifier($0.buffer), range: $0.range) }
         writes += newWrites.map { Access(buffer: ObjectIdentifier($0.buffer), range: $0.range) }
