@@ -1,0 +1,19 @@
+// y = scale·x.
+#version 450
+//! variants FAMILY = TEXEL SHARED
+#include "lib/load.glsl"
+#include "lib/stripe.glsl"
+
+layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };
+INPUT4(1, x);
+
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint count4;
+    float scale;
+} push;
+
+void main() {
+    FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4)
+        y[i] = push.scale * LOAD4(x, i);
+}

@@ -1,0 +1,36 @@
+// Backward of a = silu(gate)·up, with σ = σ(gate):
+// dup = da·gate·σ,  dgate = da·up·σ·(1 + gate·(1 − σ)). ACTIVATION_KEPT writes a again, for recomputation.
+#version 450
+//! variants FAMILY = TEXEL SHARED
+//! variants ACTIVATION = DROPPED KEPT
+#include "lib/load.glsl"
+#include "lib/stripe.glsl"
+#include "lib/sigmoid.glsl"
+
+layout(std430, binding = 0) writeonly buffer Dgate { vec4 dgate[]; };
+layout(std430, binding = 1) writeonly buffer Dup { vec4 dup[]; };
+INPUT4(2, da);
+INPUT4(3, gate);
+INPUT4(4, up);
+#if defined(ACTIVATION_KEPT)
+layout(std430, binding = 5) writeonly buffer A { vec4 a[]; };
+#endif
+
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint count4;
+} push;
+
+void main() {
+    FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
+        vec4 g = LOAD4(gate, i);
+        vec4 u = LOAD4(up, i);
+        vec4 d = LOAD4(da, i);
+        vec4 s = sigmoid(g);
+        dgate[i] = d * u * s * (1 + g * (1 - s));
+        dup[i] = d * g * s;
+#if defined(ACTIVATION_KEPT)
+        a[i] = g * s * u;
+#endif
+    }
+}

@@ -1,0 +1,43 @@
+// AdamW over a flat range of parameters, the clipped gradient g·clipFactor: p −= lr·wd·p;
+// m = β1·m + (1 − β1)·g;  v = β2·v + (1 − β2)·g²;  p −= lr/(1 − β1^t) · m / (√v/√(1 − β2^t) + ε). Nothing changes in a
+// skipped step. Loshchilov, Hutter: Decoupled Weight Decay Regularization (2019); torch.optim.AdamW.
+#version 450
+//! variants FAMILY = TEXEL SHARED
+#include "lib/load.glsl"
+#include "lib/stripe.glsl"
+#include "lib/step_state.glsl"
+
+// Each input of these three is the output's own memory.
+layout(std430, binding = 0) writeonly buffer Parameters { vec4 newParameters[]; };
+layout(std430, binding = 1) writeonly buffer M { vec4 newM[]; };
+layout(std430, binding = 2) writeonly buffer V { vec4 newV[]; };
+INPUT4(3, parameters);
+INPUT4(4, m);
+INPUT4(5, v);
+INPUT4(6, gradients);
+STEP_STATE(7);
+STEP_RESULT(8, readonly);
+
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint count4;
+    float learningRateMultiplier;
+    float weightDecayMultiplier;
+} push;
+
+void main() {
+    if (result.skipped != 0) return;
+    float rate = state.learningRate * push.learningRateMultiplier;
+    float kept = 1.0 - rate * state.weightDecay * push.weightDecayMultiplier;
+    float step = rate / state.biasCorrection1;
+
+    FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
+        vec4 g = LOAD4(gradients, i) * result.clipFactor;
+        vec4 first = state.beta1 * LOAD4(m, i) + state.oneMinusBeta1 * g;
+        vec4 second = state.beta2 * LOAD4(v, i) + state.oneMinusBeta2 * g * g;
+        newM[i] = first;
+        newV[i] = second;
+        newParameters[i] =
+            kept * LOAD4(parameters, i) - step * first / (sqrt(second) / state.rootBiasCorrection2 + state.epsilon);
+    }
+}

@@ -1,0 +1,94 @@
+// Operations whose every output element depends on the same element of their inputs: sums, SwiGLU, dropout. Outputs
+// may be inputs. Counts are multiples of 4.
+
+import VulkanCompute
+
+extension Shader {
+    package enum Activation: String, Sendable { case dropped, kept }
+}
+
+extension CommandEncoder {
+    /// y = a + b
+    package func add(into y: Tensor, _ a: Tensor, _ b: Tensor, label: String = "add") throws(VulkanError) {
+        try addScaled(y, a, b, 1, label)
+    }
+
+    /// y += scale·x
+    package func add(
+        _ x: Tensor, scaledBy scale: Float = 1, addingTo y: Tensor, label: String = "add"
+    ) throws(VulkanError) {
+        try addScaled(y, y, x, scale, label)
+    }
+
+    private func addScaled(
+        _ y: Tensor, _ a: Tensor, _ b: Tensor, _ scale: Float, _ label: String
+    ) throws(VulkanError) {
+        try elementwise([y, a, b], label: label) { family, _ in (Shader.addScaled(family: family), [scale]) }
+    }
+
+    /// y = factor·x
+    package func scale(
+        into y: Tensor, _ x: Tensor, by factor: Float, label: String = "scale"
+    ) throws(VulkanError) {
+        try elementwise([y, x], label: label) { family, _ in (Shader.scale(family: family), [factor]) }
+    }
+
+    package func copy(into y: Tensor, _ x: Tensor) throws(VulkanError) {
+        precondition(x.count == y.count && x.dtype == y.dtype, "copy of \(x.shape) into \(y.shape)")
+        try copy(into: y.slice, from: x.slice)
+    }
+
+    package func zero(_ x: Tensor) throws(VulkanError) { try fill(x.slice) }
+
+    /// a = silu(gate)·up
+    package func swiGLU(
+        into a: Tensor, gate: Tensor, up: Tensor, label: String = "swiGLU"
+    ) throws(VulkanError) {
+        try elementwise([a, gate, up], label: label) { family, _ in (Shader.swiglu(family: family), []) }
+    }
+
+    /// The gradients of both inputs, and `a` again where it is wanted.
+    package func swiGLUBackward(
+        intoGate dgate: Tensor, up dup: Tensor, activation a: Tensor? = nil, _ da: Tensor, gate: Tensor, up: Tensor,
+        label: String = "swiGLUBackward"
+    ) throws(VulkanError) {
+        try elementwise([dgate, dup, da, gate, up] + (a.map { [$0] } ?? []), label: label) { family, _ in
+            (Shader.swigluBackward(family: family, activation: a == nil ? .dropped : .kept), [])
+        }
+    }
+
+    /// y = x·mask/(1 − p), the mask drawn from the seed and pass in `state`, the layer, the site in it and the element.
+    /// The backward is the same on dy.
+    package func dropout(
+        into y: Tensor, _ x: Tensor, probability: Double, state: BufferSlice, layer: Int, site: Int,
+        label: String = "dropout"
+    ) throws(VulkanError) {
+        precondition((0..<1).contains(probability), "\(label): probability \(probability)")
+        let threshold = UInt32(min(probability * 4_294_967_296, 4_294_967_295))
+        let scale = Float(1 / (1 - probability))
+        try elementwise([y, x], uniforms: [state], label: label) { family, first4 in
+            (Shader.dropout(family: family), [threshold, scale, layer, site, first4])
+        }
+    }
+
+    /// Runs a kernel over all elements of tensors of one size; `kernel` gives it, and what it is pushed after the count,
+    /// for the span that begins at the vec4 it is told.
+    func elementwise(
+        _ tensors: [Tensor], uniforms: [BufferSlice] = [], label: String,
+        kernel: (Shader.Family, Int) -> (Shader, [any PushWord])
+    ) throws(VulkanError) {
+        let count = tensors[0].count
+        precondition(
+            count % 4 == 0 && tensors.allSatisfy { $0.count == count }, "\(label): shapes \(tensors.map(\.shape))")
+        let lanes = capabilities.lanes(family)
+        let vectors = capabilities.type == .cpu ? 8 : 1
+        for span in capabilities.spans(of: count / 4, rowByteCount: 16, family: family) {
+            let (shader, push) = kernel(family == .texel ? .texel : .shared, span.lowerBound)
+            let slices = tensors.map { $0.slice.slice(span.lowerBound * 16, byteCount: span.count * 16) }
+            try dispatch(
+                shader, slices + uniforms, push: [span.count] + push,
+                specialization: ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)],
+                groups: (span.count + lanes * vectors - 1) / (lanes * vectors), label: label)
+        }
+    }
+}

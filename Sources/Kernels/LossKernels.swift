@@ -1,0 +1,57 @@
+// Cross-entropy on rows of logits, one a workgroup, and the sum of the rows' losses.
+
+import VulkanCompute
+
+extension Shader {
+    package enum Gradient: String, Sendable { case none, in_place }
+}
+
+extension CommandEncoder {
+    /// The loss of each row and whether its largest logit is the label's (1 or 0). `logits` (n, Vp) of which `columns` count;
+    /// `labels` (n) of ints, negative: ignored, loss 0. `losses`, `correct` (n).
+    package func crossEntropy(
+        into losses: Tensor, correct: Tensor, _ logits: Tensor, labels: Tensor, columns: Int,
+        label: String = "crossEntropy"
+    ) throws(VulkanError) {
+        precondition(correct.count == losses.count && correct.dtype == .i32, "\(label): flags of \(correct.shape)")
+        try crossEntropy(.none, losses, logits, labels, columns, label) { span in
+            [losses, correct, logits.rows(span), labels].map(\.slice)
+        }
+    }
+
+    /// The loss of each row, and in place of the logits their gradient (softmax − onehot)·lossScale, the scale from `state`.
+    package func crossEntropy(
+        into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, columns: Int, state: BufferSlice,
+        label: String = "crossEntropy"
+    ) throws(VulkanError) {
+        try crossEntropy(.in_place, losses, logits, labels, columns, label) { span in
+            let rows = logits.rows(span)
+            return [losses, rows, rows, labels].map(\.slice) + [state]
+        }
+    }
+
+    private func crossEntropy(
+        _ gradient: Shader.Gradient, _ losses: Tensor, _ logits: Tensor, _ labels: Tensor, _ columns: Int,
+        _ label: String, bindings: (Range<Int>) -> [BufferSlice]
+    ) throws(VulkanError) {
+        let width = logits.width
+        precondition(
+            width % 4 == 0 && (1...width).contains(columns) && losses.count == logits.rows
+                && labels.count == logits.rows && labels.dtype == .i32,
+            "\(label): logits \(logits.shape) of \(columns) columns, labels \(labels.shape), losses \(losses.shape)")
+        for span in capabilities.spans(of: losses.count, rowByteCount: width * 4, family: family) {
+            try dispatch(
+                Shader.crossEntropy(family: family, gradient: gradient), bindings(span), push: [width / 4, span.lowerBound, columns],
+                specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width), label: label)
+        }
+    }
+
+    /// `result.lossSum` = Σ losses, in a fixed order.
+    package func lossSum(
+        into result: BufferSlice, _ losses: Tensor, label: String = "lossSum"
+    ) throws(VulkanError) {
+        try dispatch(
+            Shader.lossSum(family: family == .shared ? .shared : .subgroup), [result, losses.slice],
+            push: [losses.count], specialization: rowLanes, groups: 1, label: label)
+    }
+}

@@ -1,0 +1,47 @@
+// The gradient norm of a flat buffer with its clip factor, and AdamW over flat buffers of one layout.
+
+import VulkanCompute
+
+extension CommandEncoder {
+    private static let chunk = 4096  // gradients a partial sum
+
+    /// Floats of scratch that `gradientNorm` needs for `count` gradients.
+    package static func gradientNormScratchCount(_ count: Int) -> Int { (count + chunk - 1) / chunk }
+
+    /// Writes `gradientNorm`, `clipFactor` and `skipped` of `result`, with `maxGradientNorm` from `state`.
+    package func gradientNorm(
+        into result: BufferSlice, _ gradients: Tensor, scratch: Tensor, state: BufferSlice,
+        label: String = "gradientNorm"
+    ) throws(VulkanError) {
+        let count = gradients.count
+        let partials = Self.gradientNormScratchCount(count)
+        precondition(
+            count > 0 && count % 4 == 0 && scratch.count == partials,
+            "\(label): \(count) gradients need \(partials) floats of scratch, not \(scratch.count)")
+        for span in capabilities.spans(of: partials, rowByteCount: Self.chunk * 4, family: family) {
+            let elements = span.lowerBound * Self.chunk..<min(span.upperBound * Self.chunk, count)
+            try dispatch(
+                Shader.squareSums(family: family), [scratch.slice, gradients.elements(elements).slice],
+                push: [elements.count / 4, span.lowerBound],
+                specialization: rowLanes.merging(["CHUNK": UInt32(Self.chunk / 4)]) { $1 },
+                groups: span.count, label: label)
+        }
+        try dispatch(
+            Shader.gradientNorm(family: family == .shared ? .shared : .subgroup), [result, scratch.slice, state],
+            push: [partials], specialization: rowLanes, groups: 1, label: label)
+    }
+
+    /// One step of AdamW with the rates in `state`, the gradients clipped by `result.clipFactor`; nothing changes where
+    /// `result.skipped`. The multipliers set a group of parameters apart: a rate of its own, or no decay (0).
+    package func adamW(
+        updating parameters: Tensor, m: Tensor, v: Tensor, gradients: Tensor, state: BufferSlice,
+        result: BufferSlice, learningRateMultiplier: Float = 1, weightDecayMultiplier: Float = 1,
+        label: String = "adamW"
+    ) throws(VulkanError) {
+        try elementwise(
+            [parameters, m, v, parameters, m, v, gradients], uniforms: [state, result], label: label
+        ) { family, _ in
+            (Shader.adamw(family: family), [learningRateMultiplier, weightDecayMultiplier])
+        }
+    }
+}
