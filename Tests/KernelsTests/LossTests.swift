@@ -1,0 +1,120 @@
+// Cross-entropy and the loss sum against their f64 references, in every family.
+
+import Kernels
+import TestSupport
+import Testing
+import VulkanCompute
+
+@Suite struct LossTests {
+    struct Shape: Sendable {
+        var rows: Int
+        var width: Int
+        var columns: Int
+    }
+    /// Widths about one turn of the loop (16 floats a lane: 64 and 128), padding of 0 to more than one vec4; the last is more
+    /// than one binding of a device with tiny limits.
+    static let shapes = [
+        Shape(rows: 0, width: 8, columns: 8), Shape(rows: 1, width: 4, columns: 1),
+        Shape(rows: 7, width: 4, columns: 3), Shape(rows: 8, width: 60, columns: 60),
+        Shape(rows: 9, width: 64, columns: 61), Shape(rows: 5, width: 124, columns: 124),
+        Shape(rows: 31, width: 128, columns: 121), Shape(rows: 3, width: 132, columns: 130),
+        Shape(rows: 9, width: 1000, columns: 993), Shape(rows: 300, width: 60, columns: 58),
+    ]
+
+    /// Logits with padding full of large numbers, and labels of which every third row is ignored.
+    static func inputs(_ shape: Shape, seed: UInt64) -> (logits: [Float], labels: [Int32]) {
+        var random = RandomValues(seed: seed)
+        var logits = random.normal(shape.rows * shape.width, deviation: 5)
+        for i in logits.indices where i % shape.width >= shape.columns { logits[i] = 1e9 }
+        let labels = (0..<shape.rows).map { row in
+            row % 3 == 2 ? -100 : Int32.random(in: 0..<Int32(shape.columns), using: &random)
+        }
+        // Rows 4, 7 …: the label's logit is the largest, so that some rows are correct.
+        for row in stride(from: 4, to: shape.rows, by: 3) where labels[row] >= 0 {
+            logits[row * shape.width + Int(labels[row])] = 30
+        }
+        return (logits, labels)
+    }
+
+    @Test func referenceGradientIsTheGradient() {
+        var random = RandomValues(seed: 12)
+        let logits = random.normal(18, deviation: 2).doubles
+        let labels: [Int32] = [4, -100, 0]
+        func losses(_ logits: [Double]) -> [Double] {
+            ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 1).losses
+        }
+        let gradient = ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 0.7).gradient
+        let measured = finiteDifference(at: logits) { losses($0).reduce(0, +) * 0.7 }
+        #expect(mismatch(gradient, measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all(), shapes)
+    func crossEntropy(_ run: FamilyRun, _ shape: Shape) throws {
+        let (logits, labels) = Self.inputs(shape, seed: 13)
+        try check(run, shape, logits, labels)
+    }
+
+    @Test(arguments: try FamilyRun.ownLimits())
+    func wholeVocabulary(_ run: FamilyRun) throws {
+        let shape = Shape(rows: 3, width: 128_256, columns: 128_253)
+        let (logits, labels) = Self.inputs(shape, seed: 14)
+        try check(run, shape, logits, labels)
+    }
+
+    @Test(arguments: try FamilyRun.all())
+    func extremeLogitsAndTies(_ run: FamilyRun) throws {
+        let rows: [[Float]] = [
+            [1e4, -1e4, 0, 1e4], [-1e30, -1e30, -1e30, -1e30], [3e38, 1, 2, 3], [0, 0, 0, 0], [0, 0, 0, 0],
+        ]
+        try check(run, Shape(rows: 5, width: 4, columns: 4), rows.flatMap { $0 }, [3, 0, 1, 0, 2])
+    }
+
+    @Test(arguments: try FamilyRun.all(), [Float.nan, .infinity])
+    func notFiniteLogitsGiveNotFiniteLosses(_ run: FamilyRun, _ bad: Float) throws {
+        var (logits, _) = Self.inputs(Shape(rows: 1, width: 132, columns: 132), seed: 15)
+        logits[77] = bad
+        let (losses, correct) = (try run.output([1]), try run.output([1], dtype: .i32))
+        let (tensor, labels) = (try run.input(logits, [1, 132]), try run.input([5] as [Int32], [1]))
+        try run.run { try $0.crossEntropy(into: losses, correct: correct, tensor, labels: labels, columns: 132) }
+        #expect(try !run.values(losses)[0].isFinite)
+    }
+
+    private func check(_ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32]) throws {
+        let scale: Float = 0.125
+        let (losses, again) = (try run.output([shape.rows]), try run.output([shape.rows]))
+        let correct = try run.output([shape.rows], dtype: .i32)
+        let inPlace = try run.output(logits, [shape.rows, shape.width])
+        let tensor = try run.input(logits, [shape.rows, shape.width])
+        let labelTensor = try run.input(labels, [shape.rows])
+        var state = StepState()
+        state.lossScale = scale
+        let stateSlice = try run.device.makeStepState()
+        try run.device.upload([state], into: stateSlice)
+        try run.run {
+            try $0.crossEntropy(
+                into: losses, correct: correct, tensor, labels: labelTensor, columns: shape.columns)
+            try $0.crossEntropy(
+                into: again, gradientInPlaceOf: inPlace, labels: labelTensor, columns: shape.columns,
+                state: stateSlice)
+        }
+        let expected = ReferenceLoss.crossEntropy(
+            logits.doubles, width: shape.width, columns: shape.columns, labels: labels, scale: Double(scale))
+        for values in [losses, again] {
+            #expect(mismatch(try run.values(values), expected.losses, .float(scale: 4)) == nil)
+        }
+        #expect(mismatch(try run.values(inPlace), expected.gradient, .float(roundings: 64, scale: 0.125)) == nil)
+        #expect(try run.integers(correct) == expected.correct.map(Int32.init))
+    }
+
+    @Test(arguments: try FamilyRun.all(), [1, 7, 8, 9, 64, 65, 4097])
+    func lossSum(_ run: FamilyRun, _ count: Int) throws {
+        var random = RandomValues(seed: 16)
+        // A large first term: a plain float sum would lose the small ones.
+        let losses = [Float(1e5)] + random.uniform(count - 1, in: 0...0.01)
+        let tensor = try run.input(losses, [count])
+        let result = try run.device.makeStepResult()
+        try run.run { try $0.lossSum(into: result, tensor) }
+        let sum = try run.device.download(result, as: StepResult.self)[0].lossSum
+        #expect(mismatch([sum], [losses.doubles.reduce(0, +)], .float(roundings: 2, scale: 0)) == nil)
+    }
+}

@@ -1,0 +1,142 @@
+// The gradient norm and AdamW: against f64, against torch's own numbers, and in steps that must be skipped.
+
+import Kernels
+import TestSupport
+import Testing
+import VulkanCompute
+
+@Suite struct OptimizerTests {
+    static let counts = [4, 28, 252, 256, 260, 4096, 4100, 20_000]
+
+    /// Everything a step works on, on the device.
+    struct Bench {
+        let run: FamilyRun
+        let count: Int
+        let parameters: Tensor, m: Tensor, v: Tensor, gradients: Tensor, scratch: Tensor
+        let state: BufferSlice, result: BufferSlice
+
+        init(_ run: FamilyRun, _ initial: [Float]) throws {
+            (self.run, count) = (run, initial.count)
+            let zeros = [Float](repeating: 0, count: count)
+            parameters = try run.output(initial, [count])
+            m = try run.output(zeros, [count])
+            v = try run.output(zeros, [count])
+            gradients = try run.output(zeros, [count])
+            scratch = try run.output([CommandEncoder.gradientNormScratchCount(count)])
+            state = try run.device.makeStepState()
+            result = try run.device.makeStepResult()
+        }
+
+        func step(_ values: [Float], _ stepState: StepState, multipliers: (Float, Float) = (1, 1)) throws -> StepResult {
+            try run.device.upload(values, into: gradients.slice)
+            try run.device.upload([stepState], into: state)
+            try run.run {
+                try $0.gradientNorm(into: result, gradients, scratch: scratch, state: state)
+                try $0.adamW(
+                    updating: parameters, m: m, v: v, gradients: gradients, state: state, result: result,
+                    learningRateMultiplier: multipliers.0, weightDecayMultiplier: multipliers.1)
+            }
+            return try run.device.download(result, as: StepResult.self)[0]
+        }
+    }
+
+    static func state(step: Int, rate: Double, decay: Double, clip: Float, epsilon: Float = 1e-8) -> StepState {
+        var state = StepState()
+        state.learningRate = Float(rate)
+        state.weightDecay = Float(decay)
+        state.maxGradientNorm = clip
+        state.epsilon = epsilon
+        state.setMoments(beta1: 0.9, beta2: 0.999, step: step)
+        return state
+    }
+
+    @Test(arguments: try FamilyRun.all(), counts)
+    func gradientNorm(_ run: FamilyRun, _ count: Int) throws {
+        var random = RandomValues(seed: 17)
+        let bench = try Bench(run, [Float](repeating: 0, count: count))
+        let gradients = random.normal(count, deviation: 0.01)
+        let norm = gradients.doubles.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        for clip in [Float(0), 0.5 * Float(norm), 2 * Float(norm)] {
+            let result = try bench.step(gradients, Self.state(step: 1, rate: 0, decay: 0, clip: clip))
+            let factor = clip > 0 ? min(1, Double(clip) / (norm + 1e-6)) : 1
+            #expect(
+                mismatch(
+                    [result.gradientNorm, result.clipFactor], [norm, factor], .float(roundings: 8, scale: 0)) == nil)
+            #expect(!result.skipped)
+        }
+    }
+
+    /// Ten million gradients of one size: a float accumulator would stop growing long before the end.
+    @Test(arguments: try FamilyRun.ownLimits())
+    func gradientNormOfManyParameters(_ run: FamilyRun) throws {
+        let count = 10_000_000
+        let gradients = try run.input([Float](repeating: 0.01, count: count), [count])
+        let scratch = try run.output([CommandEncoder.gradientNormScratchCount(count)])
+        let (state, result) = (try run.device.makeStepState(), try run.device.makeStepResult())
+        try run.device.upload([StepState()], into: state)
+        try run.run { try $0.gradientNorm(into: result, gradients, scratch: scratch, state: state) }
+        let norm = try run.device.download(result, as: StepResult.self)[0].gradientNorm
+        let expected = Double(Float(0.01)) * Double(count).squareRoot()
+        #expect(mismatch([norm], [expected], .float(roundings: 8, scale: 0)) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all(), counts)
+    func adamWFollowsTheReference(_ run: FamilyRun, _ count: Int) throws {
+        var random = RandomValues(seed: 18)
+        let initial = random.normal(count, deviation: 0.5)
+        let bench = try Bench(run, initial)
+        var reference = ReferenceAdamW(initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: Double(Float(1e-8)))
+        for step in 1...20 {
+            let rate = 1e-3 * Double(step)
+            let gradients = random.normal(count, deviation: step % 4 == 0 ? 2 : 0.01)
+            let norm = reference.step(
+                gradients.doubles, learningRate: Double(Float(rate)), weightDecay: Double(Float(0.01)),
+                maxGradientNorm: 1)
+            let result = try bench.step(gradients, Self.state(step: step, rate: rate, decay: 0.01, clip: 1))
+            #expect(mismatch([result.gradientNorm], [norm], .float(roundings: 8, scale: 0)) == nil)
+        }
+        #expect(mismatch(try run.values(bench.parameters), reference.parameters, .float(roundings: 40)) == nil)
+        #expect(mismatch(try run.values(bench.m), reference.m, .float(roundings: 40, scale: 0.1)) == nil)
+        #expect(mismatch(try run.values(bench.v), reference.v, .float(roundings: 40, scale: 1e-6)) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all())
+    func adamWFollowsTorch(_ run: FamilyRun) throws {
+        let bench = try Bench(run, TorchAdamW.initial)
+        for (index, gradients) in TorchAdamW.gradients.enumerated() {
+            let rate = 1e-2 * (1 - Double(index) / 20)
+            let result = try bench.step(gradients, Self.state(step: index + 1, rate: rate, decay: 0.1, clip: 1))
+            #expect(mismatch([result.gradientNorm], [Double(TorchAdamW.norms[index])], .float(roundings: 4)) == nil)
+            let expected = TorchAdamW.parameters[index].doubles
+            #expect(mismatch(try run.values(bench.parameters), expected, .float(roundings: 8)) == nil)
+        }
+    }
+
+    @Test(arguments: try FamilyRun.all())
+    func multipliersSetAGroupApart(_ run: FamilyRun) throws {
+        let initial: [Float] = [1, -2, 3, -4]
+        let gradients: [Float] = [0.1, 0.2, -0.3, 0.4]
+        let bench = try Bench(run, initial)
+        _ = try bench.step(
+            gradients, Self.state(step: 1, rate: 1e-3, decay: 0.5, clip: 0), multipliers: (16, 0))
+        var reference = ReferenceAdamW(initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
+        _ = reference.step(gradients.doubles, learningRate: 16e-3, weightDecay: 0, maxGradientNorm: 0)
+        #expect(mismatch(try run.values(bench.parameters), reference.parameters, .float()) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all(), [Float.nan, .infinity, -.infinity, 1e30])
+    func aStepWithoutAFiniteNormChangesNothing(_ run: FamilyRun, _ bad: Float) throws {
+        var random = RandomValues(seed: 19)
+        let bench = try Bench(run, random.normal(4100))
+        var gradients = random.normal(4100)
+        _ = try bench.step(gradients, Self.state(step: 1, rate: 1e-2, decay: 0.1, clip: 1))
+        let before = try [bench.parameters, bench.m, bench.v].map { try run.values($0) }
+        gradients[4099] = bad
+        let result = try bench.step(gradients, Self.state(step: 2, rate: 1e-2, decay: 0.1, clip: 1))
+        #expect(result.skipped)
+        #expect(!result.gradientNorm.isFinite)
+        #expect(try [bench.parameters, bench.m, bench.v].map { try run.values($0) } == before)
+        gradients[4099] = 0
+        #expect(try !bench.step(gradients, Self.state(step: 2, rate: 1e-2, decay: 0.1, clip: 1)).skipped)
+    }
+}

@@ -1,0 +1,67 @@
+// Where a kernel test runs: one device and one family of kernels. Outputs begin dirty (NaN) and lie before guard words,
+// so that what a kernel leaves out, reads by mistake or writes too far shows.
+
+import Kernels
+import VulkanCompute
+
+package struct FamilyRun: Sendable, CustomStringConvertible {
+    package let device: Device
+    package let family: Shader.Family
+    package let description: String
+
+    private static let guardCount = 64
+    private static let guardValue: Float = 12345.675
+
+    /// The device in every family it can run, with its own limits and with tiny ones.
+    package static func all() throws -> [FamilyRun] {
+        try [(TestDevices.main, ""), (TestDevices.smallLimits, ", small limits")].flatMap { device, note in
+            device.families.map { FamilyRun(device: device, family: $0, description: "\($0)\(note)") }
+        }
+    }
+
+    /// For what a device with tiny limits cannot hold in one binding.
+    package static func ownLimits() throws -> [FamilyRun] {
+        let device = try TestDevices.main
+        return device.families.map { FamilyRun(device: device, family: $0, description: "\($0)") }
+    }
+
+    package func run(_ body: (CommandEncoder) throws -> Void) throws {
+        let encoder = try CommandEncoder(device)
+        encoder.family = family
+        try body(encoder)
+        try encoder.finish().run()
+        if let message = device.instance.validationMessages.first { throw TestFailure(description: message) }
+    }
+
+    package func input(_ values: [Float], _ shape: [Int]) throws -> Tensor { try device.makeTensor(values, shape) }
+    package func input(_ values: [Int32], _ shape: [Int]) throws -> Tensor { try device.makeTensor(values, shape) }
+
+    package func output(_ shape: [Int], dtype: DType = .f32) throws -> Tensor {
+        try output([Float](repeating: .nan, count: shape.reduce(1, *)), shape, dtype: dtype)
+    }
+
+    /// A destination that begins with `values`, for what accumulates.
+    package func output(_ values: [Float], _ shape: [Int], dtype: DType = .f32) throws -> Tensor {
+        let whole = try device.makeBuffer(byteCount: (values.count + Self.guardCount) * 4, label: "output").slice()
+        try device.upload(values + [Float](repeating: Self.guardValue, count: Self.guardCount), into: whole)
+        return Tensor(whole, shape: shape, dtype: dtype)
+    }
+
+    package func values(_ output: Tensor) throws -> [Float] { try words(output) }
+    package func integers(_ output: Tensor) throws -> [Int32] { try words(output) }
+
+    private func words<Word: BitwiseCopyable>(_ output: Tensor) throws -> [Word] {
+        let buffer = output.slice.buffer
+        let guards = try device.download(
+            buffer.slice(output.byteCount, byteCount: Self.guardCount * 4), as: Float.self)
+        guard guards.allSatisfy({ $0 == Self.guardValue }) else {
+            throw TestFailure(description: "something was written behind the \(output.shape) output")
+        }
+        return try device.download(output.slice, as: Word.self)
+    }
+}
+
+package struct TestFailure: Error, CustomStringConvertible {
+    package let description: String
+    package init(description: String) { self.description = description }
+}

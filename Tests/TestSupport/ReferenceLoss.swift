@@ -1,0 +1,34 @@
+// Cross-entropy of rows of logits in f64: loss = log Σ exp(x − max) − (x[label] − max), dx = (softmax − onehot)·scale.
+// A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding.
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+package enum ReferenceLoss {
+    package static func crossEntropy(
+        _ logits: [Double], width: Int, columns: Int, labels: [Int32], scale: Double
+    ) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
+        var (losses, correct, gradient): ([Double], [UInt32], [Double]) = ([], [], [])
+        for (row, label) in zip(rows(logits, width: width), labels) {
+            var dx = [Double](repeating: 0, count: width)
+            guard label >= 0, Int(label) < columns else {
+                losses.append(0)
+                correct.append(0)
+                gradient += dx
+                continue
+            }
+            let x = Array(row.prefix(columns))
+            let maximum = x.reduce(-.infinity, max)
+            let sum = x.reduce(0) { $0 + exp($1 - maximum) }
+            losses.append(log(sum) - (x[Int(label)] - maximum))
+            correct.append(x.firstIndex(of: maximum) == Int(label) ? 1 : 0)
+            for i in 0..<columns { dx[i] = exp(x[i] - maximum) / sum * scale }
+            dx[Int(label)] -= scale
+            gradient += dx
+        }
+        return (losses, correct, gradient)
+    }
+}
