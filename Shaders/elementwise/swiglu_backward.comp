@@ -1,8 +1,7 @@
 // Backward of a = silu(gate)·up, with σ = σ(gate):
-// dup = da·gate·σ,  dgate = da·up·σ·(1 + gate·(1 − σ)). ACTIVATION_KEPT writes a again, for recomputation.
+// dup = da·gate·σ,  dgate = da·up·σ·(1 + gate·(1 − σ)).
 #version 450
 //! variants FAMILY = TEXEL SHARED
-//! variants ACTIVATION = DROPPED KEPT
 #include "lib/load.glsl"
 #include "lib/stripe.glsl"
 #include "lib/sigmoid.glsl"
@@ -12,9 +11,6 @@ layout(std430, binding = 1) writeonly buffer Dup { vec4 dup[]; };
 INPUT4(2, da);
 INPUT4(3, gate);
 INPUT4(4, up);
-#if defined(ACTIVATION_KEPT)
-layout(std430, binding = 5) writeonly buffer A { vec4 a[]; };
-#endif
 
 layout(push_constant) uniform Push {
     uint groupBase;
@@ -24,13 +20,9 @@ layout(push_constant) uniform Push {
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
         vec4 g = LOAD4(gate, i);
-        vec4 u = LOAD4(up, i);
         vec4 d = LOAD4(da, i);
         vec4 s = sigmoid(g);
-        dgate[i] = d * u * s * (1 + g * (1 - s));
+        dgate[i] = d * LOAD4(up, i) * s * (1 + g * (1 - s));
         dup[i] = d * g * s;
-#if defined(ACTIVATION_KEPT)
-        a[i] = g * s * u;
-#endif
     }
 }

@@ -1,9 +1,7 @@
-// RMSNorm of one row a workgroup: y = x·rstd·w, rstd = 1/√(mean(x²) + ε). RESIDUAL_ADDED first adds a second
-// input, sum = x + residual, keeps the sum and normalises it.
+// RMSNorm of one row a workgroup: y = x·rstd·w, rstd = 1/√(mean(x²) + ε).
 // Zhang, Sennrich: Root Mean Square Layer Normalization (2019).
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED
-//! variants RESIDUAL = NONE ADDED
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 
@@ -11,13 +9,6 @@ layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };        // (N, C)
 layout(std430, binding = 1) writeonly buffer Rstd { float rstd[]; }; // (N)
 INPUT4(2, x);                                                        // (N, C)
 INPUT4(3, weight);                                                   // (C)
-#if defined(RESIDUAL_ADDED)
-layout(std430, binding = 4) writeonly buffer Sum { vec4 sum[]; };    // (N, C)
-INPUT4(5, residual);                                                 // (N, C)
-#define ROW4(i) (LOAD4(x, i) + LOAD4(residual, i))
-#else
-#define ROW4(i) LOAD4(x, i)
-#endif
 
 layout(push_constant) uniform Push {
     uint groupBase;
@@ -32,18 +23,13 @@ void main() {
 
     vec4 squares = vec4(0);
     for (uint i = LANE; i < push.width4; i += LANES) {
-        vec4 four = ROW4(start + i);
+        vec4 four = LOAD4(x, start + i);
         squares += four * four;
     }
     float meanSquare = groupSum(horizontalSum(squares)) / float(4 * push.width4);
     float scale = 1.0 / sqrt(meanSquare + push.epsilon);
 
-    for (uint i = LANE; i < push.width4; i += LANES) {
-        vec4 four = ROW4(start + i);
-        y[start + i] = four * scale * LOAD4(weight, i);
-#if defined(RESIDUAL_ADDED)
-        sum[start + i] = four;
-#endif
-    }
+    for (uint i = LANE; i < push.width4; i += LANES)
+        y[start + i] = LOAD4(x, start + i) * scale * LOAD4(weight, i);
     if (LANE == 0) rstd[push.firstRow + row] = scale;
 }

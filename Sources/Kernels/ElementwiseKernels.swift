@@ -3,10 +3,6 @@
 
 import VulkanCompute
 
-extension Shader {
-    package enum Activation: String, Sendable { case dropped, kept }
-}
-
 extension CommandEncoder {
     /// y = a + b
     package func add(into y: Tensor, _ a: Tensor, _ b: Tensor, label: String = "add") throws(VulkanError) {
@@ -33,13 +29,6 @@ extension CommandEncoder {
         try elementwise([y, x], label: label) { family, _ in (Shader.scale(family: family), [factor]) }
     }
 
-    package func copy(into y: Tensor, _ x: Tensor) throws(VulkanError) {
-        precondition(x.count == y.count && x.dtype == y.dtype, "copy of \(x.shape) into \(y.shape)")
-        try copy(into: y.slice, from: x.slice)
-    }
-
-    package func zero(_ x: Tensor) throws(VulkanError) { try fill(x.slice) }
-
     /// a = silu(gate)·up
     package func swiGLU(
         into a: Tensor, gate: Tensor, up: Tensor, label: String = "swiGLU"
@@ -47,13 +36,12 @@ extension CommandEncoder {
         try elementwise([a, gate, up], label: label) { family, _ in (Shader.swiglu(family: family), []) }
     }
 
-    /// The gradients of both inputs, and `a` again where it is wanted.
     package func swiGLUBackward(
-        intoGate dgate: Tensor, up dup: Tensor, activation a: Tensor? = nil, _ da: Tensor, gate: Tensor, up: Tensor,
+        intoGate dgate: Tensor, up dup: Tensor, _ da: Tensor, gate: Tensor, up: Tensor,
         label: String = "swiGLUBackward"
     ) throws(VulkanError) {
-        try elementwise([dgate, dup, da, gate, up] + (a.map { [$0] } ?? []), label: label) { family, _ in
-            (Shader.swigluBackward(family: family, activation: a == nil ? .dropped : .kept), [])
+        try elementwise([dgate, dup, da, gate, up], label: label) { family, _ in
+            (Shader.swigluBackward(family: family), [])
         }
     }
 
@@ -82,7 +70,7 @@ extension CommandEncoder {
             count % 4 == 0 && tensors.allSatisfy { $0.count == count }, "\(label): shapes \(tensors.map(\.shape))")
         let lanes = capabilities.lanes(family)
         let vectors = capabilities.type == .cpu ? 8 : 1
-        for span in capabilities.spans(of: count / 4, rowByteCount: 16, family: family) {
+        for span in capabilities.spans(of: count / 4, rowByteCounts: [16], family: family) {
             let (shader, push) = kernel(family == .texel ? .texel : .shared, span.lowerBound)
             let slices = tensors.map { $0.slice.slice(span.lowerBound * 16, byteCount: span.count * 16) }
             try dispatch(

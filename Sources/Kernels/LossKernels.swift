@@ -39,7 +39,7 @@ extension CommandEncoder {
             width % 4 == 0 && (1...width).contains(columns) && losses.count == logits.rows
                 && labels.count == logits.rows && labels.dtype == .i32,
             "\(label): logits \(logits.shape) of \(columns) columns, labels \(labels.shape), losses \(losses.shape)")
-        for span in capabilities.spans(of: losses.count, rowByteCount: width * 4, family: family) {
+        for span in capabilities.spans(of: losses.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
                 Shader.crossEntropy(family: family, gradient: gradient), bindings(span), push: [width / 4, span.lowerBound, columns],
                 specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width), label: label)

@@ -3,7 +3,6 @@
 import VulkanCompute
 
 extension Shader {
-    package enum Residual: String, Sendable { case none, added }
     package enum Destination: String, Sendable { case into, adding }
 }
 
@@ -12,32 +11,12 @@ extension CommandEncoder {
     package func rmsNorm(
         into y: Tensor, rstd: Tensor, _ x: Tensor, weight: Tensor, epsilon: Float, label: String = "rmsNorm"
     ) throws(VulkanError) {
-        try rmsNorm(y, rstd, x, weight, residual: nil, epsilon, label)
-    }
-
-    /// The same of `sum` = `x` + `residual`, which is written too and may be either of them.
-    package func rmsNorm(
-        into y: Tensor, rstd: Tensor, sum: Tensor, _ x: Tensor, adding residual: Tensor, weight: Tensor,
-        epsilon: Float, label: String = "rmsNorm"
-    ) throws(VulkanError) {
-        try rmsNorm(y, rstd, x, weight, residual: (sum, residual), epsilon, label)
-    }
-
-    private func rmsNorm(
-        _ y: Tensor, _ rstd: Tensor, _ x: Tensor, _ weight: Tensor, residual: (sum: Tensor, term: Tensor)?,
-        _ epsilon: Float, _ label: String
-    ) throws(VulkanError) {
         let width = weight.count
-        var matrices = [y, x]
-        if let residual { matrices += [residual.sum, residual.term] }
-        checkRows(matrices, column: rstd, width: width, label)
-        let shader = Shader.rmsNorm(family: family, residual: residual == nil ? .none : .added)
-        for span in capabilities.spans(of: rstd.count, rowByteCount: width * 4, family: family) {
-            var buffers = [y.rows(span), rstd, x.rows(span), weight]
-            if let residual { buffers += [residual.sum.rows(span), residual.term.rows(span)] }
+        checkRows([y, x], column: rstd, width: width, label)
+        for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
-                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound, epsilon], specialization: rowLanes,
-                groups: span.count, label: label)
+                Shader.rmsNorm(family: family), [y.rows(span), rstd, x.rows(span), weight].map(\.slice),
+                push: [width / 4, span.lowerBound, epsilon], specialization: rowLanes, groups: span.count, label: label)
         }
     }
 
@@ -60,7 +39,7 @@ extension CommandEncoder {
         let width = weight.count
         checkRows([dx, dy, x], column: rstd, width: width, label)
         let shader = Shader.rmsNormBackward(family: family, destination: previous == nil ? .into : .adding)
-        for span in capabilities.spans(of: rstd.count, rowByteCount: width * 4, family: family) {
+        for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
             var buffers = [dx.rows(span), dy.rows(span), x.rows(span), weight, rstd]
             if let previous { buffers.append(previous.rows(span)) }
             try dispatch(

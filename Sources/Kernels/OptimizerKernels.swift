@@ -18,7 +18,7 @@ extension CommandEncoder {
         precondition(
             count > 0 && count % 4 == 0 && scratch.count == partials,
             "\(label): \(count) gradients need \(partials) floats of scratch, not \(scratch.count)")
-        for span in capabilities.spans(of: partials, rowByteCount: Self.chunk * 4, family: family) {
+        for span in capabilities.spans(of: partials, rowByteCounts: [Self.chunk * 4], family: family) {
             let elements = span.lowerBound * Self.chunk..<min(span.upperBound * Self.chunk, count)
             try dispatch(
                 Shader.squareSums(family: family), [scratch.slice, gradients.elements(elements).slice],

@@ -27,8 +27,8 @@ extension CommandEncoder {
         precondition(
             width % 4 == 0 && few.width == width && few.rows == index.count && index.dtype == .i32,
             "\(label): \(many.shape) and \(few.shape) by an index of \(index.shape)")
-        for source in capabilities.spans(of: many.rows, rowByteCount: width * 4, family: family) {
-            for span in capabilities.spans(of: few.rows, rowByteCount: width * 4, family: family) {
+        for source in capabilities.spans(of: many.rows, rowByteCounts: [width * 4], family: family) {
+            for span in capabilities.spans(of: few.rows, rowByteCounts: [width * 4], family: family) {
                 let tensors = bindings(many.rows(source), few.rows(span)) + [index]
                 try dispatch(
                     shader(family == .texel ? .texel : .shared), tensors.map(\.slice),

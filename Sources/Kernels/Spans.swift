@@ -3,18 +3,18 @@
 import VulkanCompute
 
 extension Capabilities {
-    /// `0..<rows` cut so that each piece of a tensor with so many bytes a row fits one binding and begins where it may be
-    /// bound, which is at a multiple of `multiple` rows.
+    /// `0..<rows` cut so that, for every tensor with so many bytes a row, each piece fits one binding and begins where
+    /// it may be bound. Pieces begin at multiples of `multiple`.
     package func spans(
-        of rows: Int, rowByteCount: Int, family: Shader.Family, multiple: Int = 1
+        of rows: Int, rowByteCounts: [Int], family: Shader.Family, multiple: Int = 1
     ) -> [Range<Int>] {
-        guard rows > 0, rowByteCount > 0 else { return [] }
+        guard rows > 0, let widest = rowByteCounts.max(), widest > 0 else { return [] }
         let limit = family == .texel ? min(maxStorageBufferRange, maxTexelBufferElements * 16) : maxStorageBufferRange
-        if rows <= limit / rowByteCount { return [0..<rows] }
+        if rows <= limit / widest { return [0..<rows] }
         var granularity = multiple
-        while granularity * rowByteCount % bindingAlignment != 0 { granularity *= 2 }
-        let size = limit / rowByteCount / granularity * granularity
-        precondition(size > 0, "\(granularity) rows of \(rowByteCount) bytes do not fit a binding of \(limit) bytes")
+        while rowByteCounts.contains(where: { granularity * $0 % bindingAlignment != 0 }) { granularity *= 2 }
+        let size = limit / widest / granularity * granularity
+        precondition(size > 0, "\(granularity) rows of \(widest) bytes do not fit a binding of \(limit) bytes")
         return stride(from: 0, to: rows, by: size).map { $0..<min($0 + size, rows) }
     }
 }
