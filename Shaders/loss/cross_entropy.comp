@@ -76,10 +76,11 @@ void main() {
     if (LANE == 0) losses[row] = log(sum) - (target - maximum);
 
 #if defined(GRADIENT_IN_PLACE)
+    float scale = state.lossScale;
     for (uint i = LANE; i < push.width4; i += LANES) {
         uvec4 column = columnsOf(i);
         vec4 probability = exp(masked(LOAD4(logits, start + i), i) - maximum) / sum;
-        gradient[start + i] = (probability - vec4(equal(column, uvec4(label)))) * state.lossScale;
+        gradient[start + i] = (probability - vec4(equal(column, uvec4(label)))) * scale;
     }
 #else
     uint firstLargest = push.columns;

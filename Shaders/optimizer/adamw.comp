@@ -30,14 +30,19 @@ void main() {
     float rate = state.learningRate * push.learningRateMultiplier;
     float kept = 1.0 - rate * state.weightDecay * push.weightDecayMultiplier;
     float step = rate / state.biasCorrection1;
+    float epsilon = state.epsilon;
+    // Read once: to the compiler, every store may change what is in a buffer.
+    vec4 decay = vec4(state.beta1, state.oneMinusBeta1, state.beta2, state.oneMinusBeta2);
+    float root = state.rootBiasCorrection2;
+    float clip = result.clipFactor;
 
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
-        vec4 g = LOAD4(gradients, i) * result.clipFactor;
-        vec4 first = state.beta1 * LOAD4(m, i) + state.oneMinusBeta1 * g;
-        vec4 second = state.beta2 * LOAD4(v, i) + state.oneMinusBeta2 * g * g;
+        vec4 g = LOAD4(gradients, i) * clip;
+        vec4 first = decay.x * LOAD4(m, i) + decay.y * g;
+        vec4 second = decay.z * LOAD4(v, i) + decay.w * g * g;
+        vec4 moved = kept * LOAD4(parameters, i) - step * first / (sqrt(second) / root + epsilon);
         newM[i] = first;
         newV[i] = second;
-        newParameters[i] =
-            kept * LOAD4(parameters, i) - step * first / (sqrt(second) / state.rootBiasCorrection2 + state.epsilon);
+        newParameters[i] = moved;
     }
 }
