@@ -3,12 +3,26 @@
 import CVulkan
 import Synchronization
 
+/// The driver's device. Whatever was made from it holds on to it, so that it goes last, in whatever order things go.
+final class DeviceHandle: @unchecked Sendable {
+    let device: VkDevice
+    private let instance: Instance
+
+    init(_ device: VkDevice, _ instance: Instance) {
+        self.device = device
+        self.instance = instance
+    }
+
+    deinit { vkDestroyDevice(device, nil) }
+}
+
 /// Thread-safe: queue submission, memory and pipelines have a lock each; what a command encoder records is its own.
 package final class Device: @unchecked Sendable {
     package let instance: Instance
     package let capabilities: Capabilities
     let physical: VkPhysicalDevice
-    let handle: VkDevice
+    let owner: DeviceHandle
+    var handle: VkDevice { owner.device }
     let queueFamily: UInt32
     private let queue: Mutex<QueueBox>
     private let memoryProperties: VkPhysicalDeviceMemoryProperties
@@ -82,19 +96,17 @@ package final class Device: @unchecked Sendable {
             Self.create(physical, family: family, capabilities: capabilities, &device), "vkCreateDevice",
             capabilities.name)
         guard let device else { throw VulkanError(.call, "vkCreateDevice gave no device") }
-        handle = device
+        owner = DeviceHandle(device, candidate.instance)
         var queue: VkQueue?
         vkGetDeviceQueue(device, family, 0, &queue)
         guard let queue else { throw VulkanError(.call, "vkGetDeviceQueue gave no queue") }
         self.queue = Mutex(QueueBox(handle: queue))
-        let cache = try PipelineCache(device: device, capabilities: capabilities, folder: instance.options.cacheFolder)
+        let cache = try PipelineCache(device: owner, capabilities: capabilities, folder: instance.options.cacheFolder)
         pipelines.withLock { $0 = cache }
     }
 
     deinit {
         vkDeviceWaitIdle(handle)
-        pipelines.withLock { $0 = nil }
-        vkDestroyDevice(handle, nil)
     }
 
     private static func queueFamily(of device: VkPhysicalDevice) -> UInt32? {
@@ -167,7 +179,7 @@ package final class Device: @unchecked Sendable {
             throw VulkanError(.unsupported, "\(capabilities.name) has no memory type for storage buffers")
         }
         return try pool.take(
-            requirements, typeIndex: type.index, mappable: type.mappable, device: handle,
+            requirements, typeIndex: type.index, mappable: type.mappable, device: owner,
             limit: capabilities.maxAllocation)
     }
 

@@ -9,22 +9,22 @@ final class MemoryBlock: @unchecked Sendable {
     let handle: VkDeviceMemory
     let byteCount: Int
     let mapped: UnsafeMutableRawPointer?
-    private let device: VkDevice
+    private let owner: DeviceHandle
     /// Free ranges by offset, never adjacent to each other. Guarded by the pool's lock.
     fileprivate var free: [Range<Int>]
 
-    init(device: VkDevice, byteCount: Int, typeIndex: UInt32, mappable: Bool) throws(VulkanError) {
+    init(device owner: DeviceHandle, byteCount: Int, typeIndex: UInt32, mappable: Bool) throws(VulkanError) {
         var info = VkMemoryAllocateInfo()
         info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO
         info.allocationSize = VkDeviceSize(byteCount)
         info.memoryTypeIndex = typeIndex
         var memory: VkDeviceMemory?
         try check(
-            vkAllocateMemory(device, &info, nil, &memory), "vkAllocateMemory",
+            vkAllocateMemory(owner.device, &info, nil, &memory), "vkAllocateMemory",
             "\(byteCount) bytes were asked for; a smaller batch, fewer tokens or quantised weights need less")
         guard let memory else { throw VulkanError(.outOfMemory, "vkAllocateMemory gave no memory") }
         handle = memory
-        self.device = device
+        self.owner = owner
         self.byteCount = byteCount
         free = [0..<byteCount]
         guard mappable else {
@@ -32,12 +32,12 @@ final class MemoryBlock: @unchecked Sendable {
             return
         }
         var pointer: UnsafeMutableRawPointer?
-        let result = vkMapMemory(device, memory, 0, VK_WHOLE_SIZE_VALUE, 0, &pointer)
+        let result = vkMapMemory(owner.device, memory, 0, VK_WHOLE_SIZE_VALUE, 0, &pointer)
         mapped = pointer
         if result != VK_SUCCESS { try check(result, "vkMapMemory") }
     }
 
-    deinit { vkFreeMemory(device, handle, nil) }
+    deinit { vkFreeMemory(owner.device, handle, nil) }
 
     fileprivate func take(byteCount: Int, alignment: Int) -> Int? {
         for (index, range) in free.enumerated() {
@@ -78,7 +78,7 @@ final class MemoryPool: Sendable {
     private let blocks = Mutex<[UInt32: [MemoryBlock]]>([:])
 
     func take(
-        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: VkDevice, limit: Int
+        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: DeviceHandle, limit: Int
     ) throws(VulkanError) -> MemoryRange {
         let byteCount = Int(requirements.size)
         let alignment = Int(requirements.alignment)

@@ -14,16 +14,16 @@ final class Pipeline {
     let handle: VkPipeline
     let layout: VkPipelineLayout
     let setLayout: VkDescriptorSetLayout
-    private let device: VkDevice
+    private let owner: DeviceHandle
 
     init(
-        _ shader: Shader, _ specialization: [String: UInt32], device: VkDevice, cache: VkPipelineCache?
+        _ shader: Shader, _ specialization: [String: UInt32], device owner: DeviceHandle, cache: VkPipelineCache?
     ) throws(VulkanError) {
         var made = Parts()
         do throws(VulkanError) {
-            try made.build(shader, specialization, device: device, cache: cache)
+            try made.build(shader, specialization, device: owner.device, cache: cache)
         } catch {
-            made.destroy(device)
+            made.destroy(owner.device)
             throw error
         }
         guard let handle = made.pipeline, let layout = made.layout, let setLayout = made.setLayout else {
@@ -33,12 +33,12 @@ final class Pipeline {
         self.handle = handle
         self.layout = layout
         self.setLayout = setLayout
-        self.device = device
+        self.owner = owner
     }
 
     deinit {
         var parts = Parts(setLayout: setLayout, layout: layout, pipeline: handle)
-        parts.destroy(device)
+        parts.destroy(owner.device)
     }
 }
 
@@ -162,14 +162,14 @@ final class PipelineCache: @unchecked Sendable {
         let specialization: [String: UInt32]
     }
 
-    private let device: VkDevice
+    private let owner: DeviceHandle
     private let file: PipelineFile?
     private let cache: VkPipelineCache?
     private var pipelines: [Key: Pipeline] = [:]
     private var dirty = false
 
-    init(device: VkDevice, capabilities: Capabilities, folder: String?) throws(VulkanError) {
-        self.device = device
+    init(device owner: DeviceHandle, capabilities: Capabilities, folder: String?) throws(VulkanError) {
+        self.owner = owner
         file = folder.map { PipelineFile(folder: $0, capabilities: capabilities) }
         let stored = file?.read() ?? []
         var cache: VkPipelineCache?
@@ -178,7 +178,7 @@ final class PipelineCache: @unchecked Sendable {
             info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO
             info.initialDataSize = bytes.count
             info.pInitialData = bytes.baseAddress
-            return vkCreatePipelineCache(device, &info, nil, &cache)
+            return vkCreatePipelineCache(owner.device, &info, nil, &cache)
         }
         try check(result, "vkCreatePipelineCache")
         self.cache = cache
@@ -186,8 +186,7 @@ final class PipelineCache: @unchecked Sendable {
 
     deinit {
         save()
-        pipelines = [:]
-        if let cache { vkDestroyPipelineCache(device, cache, nil) }
+        if let cache { vkDestroyPipelineCache(owner.device, cache, nil) }
     }
 
     func pipeline(
@@ -199,7 +198,7 @@ final class PipelineCache: @unchecked Sendable {
             throw VulkanError(
                 .unsupported, "\(capabilities.name) cannot run kernel \(shader.name): it lacks \(missing)")
         }
-        let pipeline = try Pipeline(shader, specialization, device: device, cache: cache)
+        let pipeline = try Pipeline(shader, specialization, device: owner, cache: cache)
         pipelines[key] = pipeline
         dirty = true
         return pipeline
@@ -209,9 +208,9 @@ final class PipelineCache: @unchecked Sendable {
         guard dirty, let file, let cache else { return }
         dirty = false
         var count = 0
-        guard vkGetPipelineCacheData(device, cache, &count, nil) == VK_SUCCESS, count > 0 else { return }
+        guard vkGetPipelineCacheData(owner.device, cache, &count, nil) == VK_SUCCESS, count > 0 else { return }
         var bytes = [UInt8](repeating: 0, count: count)
-        guard vkGetPipelineCacheData(device, cache, &count, &bytes) == VK_SUCCESS else { return }
+        guard vkGetPipelineCacheData(owner.device, cache, &count, &bytes) == VK_SUCCESS else { return }
         file.write(Array(bytes.prefix(count)))
     }
 }

@@ -30,6 +30,8 @@ package struct TokenBatch: Sendable {
     /// Tokens of examples, and targets, without the padding.
     package private(set) var tokenCount = 0
     package private(set) var countedCount = 0
+    /// Cached tokens before these, in generation.
+    package private(set) var keyOffset: Int32 = 0
 
     package init(_ examples: [Example]) {
         for example in examples where !example.tokens.isEmpty {
@@ -46,6 +48,15 @@ package struct TokenBatch: Sendable {
         }
         tokenCount = tokens.count
         countedCount = targets.count
+    }
+
+    /// Makes the one sequence of this batch the continuation of `offset` tokens, the last of which wants its successor.
+    mutating func continueSequence(at offset: Int32) {
+        let end = offset + Int32(tokens.count)
+        keyOffset = offset
+        positions = positions.map { $0 + offset }
+        spans = tokens.flatMap { _ in [0, end] }
+        (countedPositions, targets) = ([Int32(tokens.count) - 1], [TokenBatch.ignored])
     }
 
     /// Sizes that recorded steps exist for. Few of them, and little padding: 32 rows are one tile of the matmul.

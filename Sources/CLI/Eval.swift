@@ -1,0 +1,56 @@
+import ArgumentParser
+import Checkpoints
+import LoRAVK
+import Tokenizer
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+struct Eval: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Loss, perplexity and accuracy on data.",
+        discussion: """
+            Counted are the tokens that training would learn. Accuracy is the share of them that is the model's first choice.
+            """)
+
+    @OptionGroup var modelOptions: ModelOptions
+
+    @Option(help: "An adapter (a PEFT folder).")
+    var adapter: String?
+
+    @Option(help: "Data as for `train`; of a folder test.jsonl, or else valid.jsonl.")
+    var data: String
+
+    @Option(help: "Use only the first so many examples.")
+    var limit: Int?
+
+    @OptionGroup(title: "Data") var formatOptions: FormatOptions
+
+    func run() throws {
+        if let limit, limit < 1 { throw ConfigError("--limit is \(limit); it must be at least 1") }
+        let format = try formatOptions.format
+        Interrupt.install()
+        let (model, tokenizer) = try modelOptions.open()
+        let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
+        let split: Dataset.Split = Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
+        let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
+        let report = try Evaluator(model, adapter).evaluate(
+            dataset, shouldStop: { Interrupt.isRequested },
+            onProgress: { done in
+                if Terminal.isInteractive { Terminal.status("\(done)/\(dataset.examples.count) examples") }
+            })
+        Terminal.endStatus()
+        model.device.savePipelines()
+        if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
+        let accuracy = Double(report.correct) / Double(max(1, report.countedTokens))
+        Terminal.print("examples    \(dataset.examples.count)")
+        Terminal.print("tokens      \(report.countedTokens)")
+        Terminal.print("loss        \(Terminal.number(report.loss, digits: 6))")
+        Terminal.print("perplexity  \(Terminal.number(exp(report.loss), digits: 6))")
+        Terminal.print("accuracy    \(Terminal.number(100 * accuracy)) %")
+    }
+}

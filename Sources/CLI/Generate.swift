@@ -1,0 +1,95 @@
+import ArgumentParser
+import Checkpoints
+import LoRAVK
+import Tokenizer
+
+struct Generate: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Generate text, with or without an adapter.",
+        discussion: """
+            A prompt is put into the model's chat template where it has one; --raw continues it as it is. Without \
+            --prompt, each line of the standard input is one.
+            """)
+
+    @OptionGroup var modelOptions: ModelOptions
+
+    @Option(help: "An adapter (a PEFT folder).")
+    var adapter: String?
+
+    @Option(help: "What to answer; may be given several times.")
+    var prompt: [String] = []
+
+    @Option(help: "A system message for the chat template.")
+    var system: String?
+
+    @Flag(help: "Continue the prompt as it is, without the chat template.")
+    var raw = false
+
+    @Option(help: "The most tokens to generate.")
+    var maxTokens = 200
+
+    @Option(help: "0: always the most likely token; higher: more variety.")
+    var temperature = 0.0
+
+    @Option(help: "Choose among the most likely tokens only (0: all).")
+    var topK = 0
+
+    @Option(help: "Choose among the tokens that make up this probability.")
+    var topP = 1.0
+
+    @Option(help: "Above 1: tokens that are already there become less likely.")
+    var repetitionPenalty = 1.0
+
+    @Option(help: "Seed of the choice.")
+    var seed: UInt64 = 0
+
+    func run() throws {
+        guard maxTokens > 0 else { throw ConfigError("--max-tokens is \(maxTokens); it must be at least 1") }
+        var sampling = SamplerConfig()
+        sampling.temperature = temperature
+        sampling.topK = topK
+        sampling.topP = topP
+        sampling.repetitionPenalty = repetitionPenalty
+        sampling.seed = seed
+        try sampling.validate()
+        Interrupt.install()
+        let (model, tokenizer) = try modelOptions.open()
+        let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
+        var prompts = prompt
+        if prompts.isEmpty { while let line = readLine() { if !line.isEmpty { prompts.append(line) } } }
+        for text in prompts where !Interrupt.isRequested {
+            try answer(text, model, adapter, tokenizer, sampling)
+        }
+        model.device.savePipelines()
+        if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
+    }
+
+    private func answer(
+        _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer, _ sampling: SamplerConfig
+    ) throws {
+        let tokens = try promptTokens(text, tokenizer)
+        let limit = model.config.contextLength
+        let generator = try Generator(model, adapter, capacity: min(limit, tokens.count + maxTokens))
+        var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
+        var stop = Set(model.config.eosTokenIDs.map { Int32($0) })
+        if let end = tokenizer.specialIDs.eos { stop.insert(end) }
+        if raw { Terminal.print(text, terminator: "") }
+        try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) { token in
+            Terminal.print(decoder.append(token), terminator: "")
+            return !Interrupt.isRequested
+        }
+        Terminal.print(decoder.finish())
+    }
+
+    private func promptTokens(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {
+        guard !raw, let source = tokenizer.chatTemplate else { return tokenizer.encode(text) }
+        var messages: [ChatMessage] = []
+        if let system { messages.append(ChatMessage(role: "system", content: system)) }
+        messages.append(ChatMessage(role: "user", content: text))
+        let chat = try ChatTemplate(source).render(
+            messages: messages, addGenerationPrompt: true,
+            bosToken: tokenizer.specialIDs.bos.flatMap(tokenizer.token) ?? "",
+            eosToken: tokenizer.specialIDs.eos.flatMap(tokenizer.token) ?? "")
+        return tokenizer.encode(chat, addSpecialTokens: false)
+    }
+}

@@ -1,0 +1,51 @@
+// `lora-vk`: finetune, generate, evaluate and inspect from the command line.
+
+import ArgumentParser
+import LoRAVK
+import VulkanCompute
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+@main
+struct LoRAVKCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "lora-vk",
+        abstract: "Finetune language models with LoRA on any Vulkan GPU, or on none.",
+        discussion: """
+            A whole round:
+              lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
+              lora-vk generate --model MODEL.gguf --adapter my-adapter --prompt "Hello!"
+            MODEL is a GGUF file or a Hugging Face folder. The adapter is a PEFT folder.
+
+            Environment: LORAVK_DEVICE (index or part of a name), LORAVK_VALIDATION=1 (Khronos validation layer),
+            LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_FAMILY=texel|subgroup|shared, LORAVK_CACHE_DIR.
+            """,
+        version: "0.1.0",
+        subcommands: [Train.self, Generate.self, Eval.self, Inspect.self, Devices.self])
+
+    /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch let error as CommandExit {
+            Glibc.exit(error.code)
+        } catch let error where isOwn(error) {
+            Terminal.error("lora-vk: \(error)")
+            Glibc.exit(1)
+        } catch {
+            exit(withError: error)
+        }
+    }
+
+    private static func isOwn(_ error: any Error) -> Bool {
+        error is any OwnError
+    }
+}
+
+/// Ends the program with a code after its message was printed.
+struct CommandExit: Error { let code: Int32 }

@@ -1,0 +1,74 @@
+// Options that several commands share, and what they open.
+
+import ArgumentParser
+import Checkpoints
+import LoRAVK
+import Tokenizer
+import VulkanCompute
+
+struct ModelOptions: ParsableArguments {
+    @Option(help: "The model: a GGUF file or a Hugging Face folder (config.json, safetensors, tokenizer.json).")
+    var model: String
+
+    @Option(help: "The Vulkan device: its index or a part of its name, as `lora-vk devices` lists them.")
+    var device: String?
+
+    @Option(
+        help: """
+            How the frozen weights lie in device memory: auto (as in the file where the kernels read it, else f16), f32, \
+            f16 or bf16. Arithmetic is f32 always.
+            """)
+    var weights: WeightStorage = .auto
+
+    func open() throws -> (Transformer, Tokenizer) {
+        let checkpoint = try Checkpoint.open(path: model)
+        let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
+        let device = try Device.open(device)
+        let model = try Transformer.load(checkpoint, device: device, weights: weights) { loaded, total in
+            if Terminal.isInteractive { Terminal.status("loading weights \(loaded)/\(total)") }
+        }
+        if Terminal.isInteractive { Terminal.status("") }
+        return (model, tokenizer)
+    }
+}
+
+extension WeightStorage: ExpressibleByArgument {}
+extension LoRAInitialization: ExpressibleByArgument {}
+extension Schedule.Shape: ExpressibleByArgument {}
+
+struct FormatOptions: ParsableArguments {
+    @Option(help: "Longest example in tokens; longer ones are cut.")
+    var maxLength = 512
+
+    @Option(
+        help: ArgumentHelp(
+            "Makes the prompt from any fields of a line: 'Review: {text}\\nSentiment:'. Needs --completion.",
+            valueName: "template"))
+    var prompt: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Makes the completion: ' {answer}', or ' {label:negative|positive}' to pick by a number.",
+            valueName: "template"))
+    var completion: String?
+
+    @Flag(help: "Learn the tokens of prompts too, not only completions and the assistant's turns.")
+    var learnPrompts = false
+
+    @Flag(help: "Do not append the end-of-text token to texts and completions.")
+    var noEnd = false
+
+    var format: TextFormat {
+        get throws {
+            guard maxLength >= 2 else { throw ConfigError("the longest example is \(maxLength) tokens; it must be 2 or more") }
+            var format = TextFormat()
+            // A shell passes backslash and n; people mean a new line.
+            format.promptTemplate = prompt?.replacing("\\n", with: "\n")
+            format.completionTemplate = completion?.replacing("\\n", with: "\n")
+            format.learnsPrompts = learnPrompts
+            format.appendsEndOfText = !noEnd
+            format.maxTokens = maxLength
+            return format
+        }
+    }
+}

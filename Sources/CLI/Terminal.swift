@@ -1,0 +1,80 @@
+// What people see: progress on one line of a terminal, plain lines elsewhere, sentences on stderr.
+
+import Checkpoints
+import LoRAVK
+import Tokenizer
+import VulkanCompute
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
+
+/// Errors whose description is the sentence to print.
+protocol OwnError: Error {}
+extension VulkanError: OwnError {}
+extension FileError: OwnError {}
+extension ConfigError: OwnError {}
+extension DivergenceError: OwnError {}
+
+enum Terminal {
+    static let isInteractive = isatty(STDERR_FILENO) == 1
+
+    static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+    static func print(_ text: String, terminator: String = "\n") { write(text + terminator, to: STDOUT_FILENO) }
+
+    /// A status that the next one replaces on a terminal.
+    static func status(_ text: String) {
+        write(isInteractive ? "\r\u{1B}[K" + text : text + "\n", to: STDERR_FILENO)
+    }
+
+    /// Ends a line that `status` left open.
+    static func endStatus() { if isInteractive { write("\n", to: STDERR_FILENO) } }
+
+    private static func write(_ text: String, to descriptor: Int32) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
+    }
+
+    static func duration(_ seconds: Double) -> String {
+        let whole = Int(seconds.rounded())
+        if whole < 60 { return "\(whole) s" }
+        if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+        return "\(whole / 3600) h \(whole % 3600 / 60) min"
+    }
+
+    static func bytes(_ count: Int) -> String {
+        count < 1_000_000 ? "\((count + 500) / 1000) kB" : "\((count + 500_000) / 1_000_000) MB"
+    }
+
+    /// A number with so many significant digits, without exponent where it reads well.
+    static func number(_ value: Double, digits: Int = 4) -> String {
+        guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
+        var buffer = [CChar](repeating: 0, count: 64)
+        _ = withVaList([Int32(digits), value]) { vsnprintf(&buffer, buffer.count, "%.*g", $0) }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
+
+/// SIGINT and SIGTERM ask for an end between two steps; a second one ends the program at once.
+enum Interrupt {
+    nonisolated(unsafe) private static var received: sig_atomic_t = 0
+
+    static var signal: Int32? { received == 0 ? nil : received }
+    static var isRequested: Bool { received != 0 }
+
+    static func install() {
+        for number in [SIGINT, SIGTERM] {
+            Glibc.signal(number) { number in
+                if Interrupt.received != 0 { _exit(128 + number) }
+                Interrupt.received = number
+            }
+        }
+    }
+}

@@ -1,0 +1,214 @@
+import ArgumentParser
+import Checkpoints
+import LoRAVK
+import Tokenizer
+import VulkanCompute
+
+struct Train: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Finetune a model with LoRA.",
+        discussion: """
+            DATA is JSON Lines, one example a line, in one of these forms:
+              {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
+              {"prompt": "…", "completion": "…"}
+              {"text": "…"}
+            Of the first two only completions and the assistant's turns are learned. A folder with train.jsonl and \
+            valid.jsonl gives a validation loss too. OUT gets a PEFT adapter and metrics.jsonl.
+
+              lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
+            """)
+
+    @OptionGroup var modelOptions: ModelOptions
+
+    @Option(help: "Training data: a .jsonl or .txt file, or a folder with train.jsonl.")
+    var data: String
+
+    @Option(help: "The folder for the adapter.")
+    var out: String
+
+    @Option(help: "Go on from this adapter (a PEFT folder) instead of a new one; its rank, alpha and targets hold.")
+    var adapter: String?
+
+    @Flag(help: "Replace an adapter that is already in OUT.")
+    var overwrite = false
+
+    @OptionGroup(title: "Adapter") var lora: LoRAOptions
+    @OptionGroup(title: "Training") var training: TrainingOptions
+    @OptionGroup(title: "Data") var formatOptions: FormatOptions
+
+    func run() throws {
+        Interrupt.install()
+        let format = try formatOptions.format
+        let loraConfig = try lora.config(seed: training.seed)
+        try loraConfig.validate()
+        let (model, tokenizer) = try modelOptions.open()
+        let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
+        let validation =
+            Dataset.has(.valid, in: data)
+            ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+        let adapter =
+            try self.adapter.map { try Adapter.load($0, for: model) } ?? Adapter.create(for: model, loraConfig)
+        let config = try training.runConfig(examples: dataset.examples.count)
+        let trainer = try Trainer(model, adapter, optimizer: training.optimizer, seed: training.seed)
+        let run = try TrainingRun(
+            trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite)
+        describe(model, adapter, dataset, config)
+        let outcome = try run.run(
+            shouldStop: { Interrupt.isRequested }, onProgress: report,
+            onWarning: { Terminal.error("lora-vk: warning: \($0)") })
+        model.device.savePipelines()
+        switch outcome {
+        case .finished: Terminal.error("saved \(out); try: lora-vk generate --model \(modelOptions.model) --adapter \(out)")
+        case .stopped(let step):
+            Terminal.error(
+                "stopped after step \(step) of \(config.steps) and saved \(out); to go on from it: "
+                    + "lora-vk train --model \(modelOptions.model) --data \(data) --adapter \(out) --out \(out)-2")
+            throw CommandExit(code: 128 + (Interrupt.signal ?? 2))
+        }
+    }
+
+    private func describe(_ model: Transformer, _ adapter: Adapter, _ data: Dataset, _ config: RunConfig) {
+        Terminal.error(
+            "\(model.device.capabilities.name): \(model.config.layers) blocks of width \(model.config.hiddenSize), "
+                + "weights \(Terminal.bytes(model.weightByteCount)); \(adapter.layers.count) adapted layers, "
+                + "\(adapter.parameterCount) parameters")
+        Terminal.error(
+            "\(data.examples.count) examples, \(data.tokens) tokens (\(data.countedTokens) to learn); "
+                + "\(config.steps) steps of \(config.batchSize * config.accumulation) examples")
+        if data.cutExamples > 0 {
+            Terminal.error("\(data.cutExamples) examples were cut to \(formatOptions.maxLength) tokens (--max-length)")
+        }
+        if data.skippedExamples > 0 {
+            Terminal.error("\(data.skippedExamples) examples have nothing to learn and are left out")
+        }
+    }
+
+    private func report(_ progress: RunProgress) {
+        let line =
+            "step \(progress.step)/\(progress.steps)  loss \(Terminal.number(progress.report.loss))"
+            + "  lr \(Terminal.number(progress.learningRate, digits: 3))"
+            + "  \(Terminal.number(progress.tokensPerSecond, digits: 3)) tokens/s"
+            + (progress.step == progress.steps ? "" : "  \(Terminal.duration(progress.secondsLeft)) left")
+        let isMilestone = progress.step == 1 || progress.step % 10 == 0 || progress.step == progress.steps
+        if Terminal.isInteractive || isMilestone { Terminal.status(line) }
+        if let loss = progress.validationLoss {
+            Terminal.endStatus()
+            Terminal.error("step \(progress.step)  validation loss \(Terminal.number(loss))")
+        } else if progress.step == progress.steps {
+            Terminal.endStatus()
+        }
+    }
+}
+
+struct LoRAOptions: ParsableArguments {
+    @Option(help: "Rank R of the adapter.")
+    var rank = 8
+
+    @Option(help: "Alpha: the update is scaled by alpha/rank (alpha/√rank with --rslora). Default: twice the rank.")
+    var alpha: Double?
+
+    @Option(
+        help: """
+            Layers to adapt: all-linear, or names separated by commas (q_proj,v_proj), also with * \
+            (layers.1*.mlp.up_proj).
+            """)
+    var targets = "all-linear"
+
+    @Option(help: "How A and B start: kaiming or gaussian (Init[A], B zero), init-b or init-b-gaussian (Init[B], A zero).")
+    var initialization: LoRAInitialization = .kaiming
+
+    @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
+    var rslora = false
+
+    @Option(help: "Probability of zeroing an input of the adapter while training.")
+    var dropout = 0.0
+
+    func config(seed: UInt64) throws -> LoRAConfig {
+        var config = LoRAConfig()
+        config.rank = rank
+        config.alpha = alpha ?? 2 * Double(rank)
+        config.initialization = initialization
+        config.usesRsLoRA = rslora
+        config.dropout = dropout
+        config.seed = seed
+        if targets != "all-linear" {
+            let names = targets.split(separator: ",").map(String.init)
+            guard !names.isEmpty else { throw ConfigError("--targets names no layer; 'all-linear' means all") }
+            config.targets = .names(names)
+        }
+        return config
+    }
+}
+
+struct TrainingOptions: ParsableArguments {
+    @Option(help: "Optimizer steps. Default: as --epochs says.")
+    var steps: Int?
+
+    @Option(help: "Passes over the data. Default: 3, at most 1000 steps.")
+    var epochs: Double?
+
+    @Option(help: "Examples of a batch.")
+    var batchSize = 8
+
+    @Option(help: "Batches whose gradients make one step.")
+    var accumulate = 1
+
+    @Option(name: [.customLong("lr"), .long], help: "The largest learning rate.")
+    var learningRate = 5e-4
+
+    @Option(help: "The learning rate after the warm-up: constant, linear or cosine (falling to zero).")
+    var schedule: Schedule.Shape = .cosine
+
+    @Option(help: "Steps in which the learning rate rises. Default: a twentieth of all, at most 100.")
+    var warmup: Int?
+
+    @Option(help: "AdamW's decoupled weight decay.")
+    var weightDecay = 0.0
+
+    @Option(help: "Scale gradients down to this global norm; 0: never.")
+    var maxGradNorm = 1.0
+
+    @Option(help: "Seed of the adapter, the order of examples and dropout.")
+    var seed: UInt64 = 0
+
+    @Flag(help: "Take the examples in the order of the file.")
+    var noShuffle = false
+
+    @Option(help: "Save the adapter every so many steps (0: at the end).")
+    var saveEvery = 100
+
+    @Option(help: "Compute the validation loss every so many steps (0: at the end).")
+    var validateEvery = 100
+
+    var optimizer: AdamWConfig {
+        var config = AdamWConfig()
+        config.weightDecay = weightDecay
+        config.maxGradientNorm = maxGradNorm == 0 ? nil : maxGradNorm
+        return config
+    }
+
+    func runConfig(examples: Int) throws -> RunConfig {
+        var config = RunConfig()
+        config.batchSize = batchSize
+        config.accumulation = accumulate
+        guard steps == nil || epochs == nil else { throw ConfigError("--steps and --epochs exclude each other") }
+        let perStep = max(1, batchSize * accumulate)
+        let perEpoch = Double(examples) / Double(perStep)
+        if let epochs {
+            guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {
+                throw ConfigError("--epochs is \(epochs); it must be a positive number")
+            }
+            config.steps = max(1, Int((epochs * perEpoch).rounded(.up)))
+        } else {
+            config.steps = steps ?? min(1000, max(1, Int((3 * perEpoch).rounded(.up))))
+        }
+        config.schedule = Schedule(
+            schedule, learningRate: learningRate, warmupSteps: warmup ?? min(100, config.steps / 20),
+            steps: config.steps)
+        config.seed = seed
+        config.shuffles = !noShuffle
+        config.saveEvery = saveEvery
+        config.validateEvery = validateEvery
+        return config
+    }
+}

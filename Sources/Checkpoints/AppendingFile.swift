@@ -1,0 +1,28 @@
+// A file that grows line by line, each written at once: a log of a run, not a result that must be whole.
+
+import Glibc
+
+package final class AppendingFile {
+    package let path: String
+    private let descriptor: Int32
+
+    /// Begins the file anew.
+    package init(_ path: String) throws(FileError) {
+        self.path = path
+        descriptor = try FileSystem.check(path, "create", as: .open) {
+            Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o666)
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    package func append(_ text: String) throws(FileError) {
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let written = try FileSystem.check(path, "write", as: .write) {
+                rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+            }
+            rest = rest.dropFirst(written)
+        }
+    }
+}

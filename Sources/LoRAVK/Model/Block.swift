@@ -1,0 +1,197 @@
+// One transformer block of the Llama architecture, forward and backward:
+// m = x + o(attention(rope(q(n₁)), rope(k(n₁)), v(n₁))), n₁ = rms(x);  y = m + down(silu(gate(n₂))·up(n₂)), n₂ = rms(m).
+// What is cheap to compute again (the norms, the activation) is not kept for the backward.
+
+import Kernels
+import VulkanCompute
+
+struct Block: Sendable {
+    let inputNorm: Tensor  // (C)
+    let qProj: Linear
+    let kProj: Linear
+    let vProj: Linear
+    let oProj: Linear
+    let postAttentionNorm: Tensor  // (C)
+    let gateProj: Linear
+    let upProj: Linear
+    let downProj: Linear
+
+    let heads: Int
+    let kvHeads: Int
+    let epsilon: Float
+    let rotaryTable: Tensor  // (P, D)
+
+    var linears: [Linear] { [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] }
+    private var width: Int { inputNorm.count }
+
+    /// What the backward needs of the forward.
+    struct Kept {
+        let x: Tensor  // (N, C)
+        let rstd1: Tensor  // (N)
+        let q: Tensor  // (N, H·D), rotated
+        let k: Tensor  // (N, KVH·D), rotated
+        let v: Tensor  // (N, KVH·D)
+        let attention: Tensor  // (N, H·D)
+        let lse: Tensor  // (N, H)
+        let middle: Tensor  // (N, C)
+        let rstd2: Tensor  // (N)
+        let gate: Tensor  // (N, F)
+        let up: Tensor  // (N, F)
+        let h: (q: Tensor?, k: Tensor?, v: Tensor?, o: Tensor?, gate: Tensor?, up: Tensor?, down: Tensor?)
+    }
+
+    // MARK: Forward
+
+    /// Takes over `x` and returns y with what a backward needs; with `keep` false nothing is kept and y is `x` in place.
+    func forward(_ x: Tensor, keep: Bool, cache: KVCache.Layer? = nil, _ pass: Pass) throws(VulkanError) -> (Tensor, Kept?) {
+        let (encoder, arena) = (pass.encoder, pass.arena)
+        let n = arena.take(x.rows, width)
+        let (rstd1, rstd2) = (arena.take(x.rows), arena.take(x.rows))
+        try encoder.rmsNorm(into: n, rstd: rstd1, x, weight: inputNorm, epsilon: epsilon)
+        let q = arena.take(x.rows, qProj.outFeatures)
+        let k = arena.take(x.rows, kProj.outFeatures)
+        let v = arena.take(x.rows, vProj.outFeatures)
+        let hq = try qProj.forward(into: q, n, pass)
+        let hk = try kProj.forward(into: k, n, pass)
+        let hv = try vProj.forward(into: v, n, pass)
+        for heads in [q, k] {
+            try encoder.rotary(into: heads, heads, positions: pass.batch.positions, table: rotaryTable)
+        }
+
+        let attention = arena.take(x.rows, qProj.outFeatures)
+        let lse = arena.take(x.rows, heads)
+        if let cache {
+            try cache.append(k, v, encoder)
+            try encoder.attention(
+                into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans, heads: heads,
+                kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
+        } else {
+            try encoder.attention(
+                into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans, heads: heads, kvHeads: kvHeads)
+        }
+        if !keep { arena.give(q, k, v, lse, rstd1) }
+
+        let middle = try residual(x, keep: keep, pass)
+        let ho = try oProj.forward(addingTo: middle, attention, pass)
+        if !keep { arena.give(attention) }
+        try encoder.rmsNorm(into: n, rstd: rstd2, middle, weight: postAttentionNorm, epsilon: epsilon)
+        let gate = arena.take(x.rows, gateProj.outFeatures)
+        let up = arena.take(x.rows, upProj.outFeatures)
+        let hgate = try gateProj.forward(into: gate, n, pass)
+        let hup = try upProj.forward(into: up, n, pass)
+        arena.give(n)
+        let activation = arena.take(x.rows, gateProj.outFeatures)
+        try encoder.swiGLU(into: activation, gate: gate, up: up)
+        if !keep { arena.give(gate, up, rstd2) }
+        let y = try residual(middle, keep: keep, pass)
+        let hdown = try downProj.forward(addingTo: y, activation, pass)
+        arena.give(activation)
+        guard keep else {
+            arena.give(hq, hk, hv, ho, hgate, hup, hdown)
+            return (y, nil)
+        }
+        let kept = Kept(
+            x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse, middle: middle, rstd2: rstd2,
+            gate: gate, up: up, h: (hq, hk, hv, ho, hgate, hup, hdown))
+        return (y, kept)
+    }
+
+    /// The tensor that the next sum goes into: a copy where x itself is needed again.
+    private func residual(_ x: Tensor, keep: Bool, _ pass: Pass) throws(VulkanError) -> Tensor {
+        guard keep else { return x }
+        let sum = pass.arena.take(x.rows, x.width)
+        try pass.encoder.copy(into: sum.slice, from: x.slice)
+        return sum
+    }
+
+    // MARK: Backward
+
+    /// Turns `dx`, the gradient of y, into that of x in place, and gives `kept` back. Where nothing below needs a
+    /// gradient, the work stops at the lowest adapted layer of this block.
+    func backward(_ dx: Tensor, _ kept: Kept, inputNeeded: Bool, _ pass: Pass) throws(VulkanError) {
+        let needed = Needed(self, pass.adapter, inputNeeded)
+        let arena = pass.arena
+        try backwardMLP(dx, kept, needed, pass)
+
+        if needed.attentionOutput {
+            let dAttention = arena.take(dx.rows, qProj.outFeatures)
+            try oProj.backward(
+                needed.heads ? .into(dAttention) : .none, dx, x: kept.attention, h: kept.h.o, pass)
+            if needed.heads { try backwardHeads(dx, dAttention, kept, needed, pass) }
+            arena.give(dAttention)
+        } else {
+            arena.give(kept.h.o)
+        }
+        if !needed.heads { arena.give(kept.h.q, kept.h.k, kept.h.v) }
+        arena.give(kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.middle, kept.rstd2)
+    }
+
+    private func backwardMLP(_ dx: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass) throws(VulkanError) {
+        let (encoder, arena) = (pass.encoder, pass.arena)
+        let activation = arena.take(dx.rows, gateProj.outFeatures)
+        let dActivation = arena.take(dx.rows, gateProj.outFeatures)
+        try encoder.swiGLU(into: activation, gate: kept.gate, up: kept.up)
+        try downProj.backward(
+            needed.mlpInput ? .into(dActivation) : .none, dx, x: activation, h: kept.h.down, pass)
+        arena.give(activation)
+        guard needed.mlpInput else { return arena.give(dActivation, kept.gate, kept.up, kept.h.gate, kept.h.up) }
+
+        let (dGate, dUp) = (arena.take(dx.rows, gateProj.outFeatures), arena.take(dx.rows, gateProj.outFeatures))
+        try encoder.swiGLUBackward(intoGate: dGate, up: dUp, dActivation, gate: kept.gate, up: kept.up)
+        arena.give(dActivation, kept.gate, kept.up)
+        let (n, dn) = (arena.take(dx.rows, width), arena.take(dx.rows, width))
+        try encoder.rmsNorm(into: n, rstd: kept.rstd2, kept.middle, weight: postAttentionNorm, epsilon: epsilon)
+        let below = needed.attentionOutput
+        try gateProj.backward(below ? .into(dn) : .none, dGate, x: n, h: kept.h.gate, pass)
+        try upProj.backward(below ? .addingTo(dn) : .none, dUp, x: n, h: kept.h.up, pass)
+        if below {
+            try encoder.rmsNormBackward(
+                addingTo: dx, dn, x: kept.middle, weight: postAttentionNorm, rstd: kept.rstd2)
+        }
+        arena.give(dGate, dUp, n, dn)
+    }
+
+    private func backwardHeads(
+        _ dx: Tensor, _ dAttention: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass
+    ) throws(VulkanError) {
+        let (encoder, arena) = (pass.encoder, pass.arena)
+        let dq = arena.take(dx.rows, qProj.outFeatures)
+        let (dk, dv) = (arena.take(dx.rows, kProj.outFeatures), arena.take(dx.rows, vProj.outFeatures))
+        let delta = arena.take(dx.rows, heads)
+        try encoder.attentionBackward(
+            intoQ: dq, k: dk, v: dv, delta: delta, dAttention, out: kept.attention, lse: kept.lse, q: kept.q,
+            k: kept.k, v: kept.v, spans: pass.batch.spans, heads: heads, kvHeads: kvHeads)
+        for heads in [dq, dk] {
+            try encoder.rotary(
+                into: heads, heads, positions: pass.batch.positions, table: rotaryTable, inverse: true)
+        }
+        let (n, dn) = (arena.take(dx.rows, width), arena.take(dx.rows, width))
+        try encoder.rmsNorm(into: n, rstd: kept.rstd1, kept.x, weight: inputNorm, epsilon: epsilon)
+        let below = needed.input
+        try qProj.backward(below ? .into(dn) : .none, dq, x: n, h: kept.h.q, pass)
+        try kProj.backward(below ? .addingTo(dn) : .none, dk, x: n, h: kept.h.k, pass)
+        try vProj.backward(below ? .addingTo(dn) : .none, dv, x: n, h: kept.h.v, pass)
+        if below {
+            try encoder.rmsNormBackward(addingTo: dx, dn, x: kept.x, weight: inputNorm, rstd: kept.rstd1)
+        }
+        arena.give(dq, dk, dv, delta, n, dn)
+    }
+
+    /// How far down a backward pass must go: to the lowest layer with an adapter.
+    private struct Needed {
+        let input: Bool
+        let heads: Bool
+        let attentionOutput: Bool
+        let mlpInput: Bool
+
+        init(_ block: Block, _ adapter: Adapter?, _ inputNeeded: Bool) {
+            func adapted(_ linears: Linear...) -> Bool {
+                linears.contains { adapter?.layer($0.name) != nil }
+            }
+            input = inputNeeded
+            heads = input || adapted(block.qProj, block.kProj, block.vProj)
+            attentionOutput = heads || adapted(block.oProj)
+            mlpInput = attentionOutput || adapted(block.gateProj, block.upProj)
+        }
+    }
+}

@@ -1,0 +1,75 @@
+// What every layer needs while a forward or backward pass is recorded.
+
+import Kernels
+import VulkanCompute
+
+struct Pass {
+    let encoder: CommandEncoder
+    let arena: Arena
+    let batch: TokenBuffers
+    /// Step state and result in device memory (StepState, StepResult).
+    let state: BufferSlice
+    let result: BufferSlice
+    let adapter: Adapter?
+    /// Dropout is applied, and a backward pass follows.
+    let isTraining: Bool
+
+    var tokens: Int { batch.tokens.count }
+}
+
+/// Where a gradient goes.
+enum GradientDestination {
+    case into(Tensor)
+    case addingTo(Tensor)
+    /// Nobody needs it.
+    case none
+}
+
+/// The device's copy of a TokenBatch, filled anew before every run of a recorded step.
+package struct TokenBuffers {
+    let tokens: Tensor  // (N) ids
+    let positions: Tensor  // (N)
+    let spans: Tensor  // (N, 2)
+    let countedPositions: Tensor  // (n)
+    let targets: Tensor  // (n)
+    let keyOffset: Tensor  // (1): cached tokens before these
+
+    /// Room for a batch of a shape, in one buffer.
+    package static func byteCount(_ shape: BatchShape) -> Int { offsets(shape).end }
+
+    init(_ slice: BufferSlice, _ shape: BatchShape) {
+        let at = Self.offsets(shape)
+        func part(_ offset: Int, _ dimensions: Int...) -> Tensor {
+            let bytes = dimensions.reduce(4, *)
+            return Tensor(slice.slice(offset, byteCount: bytes), shape: dimensions, dtype: .i32)
+        }
+        tokens = part(0, shape.tokens)
+        positions = part(at.positions, shape.tokens)
+        spans = part(at.spans, shape.tokens, 2)
+        countedPositions = part(at.counted, shape.counted)
+        targets = part(at.targets, shape.counted)
+        keyOffset = part(at.keyOffset, 1)
+    }
+
+    private static func offsets(
+        _ shape: BatchShape
+    ) -> (positions: Int, spans: Int, counted: Int, targets: Int, keyOffset: Int, end: Int) {
+        func aligned(_ words: Int) -> Int { (words * 4 + 255) / 256 * 256 }
+        let positions = aligned(shape.tokens)
+        let spans = positions + aligned(shape.tokens)
+        let counted = spans + aligned(shape.tokens * 2)
+        let targets = counted + aligned(shape.counted)
+        let keyOffset = targets + aligned(shape.counted)
+        return (positions, spans, counted, targets, keyOffset, keyOffset + aligned(1))
+    }
+
+    /// `batch` must be padded to the shape of these buffers.
+    func upload(_ batch: TokenBatch, _ device: Device) throws(VulkanError) {
+        try device.upload(batch.tokens, into: tokens.slice)
+        try device.upload(batch.positions, into: positions.slice)
+        try device.upload(batch.spans, into: spans.slice)
+        try device.upload(batch.countedPositions, into: countedPositions.slice)
+        try device.upload(batch.targets, into: targets.slice)
+        try device.upload([batch.keyOffset], into: keyOffset.slice)
+    }
+}

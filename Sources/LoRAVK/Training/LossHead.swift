@@ -1,0 +1,87 @@
+// From the residual stream to the loss: only positions whose next token counts are normed and projected, a chunk of
+// rows at a time, and the gradient replaces the logits in place, so that (N, V) logits never exist.
+// loss = Σ −log softmax(rms(x)·Wᵀ)[target] · scale.
+
+import Kernels
+import VulkanCompute
+
+struct LossHead {
+    let model: Transformer
+    private static let chunkByteCount = 32 << 20
+
+    /// Rows of logits at a time: a multiple of 64, so that a chunk begins where it may be bound.
+    private var chunkRows: Int {
+        max(64, Self.chunkByteCount / (model.head.layout.rows * 4) / 64 * 64)
+    }
+
+    /// Records loss and gradient. Takes over `x` (N, C) and returns dx (N, C).
+    func trainingLoss(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor {
+        let (encoder, arena) = (pass.encoder, pass.arena)
+        let counted = try countedRows(x, pass)
+        let dn = arena.take(counted.n.rows, counted.n.width)
+        let losses = arena.take(counted.n.rows)
+        try eachChunk(of: counted.n.rows, pass) { rows, logits throws(VulkanError) in
+            try encoder.matmul(into: logits, counted.n.rows(rows), weight: model.head, label: "lm_head")
+            try encoder.crossEntropy(
+                into: losses.elements(rows), gradientInPlaceOf: logits, labels: pass.batch.targets.elements(rows),
+                columns: model.config.vocabSize, state: pass.state)
+            try encoder.matmulBackward(into: dn.rows(rows), logits, weight: model.head, label: "lm_head dx")
+        }
+        try encoder.lossSum(into: pass.result, losses)
+        arena.give(losses)
+
+        let dxCounted = arena.take(dn.rows, dn.width)
+        try encoder.rmsNormBackward(
+            into: dxCounted, dn, x: counted.x, weight: model.finalNorm, rstd: counted.rstd, label: "final norm dx")
+        arena.give(dn, counted.n, counted.x, counted.rstd)
+        arena.give(x)
+        let dx = arena.take(pass.tokens, model.config.hiddenSize)
+        try encoder.scatterRows(into: dx, dxCounted, index: pass.batch.countedPositions)
+        arena.give(dxCounted)
+        return dx
+    }
+
+    /// Records per-target losses and whether the model's first choice was right. Takes over `x`.
+    func evaluation(
+        _ x: Tensor, losses: Tensor, correct: Tensor, _ pass: Pass
+    ) throws(VulkanError) {
+        let counted = try countedRows(x, pass)
+        try eachChunk(of: counted.n.rows, pass) { rows, logits throws(VulkanError) in
+            try pass.encoder.matmul(into: logits, counted.n.rows(rows), weight: model.head, label: "lm_head")
+            try pass.encoder.crossEntropy(
+                into: losses.elements(rows), correct: correct.elements(rows), logits,
+                labels: pass.batch.targets.elements(rows), columns: model.config.vocabSize)
+        }
+        pass.arena.give(counted.n, counted.x, counted.rstd, x)
+    }
+
+    /// Records the logits (n, Vp) of the counted positions. Takes over `x`.
+    func logits(_ x: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
+        let counted = try countedRows(x, pass)
+        try pass.encoder.matmul(into: logits, counted.n, weight: model.head, label: "lm_head")
+        pass.arena.give(counted.n, counted.x, counted.rstd, x)
+    }
+
+    private func countedRows(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (x: Tensor, n: Tensor, rstd: Tensor) {
+        let rows = pass.batch.countedPositions.count
+        let counted = pass.arena.take(rows, x.width)
+        let n = pass.arena.take(rows, x.width)
+        let rstd = pass.arena.take(rows)
+        try pass.encoder.gatherRows(into: counted, x, index: pass.batch.countedPositions)
+        try pass.encoder.rmsNorm(
+            into: n, rstd: rstd, counted, weight: model.finalNorm, epsilon: Float(model.config.rmsNormEps),
+            label: "final norm")
+        return (counted, n, rstd)
+    }
+
+    private func eachChunk(
+        of rows: Int, _ pass: Pass, _ body: (Range<Int>, Tensor) throws(VulkanError) -> Void
+    ) throws(VulkanError) {
+        for start in stride(from: 0, to: rows, by: chunkRows) {
+            let range = start..<min(start + chunkRows, rows)
+            let logits = pass.arena.take(range.count, model.head.layout.rows)
+            try body(range, logits)
+            pass.arena.give(logits)
+        }
+    }
+}

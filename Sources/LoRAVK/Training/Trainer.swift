@@ -1,0 +1,230 @@
+// Training steps on the device: forward and backward of each micro-batch as one recorded graph, the optimizer as another,
+// so that a host program can read and change gradients in between. Graphs are kept per batch shape and replayed.
+
+import Kernels
+import VulkanCompute
+
+/// What a step did.
+package struct StepReport: Sendable {
+    /// Mean over the counted targets.
+    package var loss: Double
+    package var gradientNorm: Double
+    package var tokens: Int
+    package var countedTokens: Int
+    package var seconds: Double
+}
+
+package struct EvaluationReport: Sendable {
+    /// Σ −log p(target), in nats.
+    package var lossSum = 0.0
+    package var countedTokens = 0
+    /// Targets that were the model's first choice.
+    package var correct = 0
+
+    package var loss: Double { countedTokens == 0 ? 0 : lossSum / Double(countedTokens) }
+}
+
+/// The loss or the gradients stopped being numbers.
+package struct DivergenceError: Error, Sendable, CustomStringConvertible {
+    package let description: String
+}
+
+/// Not thread-safe: one thread trains.
+package final class Trainer {
+    package let model: Transformer
+    package let adapter: Adapter
+    package var replays = !DebugOptions.environment.noReplay
+
+    private let optimizer: AdamW
+    private let device: Device
+    private let state: BufferSlice
+    private let result: BufferSlice
+    private let workspace: Workspace
+    private var hostState = StepState()
+    private var graphs = GraphCache()
+    private var plans: [BatchShape: ArenaPlan] = [:]
+    private var optimizerGraph: CommandGraph?
+    private var clearGraph: CommandGraph?
+
+    package init(
+        _ model: Transformer, _ adapter: Adapter, optimizer: AdamWConfig = AdamWConfig(), seed: UInt64 = 0
+    ) throws {
+        try optimizer.validate()
+        self.model = model
+        self.adapter = adapter
+        device = model.device
+        self.optimizer = try AdamW(optimizer, adapter)
+        state = try device.makeStepState()
+        result = try device.makeStepResult()
+        workspace = Workspace(device)
+        hostState.seed = seed
+    }
+
+    /// Steps taken by the optimizer.
+    package var step: Int { optimizer.step }
+
+    // MARK: Steps
+
+    /// One optimizer step on the sum of the micro-batches' gradients.
+    package func step(_ microBatches: [[Example]], learningRate: Double) throws -> StepReport {
+        let start = ContinuousClock.now
+        let counted = microBatches.joined().reduce(0) { $0 + $1.countedTokens }
+        try zeroGradients()
+        var lossSum = 0.0
+        for examples in microBatches { lossSum += try forwardBackward(examples, counted: counted) }
+        let norm = try apply(learningRate: learningRate)
+        return StepReport(
+            loss: lossSum / Double(max(counted, 1)), gradientNorm: norm,
+            tokens: microBatches.joined().reduce(0) { $0 + $1.tokens.count }, countedTokens: counted,
+            seconds: (ContinuousClock.now - start) / .seconds(1))
+    }
+
+    package func zeroGradients() throws(VulkanError) {
+        if let clearGraph { return try clearGraph.run() }
+        let encoder = try CommandEncoder(device)
+        try encoder.fill(adapter.gradients.slice)
+        let graph = try encoder.finish()
+        clearGraph = graph
+        try graph.run()
+    }
+
+    /// Adds the gradients of Σ loss / `counted` to those that are there; returns Σ loss over this batch's targets.
+    package func forwardBackward(_ examples: [Example], counted: Int) throws -> Double {
+        let batch = TokenBatch(examples)
+        guard batch.countedCount > 0 else { return 0 }
+        hostState.pass &+= 1
+        hostState.lossScale = 1 / Float(counted)
+        try device.upload([hostState], into: state)
+        let graph = try prepared(batch)
+        try graph.run()
+        let loss = Double(try readResult().lossSum)
+        guard loss.isFinite else {
+            throw DivergenceError(
+                description: "the loss became \(loss) at step \(step + 1); "
+                    + "try a smaller learning rate, a warm-up, or clipping the gradient norm at 1")
+        }
+        return loss
+    }
+
+    /// Updates the adapter by its gradients and returns their global norm (before clipping).
+    package func apply(learningRate: Double) throws -> Double {
+        optimizer.prepare(&hostState, learningRate: learningRate)
+        try device.upload([hostState], into: state)
+        if optimizerGraph == nil {
+            let encoder = try CommandEncoder(device)
+            try optimizer.record(encoder, state: state, result: result)
+            optimizerGraph = try encoder.finish()
+        }
+        try optimizerGraph?.run()
+        let report = try readResult()
+        if report.skipped {
+            optimizer.undo()
+            throw DivergenceError(
+                description: "the gradient norm became \(report.gradientNorm) at step \(step + 1); the step was not "
+                    + "applied. Try a smaller learning rate, a warm-up, or clipping the gradient norm at 1")
+        }
+        return Double(report.gradientNorm)
+    }
+
+    /// Goes back to the parameters that the last applied step started from: the newest known to give a finite loss.
+    package func restoreLastGoodParameters() throws(VulkanError) { try optimizer.restoreLastGoodParameters() }
+
+    private func readResult() throws(VulkanError) -> StepResult {
+        try device.download(result, as: StepResult.self)[0]
+    }
+
+    // MARK: Recorded steps
+
+    /// Activation memory that a step of this shape needs, and the step's work, found without touching the device.
+    package func plan(_ shape: BatchShape) throws -> (arena: ArenaPlan, flops: Double, dispatches: Int) {
+        let encoder = CommandEncoder(planningFor: device.capabilities)
+        let arena = Arena(planningFor: device.capabilities)
+        let buffers = TokenBuffers(
+            Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens").slice(), shape)
+        try record(encoder, arena, buffers)
+        return (arena.plan, encoder.flops, encoder.dispatchCount)
+    }
+
+    /// Makes room for a shape at once, so that memory does not grow in the middle of a run.
+    package func reserve(_ shape: BatchShape) throws {
+        let wanted = try plans[shape] ?? plan(shape).arena
+        plans[shape] = wanted
+        guard !workspace.holds(wanted, shape) else { return }
+        graphs.removeAll()
+        try workspace.grow(wanted, shape)
+    }
+
+    /// A graph for the batch, its inputs uploaded.
+    private func prepared(_ batch: TokenBatch) throws -> CommandGraph {
+        let shape = batch.shape
+        try reserve(shape)
+        let (buffers, arena) = try workspace.open(shape)
+        try buffers.upload(batch.padded(to: shape), device)
+        if replays, let graph = graphs[shape] { return graph }
+        let encoder = try CommandEncoder(device)
+        try record(encoder, arena, buffers)
+        let graph = try encoder.finish()
+        if replays { graphs[shape] = graph }
+        return graph
+    }
+
+    private func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) throws(VulkanError) {
+        let pass = Pass(
+            encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
+            isTraining: true)
+        let (x, kept) = try model.forward(pass)
+        let dx = try LossHead(model: model).trainingLoss(x, pass)
+        try model.backward(dx, kept, pass)
+        precondition(arena.isEmpty, "a step kept activations")
+    }
+}
+
+/// Recorded graphs by shape; the one unused for longest goes first.
+struct GraphCache {
+    private static let capacity = 24
+    private var entries: [(shape: BatchShape, graph: CommandGraph)] = []
+
+    subscript(shape: BatchShape) -> CommandGraph? {
+        mutating get {
+            guard let index = entries.firstIndex(where: { $0.shape == shape }) else { return nil }
+            let entry = entries.remove(at: index)
+            entries.append(entry)
+            return entry.graph
+        }
+        set {
+            entries.removeAll { $0.shape == shape }
+            if let newValue { entries.append((shape, newValue)) }
+            if entries.count > Self.capacity { entries.removeFirst() }
+        }
+    }
+
+    mutating func removeAll() { entries.removeAll() }
+}
+
+/// Device memory for activations and batches, grown when a larger shape comes.
+final class Workspace {
+    private let device: Device
+    private var plan = ArenaPlan(chunks: [])
+    private var arena: Arena?
+    private var tokens: Buffer?
+
+    init(_ device: Device) { self.device = device }
+
+    func holds(_ wanted: ArenaPlan, _ shape: BatchShape) -> Bool {
+        arena != nil && plan.holds(wanted) && (tokens?.byteCount ?? 0) >= TokenBuffers.byteCount(shape)
+    }
+
+    /// Lays memory out anew. Graphs recorded before are void, and must be gone for the old memory to be.
+    func grow(_ wanted: ArenaPlan, _ shape: BatchShape) throws(VulkanError) {
+        plan = plan.union(wanted)
+        let size = max(TokenBuffers.byteCount(shape), tokens?.byteCount ?? 0)
+        (arena, tokens) = (nil, nil)
+        arena = try Arena(device, plan)
+        tokens = try device.makeBuffer(byteCount: size, label: "tokens")
+    }
+
+    func open(_ shape: BatchShape) throws(VulkanError) -> (TokenBuffers, Arena) {
+        guard let arena, let tokens else { preconditionFailure("a workspace is reserved before it is opened") }
+        return (TokenBuffers(tokens.slice(0, byteCount: TokenBuffers.byteCount(shape)), shape), arena)
+    }
+}

@@ -1,0 +1,214 @@
+// A whole run: steps over a data set with a schedule, metrics, validation, and an adapter folder at the end. The folder
+// holds a complete adapter or none at every instant, and only one run writes to it.
+
+import Checkpoints
+import Kernels
+import VulkanCompute
+
+package struct RunConfig: Sendable, Equatable {
+    package var batchSize = 8
+    /// Batches whose gradients make one step.
+    package var accumulation = 1
+    package var steps = 0
+    package var schedule = Schedule(.cosine, learningRate: 5e-4, steps: 0)
+    package var seed: UInt64 = 0
+    package var shuffles = true
+    /// Steps between saves and validations; 0: only at the end.
+    package var saveEvery = 100
+    package var validateEvery = 100
+
+    package init() {}
+
+    package func validate() throws(ConfigError) {
+        func positive(_ value: Int, _ name: String) throws(ConfigError) {
+            if value < 1 { throw ConfigError("\(name) is \(value); it must be at least 1") }
+        }
+        try positive(batchSize, "the batch size")
+        try positive(accumulation, "the gradient accumulation")
+        try positive(steps, "the number of steps")
+        try schedule.validate()
+    }
+}
+
+package struct RunProgress: Sendable {
+    package var step: Int
+    package var steps: Int
+    package var report: StepReport
+    package var learningRate: Double
+    package var tokensPerSecond: Double
+    package var secondsLeft: Double
+    package var validationLoss: Double?
+}
+
+package enum RunOutcome: Sendable, Equatable {
+    case finished
+    /// Stopped by `shouldStop` after this many steps.
+    case stopped(step: Int)
+}
+
+package final class TrainingRun {
+    package let folder: String
+    private let trainer: Trainer
+    private let data: Dataset
+    private let validation: Dataset?
+    private let config: RunConfig
+    private let lock: DirectoryLock
+    private let metrics: MetricsFile
+
+    /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used.
+    package init(
+        _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, config: RunConfig, folder: String,
+        overwrites: Bool = false
+    ) throws {
+        try config.validate()
+        try FileSystem.makeFolder(folder)
+        lock = try DirectoryLock(folder)
+        if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
+            throw FileError(
+                folder, "already holds an adapter", remedy: "choose another folder, or overwrite it with --overwrite")
+        }
+        metrics = try MetricsFile("\(folder)/metrics.jsonl")
+        self.trainer = trainer
+        self.data = data
+        self.validation = validation
+        self.config = config
+        self.folder = folder
+    }
+
+    /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
+    /// wrong with files on the way (a full disk) is a warning: only the last save must succeed.
+    package func run(
+        shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
+        onWarning: (String) -> Void = { _ in }
+    ) throws -> RunOutcome {
+        try reserve()
+        var order = BatchOrder(
+            examples: data.examples.count, batchSize: config.batchSize, seed: config.seed, shuffles: config.shuffles)
+        var speed = Speed()
+        for step in 0..<config.steps {
+            if shouldStop() {
+                try trainer.adapter.save(to: folder)
+                return .stopped(step: step)
+            }
+            let batches = (0..<config.accumulation).map { _ in order.batch().map { data.examples[$0] } }
+            let rate = config.schedule.rate(step)
+            let report = try keepingLastGoodAdapter { try trainer.step(batches, learningRate: rate) }
+            speed.note(report)
+            let done = step + 1
+            var progress = RunProgress(
+                step: done, steps: config.steps, report: report, learningRate: rate,
+                tokensPerSecond: speed.tokensPerSecond,
+                secondsLeft: speed.secondsPerStep * Double(config.steps - done))
+            let isLast = done == config.steps
+            if let validation, isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
+                progress.validationLoss = try validationLoss(validation)
+            }
+            do { try metrics.append(progress) } catch { onWarning("\(error)") }
+            onProgress(progress)
+            if isLast {
+                try trainer.adapter.save(to: folder)
+            } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
+                do { try trainer.adapter.save(to: folder) } catch { onWarning("\(error); the run goes on") }
+            }
+        }
+        return .finished
+    }
+
+    /// Room for the largest batch from the start, so that memory runs out before the first step or never.
+    private func reserve() throws {
+        let longest = data.examples.map(\.tokens.count).sorted(by: >).prefix(config.batchSize).reduce(0, +)
+        let counted = data.examples.map(\.countedTokens).sorted(by: >).prefix(config.batchSize).reduce(0, +)
+        try trainer.reserve(
+            BatchShape(tokens: TokenBatch.bucket(longest), counted: TokenBatch.bucket(max(counted, 1))))
+    }
+
+    private func keepingLastGoodAdapter(_ step: () throws -> StepReport) throws -> StepReport {
+        do {
+            return try step()
+        } catch let error as DivergenceError {
+            try trainer.restoreLastGoodParameters()
+            try trainer.adapter.save(to: folder)
+            throw DivergenceError(
+                description: "\(error.description). The adapter of the last good step is in \(folder)")
+        }
+    }
+
+    private func validationLoss(_ data: Dataset) throws -> Double {
+        let evaluator = try Evaluator(trainer.model, trainer.adapter)
+        return try evaluator.evaluate(data, shouldStop: { false }).loss
+    }
+}
+
+extension Evaluator {
+    /// Tokens of one pass: enough to keep the device busy, few enough for its memory.
+    private static let tokensPerPass = 1024
+
+    /// The loss over a whole data set.
+    package func evaluate(
+        _ data: Dataset, shouldStop: () -> Bool, onProgress: (Int) -> Void = { _ in }
+    ) throws -> EvaluationReport {
+        var report = EvaluationReport()
+        var batch: [Example] = []
+        var done = 0
+        func flush() throws {
+            guard !batch.isEmpty else { return }
+            let part = try evaluate(batch)
+            report.lossSum += part.lossSum
+            report.correct += part.correct
+            report.countedTokens += part.countedTokens
+            done += batch.count
+            batch.removeAll()
+            onProgress(done)
+        }
+        for example in data.examples {
+            if shouldStop() { break }
+            let tokens = batch.reduce(0) { $0 + $1.tokens.count }
+            if tokens + example.tokens.count > Self.tokensPerPass { try flush() }
+            batch.append(example)
+        }
+        try flush()
+        return report
+    }
+}
+
+/// Speed over the last steps: what is left is told from that.
+private struct Speed {
+    private var seconds = 0.0
+    private var tokens = 0.0
+    private var steps = 0.0
+
+    var tokensPerSecond: Double { seconds > 0 ? tokens / seconds : 0 }
+    var secondsPerStep: Double { steps > 0 ? seconds / steps : 0 }
+
+    mutating func note(_ report: StepReport) {
+        // The first step compiles kernels; its weight fades quickly.
+        let memory = 0.9
+        seconds = seconds * memory + report.seconds
+        tokens = tokens * memory + Double(report.tokens)
+        steps = steps * memory + 1
+    }
+}
+
+/// One JSON object a step, flushed at once: what was reached is on disk whatever happens.
+private final class MetricsFile {
+    private let path: String
+    private let file: AppendingFile
+
+    init(_ path: String) throws(FileError) {
+        self.path = path
+        file = try AppendingFile(path)
+    }
+
+    func append(_ progress: RunProgress) throws(FileError) {
+        var line = JSON.Object()
+        line["step"] = .integer(progress.step)
+        line["loss"] = .double(progress.report.loss)
+        line["learning_rate"] = .double(progress.learningRate)
+        line["grad_norm"] = .double(progress.report.gradientNorm)
+        line["tokens"] = .integer(progress.report.tokens)
+        line["seconds"] = .double(progress.report.seconds)
+        line["tokens_per_second"] = .double(progress.tokensPerSecond)
+        if let loss = progress.validationLoss { line["validation_loss"] = .double(loss) }
+        try file.append(JSON.object(line).text(.compact) + "\n")
+    }
+}
