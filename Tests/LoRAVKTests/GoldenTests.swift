@@ -1,0 +1,21 @@
+import Checkpoints
+import Foundation
+import LoRAVK
+import TestSupport
+import Testing
+
+/// Whole training runs against what Hugging Face PEFT computed: losses, gradients, final adapters.
+@Suite(.serialized) struct GoldenTests {
+    /// SmolLM2-135M-Instruct as GGUF; scripts/test sets the path.
+    private static func smolLM2() throws -> Transformer {
+        let path = try #require(
+            ProcessInfo.processInfo.environment["LORAVK_TEST_MODEL"],
+            "LORAVK_TEST_MODEL must name SmolLM2-135M-Instruct.Q4_1.gguf: run scripts/test")
+        return try Transformer.load(path, device: TestDevices.main)
+    }
+
+    @Test(arguments: ["initA", "initB"], [true, false])
+    func aRealModelTrainsAsInPEFT(name: String, replays: Bool) throws {
+        try GoldenRun(name).reproduce(try Self.smolLM2(), replays: replays)
+    }
+}
