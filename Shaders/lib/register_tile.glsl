@@ -16,7 +16,7 @@ layout(constant_id = 5) const bool ACCUMULATE = false;  // y += instead of y =
 layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
-    uint xStride, xOffset, yStride, yOffset;  // row to row, and to the first column, in runs of four floats
+    uint xStride, xOffset, wStride, wOffset, yStride, yOffset;  // row to row, first column; in runs of four floats
     float scale;
 } push;
 

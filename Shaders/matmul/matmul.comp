@@ -41,10 +41,10 @@ void main() {
         xAt[i] = min(row + aUnit(i) % ROWS, push.M - 1) * push.xStride + push.xOffset;
 #if defined(OP_NT)
     EACH(g, GROUPS) at[g] = column4[g] * K4;
-    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min(column4[g] * 4 + j, push.N - 1) * K4;
+    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min(column4[g] * 4 + j, push.N - 1) * push.wStride + push.wOffset;
 #else
     EACH(g, GROUPS) at[g] = column4[g];
-    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = column4[g] + j * N4;
+    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = j * push.wStride + push.wOffset + column4[g];
 #endif
 
     for (uint k4 = 0; k4 < K4; k4 += STEPS) {
@@ -59,7 +59,7 @@ void main() {
 #if defined(OP_NT)
             uint tile = at[g] + step, scale = column4[g] * (K4 / 8) + (k4 + step) / 8, rowStep = step;
 #else
-            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8, rowStep = step * 4 * N4;
+            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8, rowStep = step * 4 * push.wStride;
 #endif
 #if defined(WEIGHT_F32)
             if (!TILED) EACH(j, 4) rows[j] = LOAD4(weightRows, rowAt[g][j] + rowStep);
@@ -74,7 +74,7 @@ void main() {
         EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS;
 #else
         EACH(g, GROUPS) at[g] += STEPS * N4;
-        EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS * 4 * N4;
+        EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS * 4 * push.wStride;
 #endif
     }
     if (RANK_TERM) {

@@ -18,18 +18,18 @@ void main() {
     clear();
 
     uint xColumn[A_LOADS], at[GROUPS], rowAt[GROUPS][4];
-    EACH(i, A_LOADS) xColumn[i] = min(row / 4 + aUnit(i) % (ROWS / 4), M4 - 1);
-    EACH(g, GROUPS) at[g] = min(column + g * LANES, N4 - 1);
-    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * K4;
+    EACH(i, A_LOADS) xColumn[i] = min(row / 4 + aUnit(i) % (ROWS / 4), M4 - 1) + push.xOffset;
+    EACH(g, GROUPS) at[g] = min(column + g * LANES, N4 - 1) + push.wOffset;
+    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * push.wStride + push.wOffset;
 
     for (uint k = 0; k < push.K; k += STEPS * 4) {
         EACH(i, A_LOADS) {
             uint from = k + aUnit(i) / (ROWS / 4);
-            a[i] = LOAD4(x, min(from, push.K - 1) * M4 + xColumn[i]) * float(from < push.K);
+            a[i] = LOAD4(x, min(from, push.K - 1) * push.xStride + xColumn[i]) * float(from < push.K);
         }
         EACH(u, STEPS) EACH(g, GROUPS) {
 #if defined(OP_TN)
-            EACH(j, 4) b[u * 4 + j][g] = LOAD4(w, at[g] + min(k + u * 4 + j, push.K - 1) * N4);
+            EACH(j, 4) b[u * 4 + j][g] = LOAD4(w, at[g] + min(k + u * 4 + j, push.K - 1) * push.wStride);
 #else
             vec4 rows[4];
             EACH(j, 4) rows[j] = LOAD4(w, rowAt[g][j] + min(k / 4 + u, K4 - 1));
