@@ -27,7 +27,9 @@ shared float bSlab[TILE_K * (TILE_N + 1)];
 float c[BLOCK_M][BLOCK_N];
 
 #define EACH(i, count) [[unroll]] for (uint i = 0; i < count; i++)
-#define SHARE(i, count) for (uint i = gl_LocalInvocationID.x; i < count; i += LANES)
+// Deals count items out to the invocations; unrolled, since lavapipe counts the rounds of all loops together.
+#define TURNS(count) ((count + LANES - 1) / LANES)
+uint item(uint turn) { return turn * LANES + gl_LocalInvocationID.x; }
 
 void putA(uint k, uint m, float value) { aSlab[k * (TILE_M + 1) + m] = value; }
 void putB(uint k, uint n, float value) { bSlab[k * (TILE_N + 1) + n] = value; }
@@ -40,7 +42,7 @@ void clear() {
 void multiply() {
     barrier();
     uint across = gl_LocalInvocationID.x % ACROSS, down = gl_LocalInvocationID.x / ACROSS * BLOCK_M;
-    for (uint k = 0; k < TILE_K; k++) {
+    EACH(k, TILE_K) {
         float b[BLOCK_N];
         EACH(n, BLOCK_N) b[n] = bSlab[k * (TILE_N + 1) + across + n * ACROSS];
         EACH(m, BLOCK_M) {

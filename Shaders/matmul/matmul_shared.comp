@@ -17,7 +17,8 @@ layout(std430, binding = 4) readonly buffer WStorage { float w[]; };
 #endif
 
 void loadX(uint row, uint k0) {
-    SHARE(i, TILE_M * TILE_K) {
+    EACH(turn, TURNS(TILE_M * TILE_K)) {
+        uint i = item(turn);
         uint k = i % TILE_K, m = i / TILE_K;
         bool inside = k0 + k < push.K && row + m < push.M;
         putA(k, m, inside ? x[(row + m) * push.xStride + push.xOffset + k0 + k] : 0);
@@ -31,7 +32,8 @@ float weight(uint o, uint i, uint width) {
 }
 
 void loadW(uint column, uint k0) {
-    SHARE(i, TILE_N * TILE_K) {
+    EACH(turn, TURNS(TILE_N * TILE_K)) {
+        uint i = item(turn);
 #if defined(OP_NT)
         uint k = i % TILE_K, n = i / TILE_K;
         bool inside = k0 + k < push.K && column + n < push.N;
@@ -45,7 +47,8 @@ void loadW(uint column, uint k0) {
 }
 #else
 void loadW(uint column, uint k0) {
-    SHARE(i, TILE_N * TILE_K / 16) {
+    EACH(turn, TURNS(TILE_N * TILE_K / 16)) {
+        uint i = item(turn);
         vec4 rows[4] = vec4[4](vec4(0), vec4(0), vec4(0), vec4(0));
 #if defined(OP_NT)
         uint k = i % (TILE_K / 4) * 4, n = i / (TILE_K / 4) * 4, width = push.K;
@@ -54,8 +57,9 @@ void loadW(uint column, uint k0) {
         uint n = i % (TILE_N / 4) * 4, k = i / (TILE_N / 4) * 4, width = push.N;
         uint atRow = k0 + k, atColumn = column + n;
 #endif
-        if (k0 + k < push.K && column + n < push.N)
+        if (i < TILE_N * TILE_K / 16 && k0 + k < push.K && column + n < push.N)
             loadTile(atRow / 4 * (width / 4) + atColumn / 4, atRow / 4 * (width / 32) + atColumn / 32, rows);
+        if (i >= TILE_N * TILE_K / 16) continue;
         EACH(r, 4) EACH(s, 4)
 #if defined(OP_NT)
             putB(k + s, n + r, rows[r][s]);
@@ -67,11 +71,13 @@ void loadW(uint column, uint k0) {
 #endif
 
 void loadRank(uint row, uint column, uint r0) {
-    SHARE(i, TILE_M * TILE_K) {
+    EACH(turn, TURNS(TILE_M * TILE_K)) {
+        uint i = item(turn);
         uint r = i % TILE_K, m = i / TILE_K;
         putA(r, m, r0 + r < push.R && row + m < push.M ? h[(row + m) * push.R + r0 + r] : 0);
     }
-    SHARE(i, TILE_N * TILE_K) {
+    EACH(turn, TURNS(TILE_N * TILE_K)) {
+        uint i = item(turn);
         uint r = i % TILE_K, n = i / TILE_K;
         bool inside = r0 + r < push.R && column + n < push.N;
 #if defined(OP_NT)

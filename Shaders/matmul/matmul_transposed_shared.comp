@@ -12,12 +12,14 @@ void main() {
     uint row = group % tiles * TILE_M, column = group / tiles * TILE_N;
     clear();
     for (uint k0 = 0; k0 < push.K; k0 += TILE_K) {
-        SHARE(i, TILE_M * TILE_K) {
+        EACH(turn, TURNS(TILE_M * TILE_K)) {
+            uint i = item(turn);
             uint m = i % TILE_M, k = i / TILE_M;
             bool inside = k0 + k < push.K && row + m < push.M;
             putA(k, m, inside ? x[(k0 + k) * push.xStride + push.xOffset + row + m] : 0);
         }
-        SHARE(i, TILE_N * TILE_K) {
+        EACH(turn, TURNS(TILE_N * TILE_K)) {
+            uint i = item(turn);
             uint n = i % TILE_N, k = i / TILE_N;
             bool inside = k0 + k < push.K && column + n < push.N;
             putB(k, n, inside ? w[(k0 + k) * push.wStride + push.wOffset + column + n] : 0);
