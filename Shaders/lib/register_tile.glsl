@@ -1,0 +1,77 @@
+// One subgroup keeps a tile of c = a·b in registers: ROWS rows, and in each lane GROUPS runs of 4 columns. Per step of
+// 4·STEPS along k every operand is fetched first, then multiplied; an element of a reaches all lanes by a shuffle from a
+// constant lane, one instruction on a software rasteriser. Every loop but that over k is unrolled: arrays are registers.
+#extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_shader_subgroup_basic : require
+#extension GL_KHR_shader_subgroup_shuffle : require
+
+layout(local_size_x_id = 0) in;
+layout(constant_id = 0) const uint LANES = 8;
+layout(constant_id = 1) const uint ROWS = 32;
+layout(constant_id = 2) const uint GROUPS = 2;
+layout(constant_id = 3) const uint STEPS = 1;
+layout(constant_id = 4) const bool TRANSPOSED = false;  // y is (n, m)
+layout(constant_id = 5) const bool ACCUMULATE = false;  // y += instead of y =
+
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint M, N, K, R;
+    uint xStride, xOffset, wStride, wOffset, yStride, yOffset;  // row to row, first column; in runs of four floats
+    float scale;
+} push;
+
+layout(std430, binding = 0) writeonly buffer YStorage { vec4 y[]; };
+INPUT4(1, oldY);  // y once more: a formatted load is the fast one
+
+const uint COLUMNS4 = LANES * GROUPS;
+const uint A_LOADS = (ROWS * STEPS + LANES - 1) / LANES;
+
+#define EACH(i, count) [[unroll]] for (uint i = 0; i < count; i++)
+
+vec4 a[A_LOADS];            // spread over the lanes
+vec4 b[STEPS * 4][GROUPS];  // this lane's columns
+vec4 c[ROWS][GROUPS];
+
+// What a lane fetches of a in its load i. A_ROWS, a lies (m, k): row unit % ROWS, k from 4·(unit / ROWS).
+// A_COLUMNS, a lies (k, m): columns from 4·(unit % (ROWS/4)), k = unit / (ROWS/4).
+uint aUnit(uint i) { return min(i * LANES + gl_SubgroupInvocationID, ROWS * STEPS - 1); }
+
+void clear() {
+    EACH(m, ROWS) EACH(g, GROUPS) c[m][g] = vec4(0);
+}
+
+void multiply() {
+    EACH(m, ROWS) EACH(k, STEPS * 4) {
+#if defined(A_ROWS)
+        uint unit = k / 4 * ROWS + m;
+        float s = subgroupShuffle(a[unit / LANES][k % 4], unit % LANES);
+#else
+        uint unit = k * (ROWS / 4) + m / 4;
+        float s = subgroupShuffle(a[unit / LANES][m % 4], unit % LANES);
+#endif
+        EACH(g, GROUPS) c[m][g] += s * b[k][g];
+    }
+}
+
+void put(uint i, vec4 value) {
+    value *= push.scale;
+    if (ACCUMULATE) value += LOAD4(oldY, i);
+    y[i] = value;
+}
+
+// column is this lane's first run of four.
+void store(uint row, uint column) {
+    if (TRANSPOSED) {
+        EACH(m, ROWS / 4) EACH(g, GROUPS) EACH(j, 4) {
+            uint n = (column + g * LANES) * 4 + j;
+            if (row + m * 4 < push.M && n < push.N)
+                put(n * push.yStride + push.yOffset + row / 4 + m,
+                    vec4(c[m * 4][g][j], c[m * 4 + 1][g][j], c[m * 4 + 2][g][j], c[m * 4 + 3][g][j]));
+        }
+    } else {
+        EACH(m, ROWS) EACH(g, GROUPS) {
+            uint n4 = column + g * LANES;
+            if (row + m < push.M && n4 * 4 < push.N) put((row + m) * push.yStride + push.yOffset + n4, c[m][g]);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+// From a product to dispatches: pieces, family, orientation and tile, then the kernel's bindings and push constants.
+
+import VulkanCompute
+
+extension CommandEncoder {
+    func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
+        let family = product.family(preferred: family, capabilities)
+        for piece in product.pieces(capabilities, family) {
+            if family == .shared {
+                try runShared(piece, label)
+            } else {
+                try runInRegisters(piece, family, label)
+            }
+        }
+    }
+
+    // MARK: Register tiles
+
+    private func runInRegisters(
+        _ piece: MatmulProduct, _ family: Shader.Family, _ label: String
+    ) throws(VulkanError) {
+        let lanes = capabilities.subgroupSize
+        // A product with few columns is computed as its transpose: its rows fill the lanes instead.
+        if case .tensor(let w) = piece.w, piece.lora == nil, piece.n < 4 * lanes * 2 {
+            try runTurned(piece, w, family, label)
+            return
+        }
+        let tile = KernelSelection.registerTile(m: piece.m, lanes: lanes, inFours: piece.op == .tn)
+        var constants = tile.specialization
+        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["TRANSPOSED"] = 0
+        let push: [any PushWord] = [
+            piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.xColumn / 4, piece.w.columns / 4, 0,
+            piece.y.width / 4, piece.yColumn / 4, piece.scale,
+        ]
+        let groups = tile.groups(piece.m, piece.n)
+        let y = piece.y.slice, x = piece.x.slice
+        if piece.op == .tn {
+            guard case .tensor(let w) = piece.w else { preconditionFailure("TN multiplies two tensors") }
+            try dispatch(
+                Shader.matmulTransposed(op: .tn, family: family), [y, y, x, w.slice], push: push,
+                specialization: constants, groups: groups, flops: piece.flops, label: label)
+            return
+        }
+        constants["RANK_TERM"] = piece.lora == nil ? 0 : 1
+        let adapter = [piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x]
+        var type = Shader.Weight.f32
+        var matrix: [BufferSlice]
+        switch piece.w {
+        case .tensor(let tensor):
+            matrix = [tensor.slice]
+            constants["TILED"] = 0
+        case .weight(let weight):
+            type = weight.layout.type
+            matrix = [weight.tiles] + (weight.scales.map { [$0] } ?? [])
+            if type == .f32 { constants["TILED"] = 1 }
+        }
+        try dispatch(
+            Shader.matmul(op: piece.op, family: family, weight: type), [y, y, x] + adapter + matrix, push: push,
+            specialization: constants, groups: groups, flops: piece.flops, label: label)
+    }
+
+    /// yᵀ = (op(x, w))ᵀ: NT as w·xᵀ, NN as wᵀ·xᵀ, TN as wᵀ·x.
+    private func runTurned(
+        _ piece: MatmulProduct, _ w: Tensor, _ family: Shader.Family, _ label: String
+    ) throws(VulkanError) {
+        let op: Shader.Op = piece.op == .nn ? .tt : piece.op
+        let tile = KernelSelection.registerTile(m: piece.n, lanes: capabilities.subgroupSize, inFours: true)
+        var constants = tile.specialization
+        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["TRANSPOSED"] = 1
+        let groups = tile.groups(piece.n, piece.m)
+        let y = piece.y.slice, x = piece.x.slice
+        let push: [any PushWord] = [
+            piece.n, piece.m, piece.k, 0, w.width / 4, 0, piece.x.width / 4, piece.xColumn / 4, piece.y.width / 4,
+            piece.yColumn / 4, piece.scale,
+        ]
+        if op == .nt {
+            constants["TILED"] = 0
+            constants["RANK_TERM"] = 0
+            try dispatch(
+                Shader.matmul(op: .nt, family: family, weight: .f32), [y, y, w.slice, x, x, x], push: push,
+                specialization: constants, groups: groups, flops: piece.flops, label: label)
+        } else {
+            try dispatch(
+                Shader.matmulTransposed(op: op, family: family), [y, y, w.slice, x], push: push,
+                specialization: constants, groups: groups, flops: piece.flops, label: label)
+        }
+    }
+
+    // MARK: Shared memory
+
+    private func runShared(_ piece: MatmulProduct, _ label: String) throws(VulkanError) {
+        let tile = KernelSelection.sharedTile(m: piece.m, n: piece.n, capabilities: capabilities)
+        var constants = tile.specialization
+        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        let groups = tile.groups(piece.m, piece.n)
+        let y = piece.y.slice, x = piece.x.slice
+        var type = Shader.Weight.f32
+        var matrix: [BufferSlice]
+        var stride = 0
+        switch piece.w {
+        case .tensor(let tensor):
+            matrix = [tensor.slice]
+            stride = tensor.width
+        case .weight(let weight):
+            type = weight.layout.type
+            matrix = [weight.tiles] + (weight.scales.map { [$0] } ?? [])
+        }
+        let push: [any PushWord] = [
+            piece.m, piece.n, piece.k, piece.rank, piece.x.width, piece.xColumn, stride, 0, piece.y.width,
+            piece.yColumn, piece.scale,
+        ]
+        let shader: Shader
+        if piece.op == .tn {
+            shader = Shader.matmulTransposedShared()
+            matrix = [x] + matrix
+        } else {
+            shader = Shader.matmulShared(op: piece.op, weight: type)
+            matrix = [x, piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x] + matrix
+        }
+        try dispatch(
+            shader, [y] + matrix, push: push, specialization: constants, groups: groups, flops: piece.flops,
+            label: label)
+    }
+}

@@ -1,0 +1,157 @@
+// One matrix product, cut into pieces that the device's limits allow: rows of the output, rows of the matrix (columns of
+// the output in NT, parts of the sum in NN), or rows of both operands (parts of the sum, in TN).
+
+import VulkanCompute
+
+extension Shader {
+    /// NT: x·wᵀ, NN: x·w, TN: xᵀ·w. TT, xᵀ·wᵀ, is how a kernel computes the transpose of a narrow NN.
+    package enum Op: String, CaseIterable, Sendable { case nt, nn, tn, tt }
+}
+
+/// The second operand of a product: a frozen weight, or a row-major matrix.
+enum MatmulMatrix {
+    case weight(Weight)
+    case tensor(Tensor)
+
+    var rows: Int {
+        switch self {
+        case .weight(let weight): weight.layout.rows
+        case .tensor(let tensor): tensor.rows
+        }
+    }
+
+    var columns: Int {
+        switch self {
+        case .weight(let weight): weight.layout.columns
+        case .tensor(let tensor): tensor.width
+        }
+    }
+
+    var isQuantised: Bool {
+        if case .weight(let weight) = self { weight.layout.isQuantised } else { false }
+    }
+
+    func rows(_ range: Range<Int>) -> MatmulMatrix {
+        if range == 0..<rows { return self }
+        switch self {
+        case .weight(let weight): return .weight(weight.rows(range))
+        case .tensor(let tensor): return .tensor(tensor.rows(range))
+        }
+    }
+}
+
+/// y (M, N) = scale · (op(x, w) + h·adapter), or y += that. The columns say where in wider rows y and x begin.
+struct MatmulProduct {
+    var op: Shader.Op
+    var y: Tensor
+    var yColumn = 0
+    var x: Tensor
+    var xColumn = 0
+    var w: MatmulMatrix
+    var lora: LoRATerm?
+    var scale: Float = 1
+    var accumulate: Bool
+
+    var m: Int { y.rows }
+    var n: Int { op == .nt ? w.rows : w.columns }
+    var k: Int { op == .nt ? w.columns : w.rows }
+    var rank: Int { lora?.h.width ?? 0 }
+    var flops: Double { 2 * Double(m) * Double(n) * Double(k + rank) }
+
+    /// lavapipe silently ends a kernel's loops after 65535 rounds, of four rows here, all loops counted together; the
+    /// rest is for the adapter's rank. Any multiple of 128 rows can be bound.
+    private static let longestSum = 64000 * 4
+
+    /// The preferred family, or the next one that can do this product.
+    func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
+        // The register kernels read and write four floats at a time; x·wᵀ is not cut along its sum.
+        let inFours = [x.width, y.width, w.columns, n].allSatisfy { $0 % 4 == 0 }
+        if !inFours || (op == .nt && k > Self.longestSum) { return .shared }
+        if preferred == .texel, w.isQuantised, !capabilities.extendedTexelFormats { return .subgroup }
+        return preferred
+    }
+
+    func pieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
+        op == .tn ? sumPieces(capabilities, family) : matrixPieces(capabilities, family)
+    }
+
+    private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
+        let widths = [x.width, y.width] + (lora.map { [$0.h.width] } ?? [])
+        let matrixSpans = w.spans(capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.longestSum : .max)
+        return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap { rows in
+            matrixSpans.map { span in
+                var piece = self
+                piece.y = y.rows(rows)
+                piece.x = x.rows(rows)
+                piece.w = w.rows(span)
+                let isFirst = span.lowerBound == 0
+                if op == .nt {
+                    piece.yColumn += span.lowerBound
+                    piece.lora = lora.map { LoRATerm(h: $0.h.rows(rows), matrix: $0.matrix.rows(span)) }
+                } else {
+                    piece.xColumn += span.lowerBound
+                    piece.lora = isFirst ? lora.map { LoRATerm(h: $0.h.rows(rows), matrix: $0.matrix) } : nil
+                    piece.accumulate = accumulate || !isFirst
+                }
+                return piece
+            }
+        }
+    }
+
+    private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
+        let sums = capabilities.spans(of: k, rowByteCounts: [x.width * 4, w.columns * 4], family: family)
+            .cut(atMost: Self.longestSum)
+        return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap { rows in
+            sums.map { sum in
+                var piece = self
+                piece.y = y.rows(rows)
+                piece.x = x.rows(sum)
+                piece.xColumn += rows.lowerBound
+                piece.w = w.rows(sum)
+                piece.accumulate = accumulate || sum.lowerBound > 0
+                return piece
+            }
+        }
+    }
+}
+
+extension MatmulMatrix {
+    /// Runs of rows that fit one binding, as do the adapter's rows of `rank` beside them.
+    fileprivate func spans(
+        _ capabilities: Capabilities, _ family: Shader.Family, rank: Int, atMost: Int
+    ) -> [Range<Int>] {
+        switch self {
+        case .tensor(let tensor):
+            return capabilities.spans(of: tensor.rows, rowByteCounts: [tensor.width * 4], family: family, multiple: 4)
+                .cut(atMost: atMost)
+        case .weight(let weight):
+            let layout = weight.layout
+            let elements = family == .texel ? capabilities.maxTexelBufferElements : Int.max
+            let range = family == .texel ? Int.max : capabilities.maxStorageBufferRange
+            func bands(_ byteCount: Int, texel: Int) -> Int {
+                byteCount == 0 ? .max : min(range / byteCount, elements / (byteCount / texel))
+            }
+            let fitting = min(
+                bands(layout.bandTileByteCount, texel: layout.tileTexelByteCount),
+                bands(layout.bandScaleByteCount, texel: layout.scaleByteCount), bands(rank * 16, texel: 16))
+            if fitting >= layout.rows / 4, layout.rows <= atMost { return [0..<layout.rows] }
+            let granule = layout.rowGranule(alignment: capabilities.bindingAlignment, rank: rank)
+            let size = min(fitting, atMost / 4) * 4 / granule * granule
+            precondition(
+                size > 0, "\(granule) rows of a \(layout.type) weight of \(layout.columns) columns do not fit a binding")
+            return [0..<layout.rows].cut(atMost: size)
+        }
+    }
+}
+
+extension [Range<Int>] {
+    fileprivate func cut(atMost size: Int) -> [Range<Int>] {
+        flatMap { range in
+            range.count <= size
+                ? [range]
+                : stride(from: range.lowerBound, to: range.upperBound, by: size).map {
+                    $0..<Swift.min($0 + size, range.upperBound)
+                }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+// A frozen weight on the device: 4 × 4 tiles and, where it is quantised, the scales of its blocks of 32 inputs.
+// The layout is that of Shaders/lib/weights.glsl.
+
+import VulkanCompute
+
+/// How a weight W (out, in) lies in device memory.
+package struct WeightLayout: Sendable, Equatable {
+    package let type: Shader.Weight
+    /// Output features, padded with zero rows to a multiple of 4.
+    package let rows: Int
+    /// Output features in the file.
+    package let sourceRows: Int
+    /// Input features: a multiple of 4, where quantised of 32.
+    package let columns: Int
+
+    package init(_ type: Shader.Weight, rows: Int, columns: Int) {
+        precondition(
+            rows > 0 && columns > 0 && columns % Self.columnMultiple(type) == 0,
+            "a \(type) weight of (\(rows), \(columns)): the columns must be a multiple of \(Self.columnMultiple(type))")
+        self.type = type
+        self.rows = (rows + 3) / 4 * 4
+        self.sourceRows = rows
+        self.columns = columns
+    }
+
+    /// What the number of columns must be a multiple of; other weights have to be widened or padded by the loader.
+    package static func columnMultiple(_ type: Shader.Weight) -> Int { isQuantised(type) ? 32 : 4 }
+
+    private static func isQuantised(_ type: Shader.Weight) -> Bool {
+        switch type {
+        case .f32, .f16, .bf16: false
+        case .q8_0, .q4_0, .q4_1: true
+        }
+    }
+
+    var isQuantised: Bool { Self.isQuantised(type) }
+
+    /// Bytes of one row in the file: plain numbers, or GGUF blocks.
+    package var sourceRowByteCount: Int {
+        switch type {
+        case .f32: columns * 4
+        case .f16, .bf16: columns * 2
+        case .q8_0: columns / 32 * 34
+        case .q4_0: columns / 32 * 18
+        case .q4_1: columns / 32 * 20
+        }
+    }
+
+    /// Bytes of a tile, that is of 16 weights.
+    var tileByteCount: Int {
+        switch type {
+        case .f32: 64
+        case .f16, .bf16: 32
+        case .q8_0: 16
+        case .q4_0, .q4_1: 8
+        }
+    }
+
+    /// Bytes of the scales of four rows and 32 columns.
+    var scaleByteCount: Int {
+        switch type {
+        case .f32, .f16, .bf16: 0
+        case .q8_0, .q4_0: 8
+        case .q4_1: 16
+        }
+    }
+
+    /// Bytes of four rows' tiles, and of their scales.
+    var bandTileByteCount: Int { columns / 4 * tileByteCount }
+    var bandScaleByteCount: Int { columns / 32 * scaleByteCount }
+
+    package var tilesByteCount: Int { rows / 4 * bandTileByteCount }
+    package var scalesByteCount: Int { rows / 4 * bandScaleByteCount }
+    /// Device memory that the weight takes.
+    package var byteCount: Int { tilesByteCount + scalesByteCount }
+
+    /// Bytes of one element of the shader's binding, what a texel limit counts.
+    var tileTexelByteCount: Int {
+        switch type {
+        case .q4_0, .q4_1: 8
+        default: 16
+        }
+    }
+
+    /// The smallest run of rows whose ends can be bound: both planes, and an adapter's rows beside them, are aligned.
+    func rowGranule(alignment: Int, rank: Int) -> Int {
+        var bands = 1
+        while [bandTileByteCount, bandScaleByteCount, rank * 16].contains(where: { bands * $0 % alignment != 0 }) {
+            bands *= 2
+        }
+        return bands * 4
+    }
+}
+
+package struct Weight: Sendable {
+    package let layout: WeightLayout
+    package let tiles: BufferSlice
+    package let scales: BufferSlice?
+
+    package init(_ layout: WeightLayout, tiles: BufferSlice, scales: BufferSlice?) {
+        precondition(
+            tiles.byteCount == layout.tilesByteCount && (scales?.byteCount ?? 0) == layout.scalesByteCount,
+            "the planes of '\(tiles.buffer.label)' do not fit (\(layout.rows), \(layout.columns)) \(layout.type)")
+        self.layout = layout
+        self.tiles = tiles
+        self.scales = scales
+    }
+
+    /// A range of rows that starts at a multiple of the layout's granule.
+    func rows(_ range: Range<Int>) -> Weight {
+        let part = WeightLayout(layout.type, rows: range.count, columns: layout.columns)
+        let band = range.lowerBound / 4
+        return Weight(
+            part, tiles: tiles.slice(band * layout.bandTileByteCount, byteCount: part.tilesByteCount),
+            scales: scales?.slice(band * layout.bandScaleByteCount, byteCount: part.scalesByteCount))
+    }
+}
+
+extension Device {
+    /// Memory for a weight, to be filled by `upload(_:into:)`.
+    package func makeWeight(_ layout: WeightLayout, label: String) throws(VulkanError) -> Weight {
+        let tiles = try makeBuffer(byteCount: layout.tilesByteCount, label: label).slice()
+        let scales =
+            layout.scalesByteCount == 0
+            ? nil : try makeBuffer(byteCount: layout.scalesByteCount, label: "\(label) scales").slice()
+        return Weight(layout, tiles: tiles, scales: scales)
+    }
+
+    /// Repacks a weight's rows, as they lie in the file, into device memory: a few rows at a time, so that no second
+    /// copy of the weight exists.
+    package func upload(_ source: UnsafeRawBufferPointer, into weight: Weight) throws(VulkanError) {
+        let layout = weight.layout
+        precondition(
+            source.count == layout.sourceRows * layout.sourceRowByteCount,
+            "\(source.count) bytes for (\(layout.sourceRows), \(layout.columns)) \(layout.type)")
+        let bands = layout.rows / 4
+        let bandsAtOnce = max(1, min(bands, (1 << 20) / layout.bandTileByteCount))
+        var tiles = [UInt8](repeating: 0, count: bandsAtOnce * layout.bandTileByteCount)
+        var scales = [UInt8](repeating: 0, count: bandsAtOnce * layout.bandScaleByteCount)
+        for first in stride(from: 0, to: bands, by: bandsAtOnce) {
+            let part = first..<min(first + bandsAtOnce, bands)
+            let tileBytes = part.count * layout.bandTileByteCount
+            let scaleBytes = part.count * layout.bandScaleByteCount
+            tiles.withUnsafeMutableBytes { tiles in
+                scales.withUnsafeMutableBytes { scales in
+                    layout.repack(source, bands: part, tiles: tiles, scales: scales)
+                }
+            }
+            try upload(
+                Array(tiles[..<tileBytes]),
+                into: weight.tiles.slice(first * layout.bandTileByteCount, byteCount: tileBytes))
+            if let plane = weight.scales {
+                try upload(
+                    Array(scales[..<scaleBytes]),
+                    into: plane.slice(first * layout.bandScaleByteCount, byteCount: scaleBytes))
+            }
+        }
+    }
+}

@@ -1,0 +1,140 @@
+// Matrix products against f64, in every family and weight type: ragged shapes, dirty destinations, splitting.
+
+import Kernels
+import TestSupport
+import Testing
+import VulkanCompute
+
+/// (tokens, out, in, rank; 0: no adapter)
+struct LinearCase: CustomTestStringConvertible, Sendable {
+    let m: Int, out: Int, `in`: Int, rank: Int, adds: Bool
+    init(_ m: Int, _ out: Int, _ in: Int, rank: Int = 0, adds: Bool = false) {
+        (self.m, self.out, self.in, self.rank, self.adds) = (m, out, `in`, rank, adds)
+    }
+    var testDescription: String { "\(m)x\(out)x\(`in`) rank \(rank)\(adds ? " adding" : "")" }
+}
+
+@Suite struct MatmulTests {
+    /// The last is more than one binding of tiny limits.
+    static let cases = [
+        LinearCase(7, 64, 96), LinearCase(33, 132, 160, rank: 8, adds: true),
+        LinearCase(130, 260, 288, rank: 24, adds: true),
+    ]
+    /// Every tile height: 1, 2, 4 … 32 tokens.
+    static let heights = [
+        LinearCase(0, 32, 32), LinearCase(1, 36, 32), LinearCase(2, 68, 64, adds: true), LinearCase(3, 64, 96, rank: 8),
+        LinearCase(12, 68, 64), LinearCase(31, 100, 64), LinearCase(33, 132, 160, rank: 8),
+    ]
+
+    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    func forward(_ run: FamilyRun, _ type: Shader.Weight) throws {
+        for shape in Self.cases { try check(.nt, run, type, shape) }
+    }
+
+    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    func backward(_ run: FamilyRun, _ type: Shader.Weight) throws {
+        for shape in Self.cases { try check(.nn, run, type, shape) }
+    }
+
+    @Test(arguments: try FamilyRun.all(), heights)
+    func everyHeight(_ run: FamilyRun, _ shape: LinearCase) throws {
+        try check(.nt, run, .q4_1, shape)
+        try check(.nn, run, .f32, shape)
+    }
+
+    private func check(_ op: Shader.Op, _ run: FamilyRun, _ type: Shader.Weight, _ shape: LinearCase) throws {
+        var random = RandomValues(seed: UInt64(shape.m))
+        let reference = ReferenceWeight(type, rows: shape.out, columns: shape.in, random: &random)
+        let weight = try run.device.makeWeight(
+            WeightLayout(type, rows: shape.out, columns: shape.in), label: "weight")
+        try reference.bytes.withUnsafeBytes { try run.device.upload($0, into: weight) }
+        let (sum, width) = op == .nt ? (shape.in, shape.out) : (shape.out, shape.in)
+        let x = Matrix(shape.m, sum, random.normal(shape.m * sum))
+        var expected = x * (op == .nt ? reference.matrix.transposed : reference.matrix)
+        var lora: LoRATerm?
+        if shape.rank > 0 {
+            let h = Matrix(shape.m, shape.rank, random.normal(shape.m * shape.rank))
+            let adapter = Matrix(shape.rank, width, random.normal(shape.rank * width))
+            expected = expected + h * adapter
+            let stored = op == .nt ? adapter.transposed : adapter
+            lora = LoRATerm(h: try run.input(h), matrix: try run.input(stored))
+        }
+        let old = shape.adds ? random.normal(shape.m * width) : [Float](repeating: .nan, count: shape.m * width)
+        if shape.adds { expected = expected + Matrix(shape.m, width, old) }
+
+        let y = try run.output(old, [shape.m, width])
+        let input = try run.input(x)
+        try run.run { encoder in
+            switch (op, shape.adds) {
+            case (.nt, false): try encoder.matmul(into: y, input, weight: weight, lora: lora)
+            case (.nt, true): try encoder.matmul(addingTo: y, input, weight: weight, lora: lora)
+            case (_, false): try encoder.matmulBackward(into: y, input, weight: weight, lora: lora)
+            case (_, true): try encoder.matmulBackward(addingTo: y, input, weight: weight, lora: lora)
+            }
+        }
+        let wrong = mismatch(try run.values(y), expected.values, .float(roundings: Double(sum)))
+        #expect(wrong == nil, "\(op) \(type) \(shape.testDescription): \(wrong ?? "")")
+    }
+
+    /// Rows that no tile fills: a vocabulary is padded with zero rows, which give zero logits and add nothing.
+    @Test(arguments: try FamilyRun.all(), [Shader.Weight.f32, .q8_0])
+    func paddedRows(_ run: FamilyRun, _ type: Shader.Weight) throws {
+        var random = RandomValues(seed: 5)
+        let reference = ReferenceWeight(type, rows: 70, columns: 64, random: &random)
+        let weight = try run.device.makeWeight(WeightLayout(type, rows: 70, columns: 64), label: "head")
+        try reference.bytes.withUnsafeBytes { try run.device.upload($0, into: weight) }
+        #expect(weight.layout.rows == 72)
+        let padded = Matrix(72, 64, reference.matrix.values + [Double](repeating: 0, count: 128))
+        let x = Matrix(5, 64, random.normal(5 * 64)), dy = Matrix(5, 72, random.normal(5 * 72))
+        let y = try run.output([5, 72]), dx = try run.output([5, 64])
+        let (xInput, dyInput) = (try run.input(x), try run.input(dy))
+        try run.run {
+            try $0.matmul(into: y, xInput, weight: weight)
+            try $0.matmulBackward(into: dx, dyInput, weight: weight)
+        }
+        #expect(mismatch(try run.values(y), (x * padded.transposed).values, .float(roundings: 64)) == nil)
+        #expect(mismatch(try run.values(dx), (dy * padded).values, .float(roundings: 72)) == nil)
+    }
+
+    /// Row-major operands, narrow and wide, multiples of four and not.
+    @Test(arguments: try FamilyRun.all(), [
+        (1, 1, 1), (3, 5, 7), (4, 4, 4), (32, 64, 8), (33, 68, 36), (9, 132, 32), (65, 8, 40), (40, 16, 260), (17, 130, 9),
+    ])
+    func anyTwoMatrices(_ run: FamilyRun, _ shape: (m: Int, n: Int, k: Int)) throws {
+        var random = RandomValues(seed: 6)
+        let a = Matrix(shape.m, shape.k, random.normal(shape.m * shape.k))
+        let b = Matrix(shape.k, shape.n, random.normal(shape.k * shape.n))
+        let old = random.normal(shape.m * shape.n)
+        for op in [Shader.Op.nt, .nn, .tn] {
+            let (x, w) = (try run.input(op == .tn ? a.transposed : a), try run.input(op == .nt ? b.transposed : b))
+            let y = try run.output([shape.m, shape.n]), sum = try run.output(old, [shape.m, shape.n])
+            try run.run {
+                try $0.matmul(op, into: y, x, w, scale: 0.5)
+                try $0.matmul(op, addingTo: sum, x, w, scale: -2)
+            }
+            let product = a * b
+            let tolerance = Tolerance.float(roundings: 4 + Double(shape.k))
+            let wrong = mismatch(try run.values(y), (0.5 * product).values, tolerance)
+            #expect(wrong == nil, "\(op): \(wrong ?? "")")
+            let wrongSum = mismatch(
+                try run.values(sum), (Matrix(shape.m, shape.n, old) + -2 * product).values, tolerance)
+            #expect(wrongSum == nil, "\(op) adding: \(wrongSum ?? "")")
+        }
+    }
+
+    /// More rounds than lavapipe lets a loop run: the sum is cut.
+    @Test(arguments: try FamilyRun.ownLimits())
+    func longSums(_ run: FamilyRun) throws {
+        let count = 65536 * 4 + 7
+        let (x, w) = ([Float](repeating: 0.5, count: count * 4), [Float](repeating: 0.25, count: count * 4))
+        let y = try run.output([4, 4])
+        let (a, b) = (try run.input(x, [count, 4]), try run.input(w, [count, 4]))
+        try run.run { try $0.matmul(.tn, into: y, a, b) }
+        // Sums of eighths below 2²⁴ are exact in f32.
+        #expect(try run.values(y) == [Float](repeating: Float(count) / 8, count: 16))
+    }
+}
+
+extension FamilyRun {
+    func input(_ matrix: Matrix) throws -> Tensor { try input(matrix.floats, [matrix.rows, matrix.columns]) }
+}
