@@ -1,0 +1,93 @@
+// Attention's gradient for keys and values, summed over the query heads of the group and over the queries that see the key.
+// p_ij = exp(scale q_i·k_j − lse_i),  dv_j = Σ_i p_ij do_i,  dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) q_i
+// Dao et al.: FlashAttention (2022), algorithm 4.
+#version 450
+//! variants FAMILY = TEXEL SUBGROUP SHARED
+#extension GL_EXT_control_flow_attributes : require
+#include "lib/load.glsl"
+#include "lib/reduce.glsl"
+#include "attention/tile.glsl"
+
+layout(std430, binding = 0) writeonly buffer DkStorage { vec4 dk[]; };            // (tokens, kvHeads · D)
+layout(std430, binding = 1) writeonly buffer DvStorage { vec4 dv[]; };
+INPUT4(2, dout);                                                                  // (tokens, heads · D)
+layout(std430, binding = 3) readonly buffer LseStorage { float lse[]; };          // (tokens, heads)
+layout(std430, binding = 4) readonly buffer DeltaStorage { float delta[]; };
+INPUT4(5, q);
+INPUT4(6, k);                                                                     // (tokens, kvHeads · D)
+INPUT4(7, v);
+layout(std430, binding = 8) readonly buffer SpanStorage { ivec2 spans[]; };       // (tokens): start, end
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint tokens;
+    uint kvHeads;
+    float scale;
+} push;
+
+SHARED_TILE(qTile)
+SHARED_TILE(doTile)
+SHARED_COLUMN(lseTile)
+SHARED_COLUMN(deltaTile)
+
+void main() {
+    uint group = gl_WorkGroupID.x + push.groupBase;
+    uint tiles = (push.tokens + WORKGROUP_ROWS - 1) / WORKGROUP_ROWS;
+    uint kvHead = group / tiles;
+    uint firstKey = balanced(group % tiles, tiles) * WORKGROUP_ROWS;
+    uint lastKey = min(firstKey + WORKGROUP_ROWS, push.tokens) - 1;
+
+    vec4 key[OWNED], value[OWNED], dKey[OWNED], dValue[OWNED];
+    int from[ROWS_PER_LANE], to[ROWS_PER_LANE];
+    [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
+        uint row = min(firstKey + r * LANES + LANE, lastKey);
+        from[r] = int(row);
+        to[r] = spans[row].y;
+        uint at = keyRow(row, kvHead, push.kvHeads);
+        [[unroll]] for (uint d = 0; d < D4; ++d) {
+            key[r * D4 + d] = LOAD4(k, at + d) * (push.scale * LOG2E);
+            value[r * D4 + d] = LOAD4(v, at + d);
+            dKey[r * D4 + d] = dValue[r * D4 + d] = vec4(0);
+        }
+    }
+
+    uint endRow = uint(spans[lastKey].y) * GROUP_SIZE;
+    for (uint row0 = firstKey * GROUP_SIZE; row0 < endRow; row0 += TILE_ROWS) {
+        REGISTER_TILE(qTile)
+        REGISTER_TILE(doTile)
+        REGISTER_COLUMN(lseTile)
+        REGISTER_COLUMN(deltaTile)
+        uint columnRow = queryRow(min(row0 + LANE % TILE_ROWS, endRow - 1), kvHead, push.kvHeads) / D4;
+        TILE_BARRIER();
+        FETCH_TILE(qTile, q, queryRow, row0, endRow - 1, kvHead, push.kvHeads)
+        FETCH_TILE(doTile, dout, queryRow, row0, endRow - 1, kvHead, push.kvHeads)
+        FETCH_COLUMN(lseTile, lse[columnRow] * LOG2E)
+        FETCH_COLUMN(deltaTile, delta[columnRow])
+        TILE_BARRIER();
+
+        float p[PAIRS], ds[PAIRS];
+        [[unroll]] for (uint i = 0; i < PAIRS; ++i) p[i] = ds[i] = 0;
+        ADD_PRODUCTS(p, key, qTile)
+        ADD_PRODUCTS(ds, value, doTile)
+        [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) {
+            float rowLse = COLUMN(lseTile, j), rowDelta = COLUMN(deltaTile, j);
+            int query = int((row0 + j) / GROUP_SIZE);
+            [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
+                uint at = r * TILE_ROWS + j;
+                p[at] = query >= from[r] && query < to[r] ? exp2(p[at] - rowLse) : 0;
+                ds[at] = p[at] * (ds[at] - rowDelta);
+            }
+        }
+        ADD_WEIGHTED(dKey, ds, qTile)
+        ADD_WEIGHTED(dValue, p, doTile)
+    }
+
+    [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
+        uint row = firstKey + r * LANES + LANE;
+        if (row > lastKey) continue;
+        uint at = keyRow(row, kvHead, push.kvHeads);
+        [[unroll]] for (uint d = 0; d < D4; ++d) {
+            dk[at + d] = dKey[r * D4 + d] * push.scale;
+            dv[at + d] = dValue[r * D4 + d];
+        }
+    }
+}

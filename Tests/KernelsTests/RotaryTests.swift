@@ -1,0 +1,67 @@
+// Rotary embedding against its f64 reference, and the frequencies against published ones.
+
+import Kernels
+import TestSupport
+import Testing
+
+@Suite struct RotaryTests {
+    static let positions: [Int32] = [0, 1, 2, 3, 0, 1, 37, 40, 5]
+
+    @Test(arguments: try FamilyRun.all(), [(8, 1), (32, 4), (64, 3), (80, 2), (128, 1)])
+    func rotates(_ run: FamilyRun, _ shape: (headSize: Int, heads: Int)) throws {
+        let angles = RotaryAngles(headSize: shape.headSize, base: 10000)
+        let dimensions = [Self.positions.count, shape.heads * shape.headSize]
+        var random = RandomValues(seed: 1)
+        let x = random.normal(dimensions[0] * dimensions[1])
+        let input = try run.input(x, dimensions)
+        let (y, inPlace, back) = (try run.output(dimensions), try run.output(x, dimensions), try run.output(dimensions))
+        let positions = try run.input(Self.positions, [Self.positions.count])
+        let table = try run.input(angles.table(positions: 41), [41, shape.headSize])
+        try run.run {
+            try $0.rotary(into: y, input, positions: positions, table: table)
+            try $0.rotary(into: inPlace, inPlace, positions: positions, table: table)
+            try $0.rotary(into: back, inPlace, positions: positions, table: table, inverse: true)
+        }
+        let expected = ReferenceRotary.rotate(
+            x.doubles, positions: Self.positions, frequencies: angles.frequencies, heads: shape.heads)
+        #expect(mismatch(try run.values(y), expected, .float(roundings: 4, scale: 4)) == nil)
+        #expect(try run.values(inPlace) == run.values(y))
+        #expect(mismatch(try run.values(back), x.doubles, .float(roundings: 8, scale: 4)) == nil)
+    }
+
+    @Test func inverseIsTheGradient() {
+        let angles = RotaryAngles(headSize: 8, base: 100)
+        var random = RandomValues(seed: 2)
+        let (x, dy) = (random.normal(32).doubles, random.normal(32).doubles)
+        func rotate(_ x: [Double], direction: Double) -> [Double] {
+            ReferenceRotary.rotate(
+                x, positions: [3, 9], frequencies: angles.frequencies, heads: 2, direction: direction)
+        }
+        let measured = finiteDifference(at: x) { weightedSum(rotate($0, direction: 1), dy) }
+        #expect(mismatch(rotate(dy, direction: -1), measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
+    }
+
+    @Test func plainAndLinearFrequencies() {
+        let plain = RotaryAngles(headSize: 8, base: 10000).frequencies
+        #expect(mismatch(plain, [1, 0.1, 0.01, 0.001], Tolerance(absolute: 0, relative: 1e-14)) == nil)
+        let linear = RotaryAngles(headSize: 8, base: 10000, scaling: .linear(factor: 4)).frequencies
+        #expect(mismatch(linear, plain.map { $0 / 4 }, Tolerance(absolute: 0, relative: 1e-14)) == nil)
+        let table = RotaryAngles(headSize: 8, base: 10000).table(positions: 2)
+        #expect(Array(table[0..<8]) == [1, 1, 1, 1, 0, 0, 0, 0])
+        #expect(abs(table[8] - 0.5403023) < 1e-7 && abs(table[12] - 0.8414710) < 1e-7)
+    }
+
+    /// Llama 3.2 1B's, as Hugging Face's transformers computes them in f32.
+    @Test func llama3Frequencies() {
+        let scaling = RotaryScaling.llama3(factor: 32, lowFrequency: 1, highFrequency: 4, originalContext: 8192)
+        let frequencies = RotaryAngles(headSize: 64, base: 500000, scaling: scaling).frequencies
+        let published = [
+            0: 1.0, 1: 0.663601279258728, 8: 0.03760603070259094, 14: 0.0032114461064338684,
+            15: 0.0012905480107292533, 16: 0.000429556705057621, 17: 9.708286233944818e-05,
+            18: 1.9461638657958247e-05, 31: 9.418306490260875e-08,
+        ]
+        for (index, frequency) in published {
+            #expect(abs(frequencies[index] - frequency) <= 2e-6 * frequency)
+        }
+    }
+}
