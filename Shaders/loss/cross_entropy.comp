@@ -1,24 +1,24 @@
-// Cross-entropy of one row of logits a workgroup: loss = log Σ exp(x − max) − (x[label] − max). GRADIENT_IN_PLACE
+// Cross-entropy of one row of logits a workgroup: loss = log Σ exp(x − max) − (x[label] − max). GRADIENT_REPLACING
 // replaces the logits by (softmax − onehot)·lossScale; GRADIENT_NONE tells whether the first largest logit is the label's.
 // A label outside [0, V) is ignored: zero loss, zero gradient, not correct. Columns from V on are padding.
 // The sum is kept relative to a running maximum (Milakov, Gimelshein: Online normalizer calculation for softmax, 2018).
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 //! variants FAMILY = TEXEL SUBGROUP SHARED
-//! variants GRADIENT = NONE IN_PLACE
+//! variants GRADIENT = NONE REPLACING
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 #include "lib/step_state.glsl"
 
 layout(std430, binding = 0) writeonly buffer Losses { float losses[]; };        // (n)
-#if defined(GRADIENT_IN_PLACE)
+#if defined(GRADIENT_REPLACING)
 layout(std430, binding = 1) writeonly buffer Gradient { vec4 gradient[]; };     // (n, Vp), the logits' own memory
 #else
 layout(std430, binding = 1) writeonly buffer Correct { uint correct[]; };       // (n)
 #endif
 INPUT4(2, logits);                                                              // (n, Vp)
 layout(std430, binding = 3) readonly buffer Labels { int labels[]; };           // (n)
-#if defined(GRADIENT_IN_PLACE)
+#if defined(GRADIENT_REPLACING)
 STEP_STATE(4);
 #endif
 
@@ -44,7 +44,7 @@ void main() {
     row += push.firstRow;
     uint label = uint(labels[row]); // a negative label becomes too large a one
     if (label >= push.columns) {
-#if defined(GRADIENT_IN_PLACE)
+#if defined(GRADIENT_REPLACING)
         for (uint i = LANE; i < push.width4; i += LANES) gradient[start + i] = vec4(0);
 #else
         if (LANE == 0) correct[row] = 0;
@@ -75,7 +75,7 @@ void main() {
     float sum = groupSum(horizontalSum(laneSum) * exp(laneMaximum - maximum));
     if (LANE == 0) losses[row] = log(sum) - (target - maximum);
 
-#if defined(GRADIENT_IN_PLACE)
+#if defined(GRADIENT_REPLACING)
     float scale = state.lossScale;
     for (uint i = LANE; i < push.width4; i += LANES) {
         uvec4 column = columnsOf(i);

@@ -67,7 +67,8 @@ extension CommandEncoder {
     ) throws(VulkanError) {
         let count = tensors[0].count
         precondition(
-            count % 4 == 0 && tensors.allSatisfy { $0.count == count }, "\(label): shapes \(tensors.map(\.shape))")
+            count % 4 == 0 && tensors.allSatisfy { $0.count == count },
+            "\(label): shapes \(tensors.map(\.shape))")
         let lanes = capabilities.lanes(family)
         let vectors = capabilities.type == .cpu ? 8 : 1
         for span in capabilities.spans(of: count / 4, rowByteCounts: [16], family: family) {

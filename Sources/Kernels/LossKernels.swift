@@ -3,7 +3,7 @@
 import VulkanCompute
 
 extension Shader {
-    package enum Gradient: String, Sendable { case none, in_place }
+    package enum Gradient: String, Sendable { case none, replacing }
 }
 
 extension CommandEncoder {
@@ -13,7 +13,8 @@ extension CommandEncoder {
         into losses: Tensor, correct: Tensor, _ logits: Tensor, labels: Tensor, columns: Int,
         label: String = "crossEntropy"
     ) throws(VulkanError) {
-        precondition(correct.count == losses.count && correct.dtype == .i32, "\(label): flags of \(correct.shape)")
+        precondition(
+            correct.count == losses.count && correct.dtype == .i32, "\(label): flags of \(correct.shape)")
         try crossEntropy(.none, losses, logits, labels, columns, label) { span in
             [losses, correct, logits.rows(span), labels].map(\.slice)
         }
@@ -21,10 +22,11 @@ extension CommandEncoder {
 
     /// The loss of each row, and in place of the logits their gradient (softmax − onehot)·lossScale, the scale from `state`.
     package func crossEntropy(
-        into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, columns: Int, state: BufferSlice,
+        into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, columns: Int,
+        state: BufferSlice,
         label: String = "crossEntropy"
     ) throws(VulkanError) {
-        try crossEntropy(.in_place, losses, logits, labels, columns, label) { span in
+        try crossEntropy(.replacing, losses, logits, labels, columns, label) { span in
             let rows = logits.rows(span)
             return [losses, rows, rows, labels].map(\.slice) + [state]
         }
@@ -38,11 +40,14 @@ extension CommandEncoder {
         precondition(
             width % 4 == 0 && (1...width).contains(columns) && losses.count == logits.rows
                 && labels.count == logits.rows && labels.dtype == .i32,
-            "\(label): logits \(logits.shape) of \(columns) columns, labels \(labels.shape), losses \(losses.shape)")
+            "\(label): logits \(logits.shape) of \(columns) columns, labels \(labels.shape), losses \(losses.shape)"
+        )
         for span in capabilities.spans(of: losses.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
-                Shader.crossEntropy(family: family, gradient: gradient), bindings(span), push: [width / 4, span.lowerBound, columns],
-                specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width), label: label)
+                Shader.crossEntropy(family: family, gradient: gradient), bindings(span),
+                push: [width / 4, span.lowerBound, columns],
+                specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width),
+                label: label)
         }
     }
 

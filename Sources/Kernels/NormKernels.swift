@@ -16,25 +16,29 @@ extension CommandEncoder {
         for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
                 Shader.rmsNorm(family: family), [y.rows(span), rstd, x.rows(span), weight].map(\.slice),
-                push: [width / 4, span.lowerBound, epsilon], specialization: rowLanes, groups: span.count, label: label)
+                push: [width / 4, span.lowerBound, epsilon], specialization: rowLanes, groups: span.count,
+                label: label)
         }
     }
 
     /// `dx`, `dy`, `x` (N, C); `rstd` (N) from the forward.
     package func rmsNormBackward(
-        into dx: Tensor, _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, label: String = "rmsNormBackward"
+        into dx: Tensor, _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor,
+        label: String = "rmsNormBackward"
     ) throws(VulkanError) {
         try rmsNormBackward(dx, nil, dy, x, weight, rstd, label)
     }
 
     package func rmsNormBackward(
-        addingTo dx: Tensor, _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor, label: String = "rmsNormBackward"
+        addingTo dx: Tensor, _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor,
+        label: String = "rmsNormBackward"
     ) throws(VulkanError) {
         try rmsNormBackward(dx, dx, dy, x, weight, rstd, label)
     }
 
     private func rmsNormBackward(
-        _ dx: Tensor, _ previous: Tensor?, _ dy: Tensor, _ x: Tensor, _ weight: Tensor, _ rstd: Tensor, _ label: String
+        _ dx: Tensor, _ previous: Tensor?, _ dy: Tensor, _ x: Tensor, _ weight: Tensor, _ rstd: Tensor,
+        _ label: String
     ) throws(VulkanError) {
         let width = weight.count
         checkRows([dx, dy, x], column: rstd, width: width, label)
@@ -43,7 +47,8 @@ extension CommandEncoder {
             var buffers = [dx.rows(span), dy.rows(span), x.rows(span), weight, rstd]
             if let previous { buffers.append(previous.rows(span)) }
             try dispatch(
-                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound], specialization: rowLanes, groups: span.count,
+                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound], specialization: rowLanes,
+                groups: span.count,
                 label: label)
         }
     }

@@ -27,7 +27,8 @@ extension CommandEncoder {
                 groups: span.count, label: label)
         }
         try dispatch(
-            Shader.gradientNorm(family: family == .shared ? .shared : .subgroup), [result, scratch.slice, state],
+            Shader.gradientNorm(family: family == .shared ? .shared : .subgroup),
+            [result, scratch.slice, state],
             push: [partials], specialization: rowLanes, groups: 1, label: label)
     }
 

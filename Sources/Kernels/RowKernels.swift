@@ -32,7 +32,8 @@ extension CommandEncoder {
                 let tensors = bindings(many.rows(source), few.rows(span)) + [index]
                 try dispatch(
                     shader(family == .texel ? .texel : .shared), tensors.map(\.slice),
-                    push: [width / 4, span.lowerBound, source.lowerBound, source.count], specialization: rowLanes, groups: span.count,
+                    push: [width / 4, span.lowerBound, source.lowerBound, source.count],
+                    specialization: rowLanes, groups: span.count,
                     label: label)
             }
         }

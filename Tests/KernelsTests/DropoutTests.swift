@@ -42,7 +42,9 @@ import VulkanCompute
     func masksOfDifferentKeysAreIndependent(_ run: FamilyRun) throws {
         let count = 1 << 16
         let ones = try run.input([Float](repeating: 1, count: count), [count])
-        func mask(_ p: Double, seed: UInt64 = 1, pass: UInt32 = 0, layer: Int = 0, site: Int = 0) throws -> [Bool] {
+        func mask(_ p: Double, seed: UInt64 = 1, pass: UInt32 = 0, layer: Int = 0, site: Int = 0) throws
+            -> [Bool]
+        {
             let y = try run.output([count])
             let state = try Self.state(run, seed: seed, pass: pass)
             try run.run {

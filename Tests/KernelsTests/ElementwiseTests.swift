@@ -42,7 +42,9 @@ import Testing
         var random = RandomValues(seed: 7)
         var gate = random.normal(count, deviation: 4)
         let (up, da) = (random.normal(count), random.normal(count))
-        for (i, extreme) in zip(gate.indices, [0, -0.0, 100, -100, 1e4, -1e4, 88, -88] as [Float]) { gate[i] = extreme }
+        for (i, extreme) in zip(gate.indices, [0, -0.0, 100, -100, 1e4, -1e4, 88, -88] as [Float]) {
+            gate[i] = extreme
+        }
 
         let (a, dgate, dup) = (try run.output([count]), try run.output([count]), try run.output([count]))
         // In place: the gradients replace what they are computed from.

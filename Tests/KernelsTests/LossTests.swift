@@ -43,7 +43,8 @@ import VulkanCompute
         func losses(_ logits: [Double]) -> [Double] {
             ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 1).losses
         }
-        let gradient = ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 0.7).gradient
+        let gradient = ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 0.7)
+            .gradient
         let measured = finiteDifference(at: logits) { losses($0).reduce(0, +) * 0.7 }
         #expect(mismatch(gradient, measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
     }
@@ -75,7 +76,9 @@ import VulkanCompute
         logits[77] = bad
         let (losses, correct) = (try run.output([1]), try run.output([1], dtype: .i32))
         let (tensor, labels) = (try run.input(logits, [1, 132]), try run.input([5] as [Int32], [1]))
-        try run.run { try $0.crossEntropy(into: losses, correct: correct, tensor, labels: labels, columns: 132) }
+        try run.run {
+            try $0.crossEntropy(into: losses, correct: correct, tensor, labels: labels, columns: 132)
+        }
         #expect(try !run.values(losses)[0].isFinite)
     }
 
@@ -102,7 +105,8 @@ import VulkanCompute
         for values in [losses, again] {
             #expect(mismatch(try run.values(values), expected.losses, .float(scale: 4)) == nil)
         }
-        #expect(mismatch(try run.values(inPlace), expected.gradient, .float(roundings: 64, scale: 0.125)) == nil)
+        #expect(
+            mismatch(try run.values(inPlace), expected.gradient, .float(roundings: 64, scale: 0.125)) == nil)
         #expect(try run.integers(correct) == expected.correct.map(Int32.init))
     }
 

@@ -11,7 +11,9 @@ import Testing
 
     @Test func referenceBackwardIsTheGradient() {
         var random = RandomValues(seed: 1)
-        let (x, weight, dy) = (random.normal(36).doubles, random.normal(12).doubles, random.normal(36).doubles)
+        let (x, weight, dy) = (
+            random.normal(36).doubles, random.normal(12).doubles, random.normal(36).doubles
+        )
         let rstd = ReferenceNorm.forward(x, weight: weight, epsilon: 1e-2).rstd
         let dx = ReferenceNorm.backward(dy, x: x, weight: weight, rstd: rstd)
         let measured = finiteDifference(at: x) { x in
@@ -25,8 +27,12 @@ import Testing
         var random = RandomValues(seed: 2)
         let (x, weight) = (random.normal(shape.rows * shape.width, deviation: 3), random.normal(shape.width))
         let (y, rstd) = (try run.output([shape.rows, shape.width]), try run.output([shape.rows]))
-        let (xTensor, weightTensor) = (try run.input(x, [shape.rows, shape.width]), try run.input(weight, [shape.width]))
-        try run.run { try $0.rmsNorm(into: y, rstd: rstd, xTensor, weight: weightTensor, epsilon: Self.epsilon) }
+        let (xTensor, weightTensor) = (
+            try run.input(x, [shape.rows, shape.width]), try run.input(weight, [shape.width])
+        )
+        try run.run {
+            try $0.rmsNorm(into: y, rstd: rstd, xTensor, weight: weightTensor, epsilon: Self.epsilon)
+        }
         let expected = ReferenceNorm.forward(x.doubles, weight: weight.doubles, epsilon: Double(Self.epsilon))
         #expect(mismatch(try run.values(y), expected.y, .float()) == nil)
         #expect(mismatch(try run.values(rstd), expected.rstd, .float()) == nil)
@@ -42,15 +48,20 @@ import Testing
         let (dx, accumulated) = (
             try run.output([shape.rows, shape.width]), try run.output(before, [shape.rows, shape.width])
         )
-        let (dyTensor, xTensor) = (try run.input(dy, [shape.rows, shape.width]), try run.input(x, [shape.rows, shape.width]))
+        let (dyTensor, xTensor) = (
+            try run.input(dy, [shape.rows, shape.width]), try run.input(x, [shape.rows, shape.width])
+        )
         let weightTensor = try run.input(weight, [shape.width])
         let rstdTensor = try run.input(rstd.map(Float.init), [shape.rows])
         try run.run {
             try $0.rmsNormBackward(into: dx, dyTensor, x: xTensor, weight: weightTensor, rstd: rstdTensor)
-            try $0.rmsNormBackward(addingTo: accumulated, dyTensor, x: xTensor, weight: weightTensor, rstd: rstdTensor)
+            try $0.rmsNormBackward(
+                addingTo: accumulated, dyTensor, x: xTensor, weight: weightTensor, rstd: rstdTensor)
         }
         let expected = ReferenceNorm.backward(dy.doubles, x: x.doubles, weight: weight.doubles, rstd: rstd)
         #expect(mismatch(try run.values(dx), expected, .float(scale: 4)) == nil)
-        #expect(mismatch(try run.values(accumulated), zip(before.doubles, expected).map(+), .float(scale: 4)) == nil)
+        #expect(
+            mismatch(try run.values(accumulated), zip(before.doubles, expected).map(+), .float(scale: 4))
+                == nil)
     }
 }

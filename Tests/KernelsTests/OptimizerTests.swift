@@ -27,7 +27,9 @@ import VulkanCompute
             result = try run.device.makeStepResult()
         }
 
-        func step(_ values: [Float], _ stepState: StepState, multipliers: (Float, Float) = (1, 1)) throws -> StepResult {
+        func step(_ values: [Float], _ stepState: StepState, multipliers: (Float, Float) = (1, 1)) throws
+            -> StepResult
+        {
             try run.device.upload(values, into: gradients.slice)
             try run.device.upload([stepState], into: state)
             try run.run {
@@ -40,7 +42,8 @@ import VulkanCompute
         }
     }
 
-    static func state(step: Int, rate: Double, decay: Double, clip: Float, epsilon: Float = 1e-8) -> StepState {
+    static func state(step: Int, rate: Double, decay: Double, clip: Float, epsilon: Float = 1e-8) -> StepState
+    {
         var state = StepState()
         state.learningRate = Float(rate)
         state.weightDecay = Float(decay)
@@ -61,7 +64,8 @@ import VulkanCompute
             let factor = clip > 0 ? min(1, Double(clip) / (norm + 1e-6)) : 1
             #expect(
                 mismatch(
-                    [result.gradientNorm, result.clipFactor], [norm, factor], .float(roundings: 8, scale: 0)) == nil)
+                    [result.gradientNorm, result.clipFactor], [norm, factor], .float(roundings: 8, scale: 0))
+                    == nil)
             #expect(!result.skipped)
         }
     }
@@ -85,7 +89,8 @@ import VulkanCompute
         var random = RandomValues(seed: 18)
         let initial = random.normal(count, deviation: 0.5)
         let bench = try Bench(run, initial)
-        var reference = ReferenceAdamW(initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: Double(Float(1e-8)))
+        var reference = ReferenceAdamW(
+            initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: Double(Float(1e-8)))
         for step in 1...20 {
             let rate = 1e-3 * Double(step)
             let gradients = random.normal(count, deviation: step % 4 == 0 ? 2 : 0.01)
@@ -95,7 +100,8 @@ import VulkanCompute
             let result = try bench.step(gradients, Self.state(step: step, rate: rate, decay: 0.01, clip: 1))
             #expect(mismatch([result.gradientNorm], [norm], .float(roundings: 8, scale: 0)) == nil)
         }
-        #expect(mismatch(try run.values(bench.parameters), reference.parameters, .float(roundings: 40)) == nil)
+        #expect(
+            mismatch(try run.values(bench.parameters), reference.parameters, .float(roundings: 40)) == nil)
         #expect(mismatch(try run.values(bench.m), reference.m, .float(roundings: 40, scale: 0.1)) == nil)
         #expect(mismatch(try run.values(bench.v), reference.v, .float(roundings: 40, scale: 1e-6)) == nil)
     }
@@ -105,8 +111,11 @@ import VulkanCompute
         let bench = try Bench(run, TorchAdamW.initial)
         for (index, gradients) in TorchAdamW.gradients.enumerated() {
             let rate = 1e-2 * (1 - Double(index) / 20)
-            let result = try bench.step(gradients, Self.state(step: index + 1, rate: rate, decay: 0.1, clip: 1))
-            #expect(mismatch([result.gradientNorm], [Double(TorchAdamW.norms[index])], .float(roundings: 4)) == nil)
+            let result = try bench.step(
+                gradients, Self.state(step: index + 1, rate: rate, decay: 0.1, clip: 1))
+            #expect(
+                mismatch([result.gradientNorm], [Double(TorchAdamW.norms[index])], .float(roundings: 4))
+                    == nil)
             let expected = TorchAdamW.parameters[index].doubles
             #expect(mismatch(try run.values(bench.parameters), expected, .float(roundings: 8)) == nil)
         }

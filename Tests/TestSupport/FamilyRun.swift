@@ -33,8 +33,12 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         if let message = device.instance.validationMessages.first { throw TestFailure(description: message) }
     }
 
-    package func input(_ values: [Float], _ shape: [Int]) throws -> Tensor { try device.makeTensor(values, shape) }
-    package func input(_ values: [Int32], _ shape: [Int]) throws -> Tensor { try device.makeTensor(values, shape) }
+    package func input(_ values: [Float], _ shape: [Int]) throws -> Tensor {
+        try device.makeTensor(values, shape)
+    }
+    package func input(_ values: [Int32], _ shape: [Int]) throws -> Tensor {
+        try device.makeTensor(values, shape)
+    }
 
     package func output(_ shape: [Int], dtype: DType = .f32) throws -> Tensor {
         try output([Float](repeating: .nan, count: shape.reduce(1, *)), shape, dtype: dtype)
@@ -42,7 +46,8 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
 
     /// A destination that begins with `values`, for what accumulates.
     package func output(_ values: [Float], _ shape: [Int], dtype: DType = .f32) throws -> Tensor {
-        let whole = try device.makeBuffer(byteCount: (values.count + Self.guardCount) * 4, label: "output").slice()
+        let whole = try device.makeBuffer(byteCount: (values.count + Self.guardCount) * 4, label: "output")
+            .slice()
         try device.upload(values + [Float](repeating: Self.guardValue, count: Self.guardCount), into: whole)
         return Tensor(whole, shape: shape, dtype: dtype)
     }

@@ -36,7 +36,8 @@ package enum ReferenceRows {
     /// y[index[i]] = x[i], zeros elsewhere; an index outside y is ignored.
     package static func scatter(_ x: [Double], width: Int, index: [Int32], rows count: Int) -> [Double] {
         var result = [[Double]](repeating: zeros(width), count: count)
-        for (row, destination) in zip(rows(x, width: width), index) where result.indices.contains(Int(destination)) {
+        for (row, destination) in zip(rows(x, width: width), index)
+        where result.indices.contains(Int(destination)) {
             result[Int(destination)] = Array(row)
         }
         return result.flatMap { $0 }

@@ -31,11 +31,14 @@ package func mismatch(_ actual: [Float], _ expected: [Double], _ tolerance: Tole
         return difference.isNaN ? .infinity : difference
     }
     guard let worst = wrong.max(by: { excess($0) < excess($1) }) else { return nil }
-    return "\(wrong.count) of \(actual.count) values are off; [\(worst)] is \(actual[worst]), expected \(expected[worst])"
+    return
+        "\(wrong.count) of \(actual.count) values are off; [\(worst)] is \(actual[worst]), expected \(expected[worst])"
 }
 
 package func mismatch(_ actual: [Double], _ expected: [Double], _ tolerance: Tolerance) -> String? {
     guard actual.count == expected.count else { return "\(actual.count) values, expected \(expected.count)" }
-    guard let i = actual.indices.first(where: { !tolerance.allows(actual[$0], expected[$0]) }) else { return nil }
+    guard let i = actual.indices.first(where: { !tolerance.allows(actual[$0], expected[$0]) }) else {
+        return nil
+    }
     return "[\(i)] is \(actual[i]), expected \(expected[i])"
 }
