@@ -1,0 +1,128 @@
+// Text to token ids and back: added tokens are taken out of the text, the rest is normalized, cut into words and
+// merged. Everything is decided when it is loaded; a tokenizer never changes and may be shared between threads.
+
+import Checkpoints
+
+package final class Tokenizer: Sendable {
+    /// The tokens that a model gives a meaning, by id.
+    package struct SpecialIDs: Sendable, Equatable {
+        package var bos: Int32?
+        package var eos: Int32?
+        package var pad: Int32?
+        package var unknown: Int32?
+    }
+
+    package let specialIDs: SpecialIDs
+    /// The source of the chat template that came with the tokenizer.
+    package let chatTemplate: String?
+    package let addedTokens: [AddedToken]
+    /// One more than the largest id.
+    package let vocabularySize: Int
+
+    private let encoder: WordEncoder
+    private let decoder: TokenDecoder
+    private let normalizers: [Normalizer]
+    private let preTokenizer: PreTokenizer
+    private let matcher: AddedTokenMatcher
+    private let normalizedMatcher: AddedTokenMatcher
+    private let addedIDs: [ExactString: Int32]
+    private let addedTexts: [Int32: String]
+    private let prefix: [Int32]
+    private let suffix: [Int32]
+
+    /// Everything that a file says about a tokenizer, checked by whoever read it.
+    struct Parts {
+        var encoder: WordEncoder
+        var decoderStyle: TokenDecoder.Style
+        var normalizers: [Normalizer] = []
+        var preTokenizer = PreTokenizer()
+        var addedTokens: [AddedToken] = []
+        /// The ids put before and behind a text by `encode(_:addSpecialTokens: true)`.
+        var prefix: [Int32] = []
+        var suffix: [Int32] = []
+        var specialIDs = SpecialIDs()
+        var chatTemplate: String?
+    }
+
+    init(_ parts: Parts) {
+        encoder = parts.encoder
+        decoder = TokenDecoder(
+            style: parts.decoderStyle, vocabulary: parts.encoder.vocabulary, addedTokens: parts.addedTokens)
+        normalizers = parts.normalizers
+        preTokenizer = parts.preTokenizer
+        addedTokens = parts.addedTokens
+        (prefix, suffix) = (parts.prefix, parts.suffix)
+        specialIDs = parts.specialIDs
+        chatTemplate = parts.chatTemplate
+        vocabularySize = max(parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
+        addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first }
+        addedTexts = Dictionary(parts.addedTokens.map { ($0.id, $0.content) }) { first, _ in first }
+
+        let plain = parts.addedTokens.filter { !$0.isNormalized }
+        let normalized = parts.addedTokens.filter(\.isNormalized)
+        matcher = AddedTokenMatcher(plain, patterns: plain.map { Array($0.content.utf8) })
+        normalizedMatcher = AddedTokenMatcher(
+            normalized,
+            patterns: normalized.map { token in
+                var pattern = Array(token.content.utf8)
+                for normalizer in parts.normalizers { normalizer.apply(to: &pattern, isFirst: true) }
+                return pattern
+            })
+    }
+
+    /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
+    package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
+        var ids = addSpecialTokens ? prefix : []
+        var work = BytePairMerges.Workspace()
+        let text = Array(text.utf8)
+        for section in matcher.sections(text) {
+            switch section {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                var part = Array(text[range])
+                let isFirst = range.lowerBound == 0
+                for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
+                encodeNormalized(part, isFirst: isFirst, into: &ids, &work)
+            }
+        }
+        if addSpecialTokens { ids.append(contentsOf: suffix) }
+        return ids
+    }
+
+    private func encodeNormalized(
+        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace
+    ) {
+        for section in normalizedMatcher.sections(text) {
+            switch section {
+            case .token(let id): ids.append(id)
+            case .text(let range):
+                var part = Array(text[range])
+                for transform in preTokenizer.transforms {
+                    transform.apply(to: &part, isFirst: isFirst && range.lowerBound == 0)
+                }
+                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &work) }
+            }
+        }
+    }
+
+    /// Ids outside of the vocabulary are left out; bytes that are not UTF-8 become U+FFFD.
+    package func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool) -> String {
+        var stream = streamDecoder(skipSpecialTokens: skipSpecialTokens)
+        var text = ""
+        for id in ids { text += stream.append(id) }
+        return text + stream.finish()
+    }
+
+    package func streamDecoder(skipSpecialTokens: Bool) -> StreamDecoder {
+        StreamDecoder(decoder, skipSpecialTokens: skipSpecialTokens)
+    }
+
+    /// The token as the vocabulary shows it, byte-level tokens in GPT-2's alphabet.
+    package func token(_ id: Int32) -> String? {
+        addedTexts[id] ?? encoder.vocabulary.text(of: Int(id))
+    }
+
+    package func id(_ token: String) -> Int32? {
+        addedIDs[ExactString(token)] ?? encoder.vocabulary.id(of: token)
+    }
+}

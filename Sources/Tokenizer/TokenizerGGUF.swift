@@ -1,0 +1,183 @@
+// The tokenizer inside a GGUF file: `gpt2` is byte-level BPE with merges, `llama` is SentencePiece's BPE, whose merges
+// follow from the scores of the pieces. Reference: the GGUF specification of ggml, keys tokenizer.ggml.*
+
+import Checkpoints
+
+extension Tokenizer {
+    package convenience init(gguf metadata: GGUFMetadata) throws(FileError) {
+        let file = GGUFTokenizer(metadata)
+        switch try metadata.optionalString("tokenizer.ggml.model") {
+        case "gpt2": self.init(try file.byteLevel())
+        case "llama": self.init(try file.sentencePiece())
+        default:
+            throw metadata.wrong(
+                "tokenizer.ggml.model", expected: "\"gpt2\" or \"llama\"", remedy: "other tokenizers are not supported")
+        }
+    }
+}
+
+private struct GGUFTokenizer {
+    /// `tokenizer.ggml.token_type`.
+    private enum Kind: Int {
+        case normal = 1, unknown, control, userDefined, unused, byte
+    }
+
+    /// A longer piece of SentencePiece is refused: its merges take time by the square of its length.
+    private static let maximumPieceBytes = 256
+
+    private let metadata: GGUFMetadata
+
+    init(_ metadata: GGUFMetadata) { self.metadata = metadata }
+
+    func byteLevel() throws(FileError) -> Tokenizer.Parts {
+        let (vocabulary, kinds) = try vocabulary()
+        let pre = try metadata.optionalString("tokenizer.ggml.pre") ?? "default"
+        var (split, isLlama3) = ([PreTokenizer.Split.gpt2], false)
+        switch pre {
+        case "default", "gpt2", "gpt-2": break
+        case "smollm": split = [.digits, .gpt2]
+        case "llama3", "llama-v3", "llama-bpe": (split, isLlama3) = ([.llama3(numbers: 3)], true)
+        case "qwen2": split = [.llama3(numbers: 1)]
+        default:
+            throw metadata.wrong(
+                "tokenizer.ggml.pre", expected: "default, gpt-2, smollm, llama-bpe or qwen2",
+                remedy: "this pre-tokenizer is not supported")
+        }
+        var merges = BytePairMerges()
+        guard let lines = try metadata.optionalStrings("tokenizer.ggml.merges") else {
+            throw metadata.wrong("tokenizer.ggml.merges", expected: "an array of strings")
+        }
+        for (rank, line) in lines.enumerated() {
+            guard let (left, right) = MergeLine.parse(line) else {
+                throw FileError(
+                    metadata.path, "merge \(rank) is \(JSON.string(line).summary), expected two tokens with one space between them")
+            }
+            try merges.insert(left, right, rank: rank, vocabulary, path: metadata.path)
+        }
+        let encoder = WordEncoder(
+            vocabulary: vocabulary, merges: merges, alphabet: .bytes, unknown: nil, ignoresMerges: isLlama3)
+        var parts = Tokenizer.Parts(
+            encoder: encoder, decoderStyle: .byteLevel, preTokenizer: PreTokenizer(splits: split))
+        if pre == "qwen2" { parts.normalizers = [.nfc] }
+        if try metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? false {
+            parts.preTokenizer.transforms = [.prependOnce([UInt8(ascii: " ")], onlyFirst: false)]
+        }
+        try finish(&parts, kinds, addsBOS: isLlama3, defaults: Tokenizer.SpecialIDs())
+        return parts
+    }
+
+    func sentencePiece() throws(FileError) -> Tokenizer.Parts {
+        let (vocabulary, kinds) = try vocabulary()
+        for (id, kind) in kinds.enumerated() where kind == .byte {
+            guard let name = vocabulary.bytes(of: id), ByteToken.byte(of: name) != nil else {
+                throw FileError(
+                    metadata.path, "token \(id) stands for a byte but is called '\(vocabulary.text(of: id) ?? "")'",
+                    remedy: "the names of such tokens go from <0x00> to <0xFF>")
+            }
+        }
+        if try metadata.optionalBool("tokenizer.ggml.remove_extra_whitespaces") ?? false {
+            throw metadata.wrong("tokenizer.ggml.remove_extra_whitespaces", expected: "false")
+        }
+        let defaults = Tokenizer.SpecialIDs(bos: 1, eos: 2, pad: nil, unknown: 0)
+        let encoder = WordEncoder(
+            vocabulary: vocabulary, merges: try merges(vocabulary, kinds), alphabet: .scalars(byteFallback: true),
+            unknown: try id("unknown", vocabulary) ?? defaults.unknown, fusesUnknown: true)
+        let addsSpace = try metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? true
+        let space = Array("▁".utf8)
+        var parts = Tokenizer.Parts(
+            encoder: encoder, decoderStyle: .metaspace(stripsLeadingSpace: addsSpace),
+            normalizers: (addsSpace ? [.prepend(space)] : []) + [.replace([UInt8(ascii: " ")], with: space)])
+        try finish(&parts, kinds, addsBOS: true, defaults: defaults)
+        return parts
+    }
+
+    private func vocabulary() throws(FileError) -> (Vocabulary, [Kind]) {
+        let path = metadata.path
+        guard let tokens = try metadata.optionalStrings("tokenizer.ggml.tokens"),
+            1...Vocabulary.maximumCount ~= tokens.count
+        else {
+            throw metadata.wrong(
+                "tokenizer.ggml.tokens", expected: "an array of 1 to \(Vocabulary.maximumCount) strings")
+        }
+        var kinds = [Kind](repeating: .normal, count: tokens.count)
+        if let numbers = try metadata.optionalIntegers("tokenizer.ggml.token_type") {
+            guard numbers.count == tokens.count else {
+                throw metadata.wrong("tokenizer.ggml.token_type", expected: "one for each of \(tokens.count) tokens")
+            }
+            for (id, number) in numbers.enumerated() {
+                guard let kind = Kind(rawValue: number) else {
+                    throw FileError(path, "token \(id) has the type \(number), types go from 1 to 6")
+                }
+                kinds[id] = kind
+            }
+        }
+        // An empty text is how a file fills a gap between ids.
+        let vocabulary = try Vocabulary(tokens: tokens.map { $0.isEmpty ? nil : $0 }) {
+            (first, second) throws(FileError) in
+            throw FileError(path, "tokens \(first) and \(second) have the same text")
+        }
+        return (vocabulary, kinds)
+    }
+
+    /// SentencePiece joins the two neighbours that make the piece of the highest score.
+    private func merges(_ vocabulary: Vocabulary, _ kinds: [Kind]) throws(FileError) -> BytePairMerges {
+        let scores = try metadata.optionalFloats("tokenizer.ggml.scores")
+        guard let scores, scores.count == vocabulary.count, scores.allSatisfy({ !$0.isNaN }) else {
+            throw metadata.wrong("tokenizer.ggml.scores", expected: "a float32 for each of \(vocabulary.count) tokens")
+        }
+        var merges = BytePairMerges()
+        var rank: Int32 = -1
+        var lastScore = Float.nan
+        let pieces = kinds.indices.filter { [.normal, .userDefined, .unused].contains(kinds[$0]) }
+        for id in pieces.sorted(by: { scores[$0] > scores[$1] }) {
+            guard let piece = vocabulary.bytes(of: id) else { continue }
+            guard piece.count <= GGUFTokenizer.maximumPieceBytes else {
+                throw FileError(
+                    metadata.path, "token \(id) has \(piece.count) bytes, the limit is \(GGUFTokenizer.maximumPieceBytes)")
+            }
+            // Pieces of equal score are equals: the leftmost is joined first.
+            if scores[id] != lastScore { rank += 1 }
+            lastScore = scores[id]
+            for cut in piece.indices.dropFirst() where piece[cut] & 0xC0 != 0x80 {
+                guard let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else {
+                    continue
+                }
+                merges.insert(left, right, rank: rank, result: Int32(id))
+            }
+        }
+        return merges
+    }
+
+    private func finish(
+        _ parts: inout Tokenizer.Parts, _ kinds: [Kind], addsBOS: Bool, defaults: Tokenizer.SpecialIDs
+    ) throws(FileError) {
+        let vocabulary = parts.encoder.vocabulary
+        func valid(_ id: Int32?) -> Int32? { id.flatMap { vocabulary.bytes(of: Int($0)) == nil ? nil : $0 } }
+        parts.specialIDs = Tokenizer.SpecialIDs(
+            bos: try id("bos", vocabulary) ?? valid(defaults.bos), eos: try id("eos", vocabulary) ?? valid(defaults.eos),
+            pad: try id("padding", vocabulary), unknown: try id("unknown", vocabulary) ?? valid(defaults.unknown))
+        for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
+            guard let content = vocabulary.text(of: id) else { continue }
+            parts.addedTokens.append(AddedToken(id: Int32(id), content: content, isSpecial: kind != .userDefined))
+        }
+        if try metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOS {
+            parts.prefix = [try needed(parts.specialIDs.bos, "bos")]
+        }
+        if try metadata.optionalBool("tokenizer.ggml.add_eos_token") ?? false {
+            parts.suffix = [try needed(parts.specialIDs.eos, "eos")]
+        }
+        parts.chatTemplate = try metadata.optionalString("tokenizer.chat_template")
+    }
+
+    private func id(_ name: String, _ vocabulary: Vocabulary) throws(FileError) -> Int32? {
+        let key = "tokenizer.ggml.\(name)_token_id"
+        return try metadata.optionalInteger(key, in: 0...vocabulary.count - 1).flatMap(Int32.init(exactly:))
+    }
+
+    private func needed(_ id: Int32?, _ name: String) throws(FileError) -> Int32 {
+        guard let id else {
+            throw metadata.wrong("tokenizer.ggml.\(name)_token_id", expected: "the id of the token added to each text")
+        }
+        return id
+    }
+}

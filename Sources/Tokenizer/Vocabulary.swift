@@ -1,0 +1,74 @@
+// Token texts and ids, both ways. Texts lie behind one another in one array and are found by open addressing on their
+// bytes: Swift's == on strings would take U+212B and U+00C5, two entries of many vocabularies, for the same.
+
+import Checkpoints
+
+struct Vocabulary: Sendable {
+    /// Ids beyond this are refused: a file of a few bytes must not make us allocate gigabytes.
+    static let maximumCount = 1 << 22
+
+    private var bytes: [UInt8] = []
+    private var ends: [Int] = []
+    private var present: [Bool] = []
+    private var slots: [Int32]
+    private let mask: Int
+
+    /// The size of the id space, gaps included.
+    var count: Int { ends.count }
+
+    /// `tokens[id]` is the text of an id, nil where ids have a gap. Of equal texts the first is found by `id(of:)`;
+    /// `duplicate` is called for the others.
+    init(tokens: [String?], duplicate: (_ first: Int, _ second: Int) throws(FileError) -> Void)
+        throws(FileError)
+    {
+        var capacity = 16
+        while capacity < tokens.count * 2 { capacity *= 2 }
+        slots = Array(repeating: -1, count: capacity)
+        mask = capacity - 1
+        ends.reserveCapacity(tokens.count)
+        for (id, token) in tokens.enumerated() {
+            let start = bytes.count
+            if let token { bytes.append(contentsOf: token.utf8) }
+            ends.append(bytes.count)
+            present.append(token != nil)
+            guard token != nil else { continue }
+            let slot = slot(of: bytes[start...])
+            if slots[slot] < 0 {
+                slots[slot] = Int32(id)
+            } else {
+                try duplicate(Int(slots[slot]), id)
+            }
+        }
+    }
+
+    func id(of token: String) -> Int32? { id(of: Array(token.utf8)[...]) }
+
+    func id(of token: ArraySlice<UInt8>) -> Int32? {
+        let id = slots[slot(of: token)]
+        return id < 0 ? nil : id
+    }
+
+    /// The bytes of a token; nil for an id outside of the vocabulary or in a gap.
+    func bytes(of id: Int) -> ArraySlice<UInt8>? {
+        guard id >= 0, id < count, present[id] else { return nil }
+        return bytes[(id == 0 ? 0 : ends[id - 1])..<ends[id]]
+    }
+
+    func text(of id: Int) -> String? { bytes(of: id).map { String(decoding: $0, as: UTF8.self) } }
+
+    /// Where a text is, or the empty slot where it would be.
+    private func slot(of token: ArraySlice<UInt8>) -> Int {
+        var slot = Vocabulary.hash(token) & mask
+        while slots[slot] >= 0, let other = bytes(of: Int(slots[slot])), other != token {
+            slot = (slot + 1) & mask
+        }
+        return slot
+    }
+
+    /// FNV-1a with a last mixing step.
+    private static func hash(_ token: ArraySlice<UInt8>) -> Int {
+        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+        for byte in token { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+        return Int(truncatingIfNeeded: hash ^ (hash >> 29))
+    }
+}

@@ -1,0 +1,103 @@
+// One word to token ids: its first symbols, then the merges. `tokenizers` calls this part the BPE model.
+
+struct WordEncoder: Sendable {
+    enum Alphabet: Sendable, Equatable {
+        /// Symbols are bytes, shown in the vocabulary as `ByteLevel.characters`.
+        case bytes
+        /// Symbols are Unicode scalars; one that the vocabulary lacks becomes its bytes, as tokens `<0x0A>`, where
+        /// `byteFallback` is set.
+        case scalars(byteFallback: Bool)
+    }
+
+    let vocabulary: Vocabulary
+    let merges: BytePairMerges
+    let alphabet: Alphabet
+    /// nil: what the vocabulary cannot express is left out, as `tokenizers` does.
+    let unknown: Int32?
+    /// Several unknown symbols in a row become one.
+    let fusesUnknown: Bool
+    /// A word that is in the vocabulary as a whole needs no merges (Llama 3).
+    let ignoresMerges: Bool
+    /// The token of each byte: by itself, or as `<0x0A>`; −1 where there is none.
+    private let byteTokens: [Int32]
+    /// Of ASCII scalars, where they are the symbols.
+    private let asciiTokens: [Int32]
+
+    init(
+        vocabulary: Vocabulary, merges: BytePairMerges, alphabet: Alphabet, unknown: Int32?,
+        fusesUnknown: Bool = false, ignoresMerges: Bool = false
+    ) {
+        self.vocabulary = vocabulary
+        self.merges = merges
+        self.alphabet = alphabet
+        self.unknown = unknown
+        self.fusesUnknown = fusesUnknown
+        self.ignoresMerges = ignoresMerges
+        byteTokens = (UInt8.min...UInt8.max).map { byte in
+            let name =
+                alphabet == .bytes ? String(ByteLevel.characters[Int(byte)]) : ByteToken.name(of: byte)
+            return vocabulary.id(of: name) ?? -1
+        }
+        asciiTokens = (0..<128).map { vocabulary.id(of: [UInt8($0)]) ?? -1 }
+    }
+
+    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace) {
+        if ignoresMerges, let id = vocabulary.id(of: alphabet == .bytes ? ByteLevel.encode(word)[...] : word) {
+            ids.append(id)
+            return
+        }
+        work.symbols.removeAll(keepingCapacity: true)
+        var isAfterUnknown = false
+        switch alphabet {
+        case .bytes:
+            for byte in word { append(byteTokens[Int(byte)], to: &work.symbols, &isAfterUnknown) }
+        case .scalars(let byteFallback):
+            var start = word.startIndex
+            while start < word.endIndex {
+                var end = start + 1
+                while end < word.endIndex, word[end] & 0xC0 == 0x80 { end += 1 }
+                let scalar = word[start..<end]
+                start = end
+                let id = token(of: scalar)
+                if id < 0, byteFallback, scalar.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
+                    for byte in scalar { append(byteTokens[Int(byte)], to: &work.symbols, &isAfterUnknown) }
+                } else {
+                    append(id, to: &work.symbols, &isAfterUnknown)
+                }
+            }
+        }
+        merges.apply(to: &work)
+        ids.append(contentsOf: work.symbols)
+    }
+
+    /// A negative id is a symbol that the vocabulary lacks.
+    private func append(_ id: Int32, to symbols: inout [Int32], _ isAfterUnknown: inout Bool) {
+        if id >= 0 {
+            symbols.append(id)
+        } else if let unknown, !(isAfterUnknown && fusesUnknown) {
+            symbols.append(unknown)
+        }
+        isAfterUnknown = id < 0
+    }
+
+    private func token(of scalar: ArraySlice<UInt8>) -> Int32 {
+        guard scalar.count == 1, let byte = scalar.first, byte < 128 else { return vocabulary.id(of: scalar) ?? -1 }
+        return asciiTokens[Int(byte)]
+    }
+}
+
+/// The tokens `<0x00>` … `<0xFF>` of SentencePiece.
+enum ByteToken {
+    static func name(of byte: UInt8) -> String {
+        let digits = String(byte, radix: 16, uppercase: true)
+        return "<0x" + (byte < 16 ? "0" : "") + digits + ">"
+    }
+
+    /// The byte of such a name, nil for any other text.
+    static func byte(of name: ArraySlice<UInt8>) -> UInt8? {
+        guard name.count == 6, name.starts(with: Array("<0x".utf8)), name.last == UInt8(ascii: ">") else { return nil }
+        let digits = String(decoding: name.dropFirst(3).prefix(2), as: UTF8.self)
+        guard let byte = UInt8(digits, radix: 16), ByteToken.name(of: byte).utf8.elementsEqual(name) else { return nil }
+        return byte
+    }
+}

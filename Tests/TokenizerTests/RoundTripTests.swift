@@ -1,0 +1,86 @@
+// Text comes back as it was, whole or token by token; what is not text becomes U+FFFD and nothing else is lost.
+
+import Testing
+import Tokenizer
+
+struct RoundTripTests {
+    /// Random scalars of every plane, unassigned and control characters included.
+    private func randomText(_ generator: inout some RandomNumberGenerator) -> String {
+        var text = String.UnicodeScalarView()
+        for _ in 0..<Int.random(in: 0..<200, using: &generator) {
+            let limit: UInt32 = [0x80, 0x80, 0x400, 0x3000, 0x10000, 0x110000].randomElement(using: &generator) ?? 0x80
+            guard let scalar = Unicode.Scalar(UInt32.random(in: 0..<limit, using: &generator)) else { continue }
+            text.append(scalar)
+        }
+        return String(text)
+    }
+
+    @Test(arguments: ["gpt2", "smollm", "llama3"])
+    func byteLevelIsExact(name: String) throws {
+        let tokenizer = try Fixtures.tokenizer(name)
+        var generator = Counter(state: 1)
+        for _ in 0..<400 {
+            let text = randomText(&generator)
+            let ids = tokenizer.encode(text, addSpecialTokens: false)
+            #expect(tokenizer.decode(ids, skipSpecialTokens: false).utf8.elementsEqual(text.utf8))
+        }
+    }
+
+    @Test func sentencePieceIsExact() throws {
+        let tokenizer = try Fixtures.tokenizer("llama2")
+        var generator = Counter(state: 2)
+        for _ in 0..<400 {
+            // ▁ is how this vocabulary writes a space.
+            let text = randomText(&generator).replacing("▁", with: "")
+            let ids = tokenizer.encode(text)
+            #expect(tokenizer.decode(ids, skipSpecialTokens: true).utf8.elementsEqual(text.utf8))
+        }
+    }
+
+    @Test(arguments: ["gpt2", "llama2"])
+    func streamingGivesWholeCharacters(name: String) throws {
+        let tokenizer = try Fixtures.tokenizer(name)
+        let text = " a 👨‍👩‍👧‍👦 é 漢字 \u{10FFFF} z"
+        let ids = tokenizer.encode(text, addSpecialTokens: false)
+        var stream = tokenizer.streamDecoder(skipSpecialTokens: true)
+        var parts = ids.map { stream.append($0) }
+        parts.append(stream.finish())
+        #expect(parts.joined().utf8.elementsEqual(text.utf8))
+        #expect(parts.allSatisfy { !$0.unicodeScalars.contains("\u{FFFD}") })
+        #expect(parts.contains(""))
+    }
+
+    @Test func cutCharactersBecomeReplacements() throws {
+        let tokenizer = try Fixtures.tokenizer("gpt2")
+        let bytes = tokenizer.encode("漢", addSpecialTokens: false)
+        try #require(bytes.count == 3)
+        var stream = tokenizer.streamDecoder(skipSpecialTokens: true)
+        #expect(stream.append(bytes[0]) == "")
+        #expect(stream.append(bytes[1]) == "")
+        #expect(stream.finish() == "\u{FFFD}")
+        #expect(tokenizer.decode([bytes[1], bytes[2]], skipSpecialTokens: true) == "\u{FFFD}\u{FFFD}")
+        #expect(tokenizer.decode([bytes[0], 1] + bytes, skipSpecialTokens: false) == "\u{FFFD}<|im_start|>漢")
+        #expect(tokenizer.decode([-1, 1 << 30, bytes[0]], skipSpecialTokens: true) == "\u{FFFD}")
+    }
+
+    @Test func aMegabyteOfOneLetterIsNoTrap() throws {
+        for name in ["gpt2", "llama2"] {
+            let text = String(repeating: "a", count: 1 << 20)
+            let tokenizer = try Fixtures.tokenizer(name)
+            #expect(tokenizer.decode(tokenizer.encode(text), skipSpecialTokens: true) == text)
+        }
+    }
+}
+
+/// splitmix64: the same numbers in every run.
+private struct Counter: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var value = state
+        value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
+        return value ^ (value >> 31)
+    }
+}
