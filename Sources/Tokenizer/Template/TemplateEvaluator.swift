@@ -1,0 +1,384 @@
+// Runs a template. Work, output and nesting are counted and capped: a template comes with a model, and a hostile one
+// must neither hang, nor fill the memory, nor overflow the stack.
+
+import Checkpoints
+
+struct TemplateLimits: Sendable {
+    /// One for each node of the tree that is visited, each element and each four bytes of text that are made.
+    var steps = 4_000_000
+    /// So many more for each byte that the template is given.
+    var stepsPerInputByte = 4
+    var outputBytes = 1 << 26
+    /// Nesting while running: blocks, expressions and macro calls together.
+    var depth = 250
+    /// Elements of `range`, as Jinja's sandbox has it.
+    var rangeCount = 100_000
+}
+
+struct TemplateEvaluator {
+    enum Flow {
+        case next, breakLoop, continueLoop
+    }
+
+    let limits: TemplateLimits
+    let now: TemplateDate
+    /// Bytes of the output that the model wrote, as marked by `{% generation %}`.
+    private(set) var generated: [Range<Int>] = []
+    private(set) var line = 1
+    private var scopes: [[String: TemplateValue]]
+    private var output: [UInt8] = []
+    private var budget: Int
+    private var depth = 0
+
+    static let functions = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
+
+    init(variables: [String: TemplateValue], limits: TemplateLimits, now: TemplateDate) {
+        self.limits = limits
+        budget = limits.steps
+        self.now = now
+        var globals = variables
+        for name in TemplateEvaluator.functions where globals[name] == nil { globals[name] = .function(name) }
+        scopes = [globals]
+        for value in variables.values {
+            let (product, overflow) = value.weight.multipliedReportingOverflow(by: limits.stepsPerInputByte)
+            budget = overflow ? .max : max(budget, budget &+ product)
+        }
+    }
+
+    mutating func render(_ template: [TemplateStatement]) throws(FileError) -> String {
+        try run(template)
+        return String(decoding: output, as: UTF8.self)
+    }
+
+    // MARK: Statements
+
+    @discardableResult
+    private mutating func run(_ statements: [TemplateStatement]) throws(FileError) -> Flow {
+        try enter()
+        defer { depth -= 1 }
+        for statement in statements {
+            line = statement.line
+            let flow = try run(statement)
+            if flow != .next { return flow }
+        }
+        return .next
+    }
+
+    private mutating func run(_ statement: TemplateStatement) throws(FileError) -> Flow {
+        try charge(1)
+        switch statement.kind {
+        case .text(let text):
+            try charge(bytes: text.utf8.count)
+            try write(text)
+        case .output(let expression): try write(try text(try evaluate(expression)))
+        case .conditional(let branches, let otherwise):
+            for branch in branches where try evaluate(branch.condition).isTrue { return try run(branch.body) }
+            return try run(otherwise)
+        case .loop(let targets, let sequence, let filter, let body, let otherwise):
+            return try loop(targets, sequence, filter, body, otherwise)
+        case .set(let targets, let expression): try assign(targets, try evaluate(expression))
+        case .setAttribute(let name, let attribute, let expression):
+            let value = try evaluate(expression)
+            guard case .namespace(let namespace) = lookUp(name) else {
+                throw wrong("'\(name)' is \(lookUp(name).summary), only a namespace has attributes to set")
+            }
+            namespace.members[ExactString(attribute)] = try storable(value)
+        case .setBlock(let name, let filters, let body):
+            let text = try captured { (evaluator) throws(FileError) in try evaluator.runScoped(body) }
+            try assign([name], try applied(filters, to: .string(text)))
+        case .filterBlock(let filters, let body):
+            let text = try captured { (evaluator) throws(FileError) in try evaluator.runScoped(body) }
+            try write(try self.text(try applied(filters, to: .string(text))))
+        case .macro(let macro): scopes[scopes.count - 1][macro.name] = .macro(macro)
+        case .breakLoop: return .breakLoop
+        case .continueLoop: return .continueLoop
+        case .generation(let body):
+            let start = output.count
+            try runScoped(body)
+            generated.append(start..<output.count)
+        }
+        return .next
+    }
+
+    private mutating func runScoped(_ body: [TemplateStatement]) throws(FileError) {
+        scopes.append([:])
+        try run(body)
+        scopes.removeLast()
+    }
+
+    private mutating func loop(
+        _ targets: [String], _ sequence: TemplateExpression, _ filter: TemplateExpression?,
+        _ body: [TemplateStatement], _ otherwise: [TemplateStatement]
+    ) throws(FileError) -> Flow {
+        var elements = try elements(of: try evaluate(sequence))
+        if let filter {
+            var kept: [TemplateValue] = []
+            for element in elements {
+                scopes.append([:])
+                try assign(targets, element)
+                if try evaluate(filter).isTrue { kept.append(element) }
+                scopes.removeLast()
+            }
+            elements = kept
+        }
+        if elements.isEmpty { return try run(otherwise) }
+        let list = TemplateList(elements)
+        for (index, element) in elements.enumerated() {
+            try charge(1)
+            scopes.append(["loop": .loop(TemplateLoop(elements: list, index: index))])
+            try assign(targets, element)
+            let flow = try run(body)
+            scopes.removeLast()
+            if flow == .breakLoop { break }
+        }
+        return .next
+    }
+
+    private mutating func assign(_ targets: [String], _ value: TemplateValue) throws(FileError) {
+        if targets.count == 1 {
+            scopes[scopes.count - 1][targets[0]] = value
+            return
+        }
+        let parts = try elements(of: value)
+        guard parts.count == targets.count else {
+            throw wrong("\(parts.count) values cannot be given to \(targets.count) names")
+        }
+        for (target, part) in zip(targets, parts) { scopes[scopes.count - 1][target] = part }
+    }
+
+    /// What a body writes, as a value instead.
+    private mutating func captured(
+        _ body: (inout TemplateEvaluator) throws(FileError) -> Void
+    ) throws(FileError) -> String {
+        let outer = output
+        let marks = generated
+        output = []
+        try body(&self)
+        let text = String(decoding: output, as: UTF8.self)
+        (output, generated) = (outer, marks)
+        return text
+    }
+
+    mutating func call(_ macro: TemplateMacro, _ arguments: TemplateCall) throws(FileError) -> TemplateValue {
+        guard arguments.positional.count <= macro.parameters.count else {
+            throw wrong("the macro \(macro.name) takes \(macro.parameters.count) arguments")
+        }
+        for (name, _) in arguments.named where !macro.parameters.contains(where: { $0.name == name }) {
+            throw wrong("the macro \(macro.name) has no parameter '\(name)'")
+        }
+        let outer = scopes
+        scopes = [outer[0], [:]]
+        for (index, parameter) in macro.parameters.enumerated() {
+            var value = TemplateValue.undefined(parameter.name)
+            if index < arguments.positional.count {
+                value = arguments.positional[index]
+            } else if let named = arguments.named.first(where: { $0.name == parameter.name }) {
+                value = named.value
+            } else if let standard = parameter.standard {
+                value = try evaluate(standard)
+            }
+            scopes[1][parameter.name] = value
+        }
+        let text = try captured { (evaluator) throws(FileError) in try evaluator.run(macro.body) }
+        scopes = outer
+        return .string(text)
+    }
+
+    // MARK: Expressions
+
+    mutating func evaluate(_ expression: TemplateExpression) throws(FileError) -> TemplateValue {
+        try enter()
+        defer { depth -= 1 }
+        try charge(1)
+        switch expression.kind {
+        case .none: return .none
+        case .bool(let value): return .bool(value)
+        case .integer(let value): return .integer(value)
+        case .float(let value): return .float(value)
+        case .string(let text): return .string(text)
+        case .name(let name): return lookUp(name)
+        case .list(let elements): return try list(try evaluateAll(elements))
+        case .dictionary(let members): return try dictionary(members)
+        case .attribute(let target, let name): return try attribute(name, of: try evaluate(target))
+        case .item(let target, let index): return try item(try evaluate(index), of: try evaluate(target))
+        case .slice(let target, let start, let stop, let step):
+            return try slice(
+                try evaluate(target), try start.map { (e) throws(FileError) in try evaluate(e) },
+                try stop.map { (e) throws(FileError) in try evaluate(e) },
+                try step.map { (e) throws(FileError) in try evaluate(e) })
+        case .call(let callee, let arguments): return try call(callee, arguments)
+        case .filter(let input, let name, let arguments):
+            guard let input else { throw wrong("the filter '\(name)' has no input") }
+            return try filter(name, try evaluate(input), try evaluate(arguments))
+        case .test(let input, let name, let arguments):
+            return .bool(try test(name, try evaluate(input), try evaluate(arguments)))
+        case .not(let operand): return .bool(!(try evaluate(operand).isTrue))
+        case .negative(let operand): return try negative(try evaluate(operand))
+        case .positive(let operand): return try positive(try evaluate(operand))
+        case .arithmetic(let operation, let left, let right):
+            return try arithmetic(operation, try evaluate(left), try evaluate(right))
+        case .concatenation(let operands):
+            var parts: [String] = []
+            for operand in operands { parts.append(try text(try evaluate(operand))) }
+            return .string(parts.joined())
+        case .all(let operands): return try lastOf(operands) { !$0.isTrue }
+        case .any(let operands): return try lastOf(operands) { $0.isTrue }
+        case .comparison(let first, let rest): return try comparison(first, rest)
+        case .conditional(let condition, let then, let otherwise):
+            if try evaluate(condition).isTrue { return try evaluate(then) }
+            return try otherwise.map { (e) throws(FileError) in try evaluate(e) } ?? .undefined("else")
+        }
+    }
+
+    private mutating func evaluateAll(_ expressions: [TemplateExpression]) throws(FileError) -> [TemplateValue] {
+        var values: [TemplateValue] = []
+        for expression in expressions { values.append(try evaluate(expression)) }
+        return values
+    }
+
+    mutating func evaluate(_ arguments: TemplateArguments) throws(FileError) -> TemplateCall {
+        var call = TemplateCall(positional: try evaluateAll(arguments.positional))
+        for (name, value) in arguments.named { call.named.append((name, try evaluate(value))) }
+        return call
+    }
+
+    /// `and` and `or` give the operand that decided.
+    private mutating func lastOf(
+        _ operands: [TemplateExpression], decides: (TemplateValue) -> Bool
+    ) throws(FileError) -> TemplateValue {
+        var value = TemplateValue.none
+        for operand in operands {
+            value = try evaluate(operand)
+            if decides(value) { break }
+        }
+        return value
+    }
+
+    private mutating func dictionary(
+        _ members: [(key: TemplateExpression, value: TemplateExpression)]
+    ) throws(FileError) -> TemplateValue {
+        var result: [(key: String, value: TemplateValue)] = []
+        for (key, value) in members {
+            guard case .string(let name) = try evaluate(key) else { throw wrong("the keys of a mapping must be strings") }
+            result.append((name, try evaluate(value)))
+        }
+        return try dictionary(result)
+    }
+
+    private mutating func comparison(
+        _ first: TemplateExpression, _ rest: [(TemplateExpression.Comparison, TemplateExpression)]
+    ) throws(FileError) -> TemplateValue {
+        var left = try evaluate(first)
+        for (operation, expression) in rest {
+            let right = try evaluate(expression)
+            guard try compare(operation, left, right) else { return .bool(false) }
+            left = right
+        }
+        return .bool(true)
+    }
+
+    private mutating func call(
+        _ callee: TemplateExpression, _ arguments: TemplateArguments
+    ) throws(FileError) -> TemplateValue {
+        if case .attribute(let target, let name) = callee.kind {
+            let target = try evaluate(target)
+            let arguments = try evaluate(arguments)
+            if case .namespace(let namespace) = target, case .macro(let macro)? = namespace.members[ExactString(name)] {
+                return try call(macro, arguments)
+            }
+            return try method(name, of: target, arguments)
+        }
+        switch try evaluate(callee) {
+        case .macro(let macro): return try call(macro, try evaluate(arguments))
+        case .function(let name): return try function(name, try evaluate(arguments))
+        case let other: throw wrong("\(other.summary) cannot be called")
+        }
+    }
+
+    private mutating func applied(
+        _ filters: [TemplateExpression], to input: TemplateValue
+    ) throws(FileError) -> TemplateValue {
+        var value = input
+        for filter in filters {
+            guard case .filter(_, let name, let arguments) = filter.kind else { continue }
+            value = try self.filter(name, value, try evaluate(arguments))
+        }
+        return value
+    }
+
+    private func lookUp(_ name: String) -> TemplateValue {
+        for scope in scopes.reversed() {
+            if let value = scope[name] { return value }
+        }
+        return .undefined(name)
+    }
+
+    // MARK: Limits
+
+    mutating func charge(_ count: Int) throws(FileError) {
+        let (rest, overflow) = budget.subtractingReportingOverflow(count)
+        guard !overflow, rest >= 0 else {
+            throw wrong("the template takes too many steps", remedy: "does it loop without end?")
+        }
+        budget = rest
+    }
+
+    private mutating func enter() throws(FileError) {
+        depth += 1
+        guard depth <= limits.depth else { throw wrong("the template runs nested deeper than \(limits.depth) levels") }
+    }
+
+    private mutating func write(_ text: String) throws(FileError) {
+        output.append(contentsOf: text.utf8)
+        guard output.count <= limits.outputBytes else {
+            throw wrong("the template writes more than \(limits.outputBytes) bytes")
+        }
+    }
+
+    /// The text of a value. What it costs is paid first, here and below, so that nothing doubles for ever.
+    mutating func text(_ value: TemplateValue) throws(FileError) -> String {
+        try charge(bytes: value.weight)
+        return value.text
+    }
+
+    mutating func charge(bytes: Int) throws(FileError) { try charge(bytes / 4) }
+
+    mutating func list(_ elements: [TemplateValue]) throws(FileError) -> TemplateValue {
+        try charge(elements.count)
+        for element in elements { _ = try storable(element) }
+        return .list(TemplateList(elements))
+    }
+
+    mutating func dictionary(_ members: [(key: String, value: TemplateValue)]) throws(FileError) -> TemplateValue {
+        try charge(members.count)
+        for member in members { _ = try storable(member.value) }
+        return .dictionary(TemplateDictionary(members))
+    }
+
+    /// The value, where it may lie inside of another.
+    func storable(_ value: TemplateValue) throws(FileError) -> TemplateValue {
+        switch value {
+        case .namespace, .loop: throw wrong("\(value.summary) cannot be stored in another value")
+        default:
+            guard value.depth < TemplateValue.maximumDepth else {
+                throw wrong("values are nested deeper than \(TemplateValue.maximumDepth) levels")
+            }
+            return value
+        }
+    }
+
+    func wrong(_ message: String, remedy: String? = nil) -> FileError {
+        FileError.template(line, message, remedy: remedy)
+    }
+}
+
+/// The values given to a filter, a test, a function or a macro.
+struct TemplateCall {
+    var positional: [TemplateValue] = []
+    var named: [(name: String, value: TemplateValue)] = []
+
+    /// An argument by its place or its name.
+    func argument(_ index: Int, _ name: String) -> TemplateValue? {
+        index < positional.count ? positional[index] : named.first { $0.name == name }?.value
+    }
+}
