@@ -66,7 +66,8 @@ struct AddedTokenMatcher: Sendable {
             position = matchEnd
             // White space that the token before took along is gone.
             if range.lowerBound < done || token.singleWord && touchesWord(text, range) { continue }
-            let start = token.stripsLeft ? max(done, spaceStart(text, before: range.lowerBound)) : range.lowerBound
+            let start =
+                token.stripsLeft ? max(done, spaceStart(text, before: range.lowerBound)) : range.lowerBound
             let end = token.stripsRight ? spaceEnd(text, from: range.upperBound) : range.upperBound
             if done < start { sections.append(.text(done..<start)) }
             sections.append(.token(token.id))

@@ -44,7 +44,9 @@ struct BytePairMerges: Sendable {
             let left = Int(position)
             guard work.symbols[left] >= 0, work.next[left] < count else { continue }
             let right = Int(work.next[left])
-            guard let merge = find(work.symbols[left], work.symbols[right]), merge.rank == rank else { continue }
+            guard let merge = find(work.symbols[left], work.symbols[right]), merge.rank == rank else {
+                continue
+            }
             work.symbols[left] = merge.result
             work.symbols[right] = -1
             work.next[left] = work.next[right]

@@ -30,10 +30,13 @@ package struct ChatTemplate: Sendable {
     package func render(
         messages: [ChatMessage], addGenerationPrompt: Bool, bosToken: String, eosToken: String
     ) throws(FileError) -> String {
-        let messages = messages.map { JSON.object(["role": .string($0.role), "content": .string($0.content)]) }
+        let messages = messages.map {
+            JSON.object(["role": .string($0.role), "content": .string($0.content)])
+        }
         return try render([
             "messages": .array(messages), "add_generation_prompt": .bool(addGenerationPrompt),
-            "bos_token": .string(bosToken), "eos_token": .string(eosToken), "tools": .null, "documents": .null,
+            "bos_token": .string(bosToken), "eos_token": .string(eosToken), "tools": .null,
+            "documents": .null,
         ])
     }
 

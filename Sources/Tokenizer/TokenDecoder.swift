@@ -70,7 +70,9 @@ package struct StreamDecoder: Sendable {
 
     /// The text that this token completes, empty where a character is still cut.
     package mutating func append(_ id: Int32) -> String {
-        guard let (bytes, isByte) = decoder.bytes(of: id, skippingSpecial: skipsSpecialTokens) else { return "" }
+        guard let (bytes, isByte) = decoder.bytes(of: id, skippingSpecial: skipsSpecialTokens) else {
+            return ""
+        }
         var text = ""
         if decoder.style != .byteLevel, !isByte { text = finish() }
         pending.append(contentsOf: bytes)

@@ -54,8 +54,10 @@ package final class Tokenizer: Sendable {
         (prefix, suffix) = (parts.prefix, parts.suffix)
         specialIDs = parts.specialIDs
         chatTemplate = parts.chatTemplate
-        vocabularySize = max(parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
-        addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first }
+        vocabularySize = max(
+            parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
+        addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first
+        }
         addedTexts = Dictionary(parts.addedTokens.map { ($0.id, $0.content) }) { first, _ in first }
 
         let plain = parts.addedTokens.filter { !$0.isNormalized }

@@ -44,7 +44,9 @@ package struct TokenizerConfig: Sendable {
 
     /// One template, or several by name of which `default` is the one for chats.
     private static func template(_ file: JSONFields) throws(FileError) -> String? {
-        guard case .array(let templates)? = file["chat_template"] else { return try file.optionalString("chat_template") }
+        guard case .array(let templates)? = file["chat_template"] else {
+            return try file.optionalString("chat_template")
+        }
         for template in templates {
             let template = try JSONFields(template, path: file.path)
             if try template.string("name") == "default" { return try template.string("template") }

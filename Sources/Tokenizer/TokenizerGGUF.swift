@@ -11,7 +11,8 @@ extension Tokenizer {
         case "llama": self.init(try file.sentencePiece())
         default:
             throw metadata.wrong(
-                "tokenizer.ggml.model", expected: "\"gpt2\" or \"llama\"", remedy: "other tokenizers are not supported")
+                "tokenizer.ggml.model", expected: "\"gpt2\" or \"llama\"",
+                remedy: "other tokenizers are not supported")
         }
     }
 }
@@ -19,7 +20,8 @@ extension Tokenizer {
 private struct GGUFTokenizer {
     /// `tokenizer.ggml.token_type`.
     private enum Kind: Int {
-        case normal = 1, unknown, control, userDefined, unused, byte
+        case normal = 1
+        case unknown, control, userDefined, unused, byte
     }
 
     /// A longer piece of SentencePiece is refused: its merges take time by the square of its length.
@@ -50,7 +52,9 @@ private struct GGUFTokenizer {
         for (rank, line) in lines.enumerated() {
             guard let (left, right) = MergeLine.parse(line) else {
                 throw FileError(
-                    metadata.path, "merge \(rank) is \(JSON.string(line).summary), expected two tokens with one space between them")
+                    metadata.path,
+                    "merge \(rank) is \(JSON.string(line).summary), expected two tokens with one space between them"
+                )
             }
             try merges.insert(left, right, rank: rank, vocabulary, path: metadata.path)
         }
@@ -71,7 +75,8 @@ private struct GGUFTokenizer {
         for (id, kind) in kinds.enumerated() where kind == .byte {
             guard let name = vocabulary.bytes(of: id), ByteToken.byte(of: name) != nil else {
                 throw FileError(
-                    metadata.path, "token \(id) stands for a byte but is called '\(vocabulary.text(of: id) ?? "")'",
+                    metadata.path,
+                    "token \(id) stands for a byte but is called '\(vocabulary.text(of: id) ?? "")'",
                     remedy: "the names of such tokens go from <0x00> to <0xFF>")
             }
         }
@@ -80,7 +85,8 @@ private struct GGUFTokenizer {
         }
         let defaults = Tokenizer.SpecialIDs(bos: 1, eos: 2, pad: nil, unknown: 0)
         let encoder = WordEncoder(
-            vocabulary: vocabulary, merges: try merges(vocabulary, kinds), alphabet: .scalars(byteFallback: true),
+            vocabulary: vocabulary, merges: try merges(vocabulary, kinds),
+            alphabet: .scalars(byteFallback: true),
             unknown: try id("unknown", vocabulary) ?? defaults.unknown, fusesUnknown: true)
         let addsSpace = try metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? true
         let space = Array("▁".utf8)
@@ -102,7 +108,8 @@ private struct GGUFTokenizer {
         var kinds = [Kind](repeating: .normal, count: tokens.count)
         if let numbers = try metadata.optionalIntegers("tokenizer.ggml.token_type") {
             guard numbers.count == tokens.count else {
-                throw metadata.wrong("tokenizer.ggml.token_type", expected: "one for each of \(tokens.count) tokens")
+                throw metadata.wrong(
+                    "tokenizer.ggml.token_type", expected: "one for each of \(tokens.count) tokens")
             }
             for (id, number) in numbers.enumerated() {
                 guard let kind = Kind(rawValue: number) else {
@@ -123,7 +130,8 @@ private struct GGUFTokenizer {
     private func merges(_ vocabulary: Vocabulary, _ kinds: [Kind]) throws(FileError) -> BytePairMerges {
         let scores = try metadata.optionalFloats("tokenizer.ggml.scores")
         guard let scores, scores.count == vocabulary.count, scores.allSatisfy({ !$0.isNaN }) else {
-            throw metadata.wrong("tokenizer.ggml.scores", expected: "a float32 for each of \(vocabulary.count) tokens")
+            throw metadata.wrong(
+                "tokenizer.ggml.scores", expected: "a float32 for each of \(vocabulary.count) tokens")
         }
         var merges = BytePairMerges()
         var rank: Int32 = -1
@@ -133,13 +141,16 @@ private struct GGUFTokenizer {
             guard let piece = vocabulary.bytes(of: id) else { continue }
             guard piece.count <= GGUFTokenizer.maximumPieceBytes else {
                 throw FileError(
-                    metadata.path, "token \(id) has \(piece.count) bytes, the limit is \(GGUFTokenizer.maximumPieceBytes)")
+                    metadata.path,
+                    "token \(id) has \(piece.count) bytes, the limit is \(GGUFTokenizer.maximumPieceBytes)")
             }
             // Pieces of equal score are equals: the leftmost is joined first.
             if scores[id] != lastScore { rank += 1 }
             lastScore = scores[id]
             for cut in piece.indices.dropFirst() where piece[cut] & 0xC0 != 0x80 {
-                guard let left = vocabulary.id(of: piece[..<cut]), let right = vocabulary.id(of: piece[cut...]) else {
+                guard let left = vocabulary.id(of: piece[..<cut]),
+                    let right = vocabulary.id(of: piece[cut...])
+                else {
                     continue
                 }
                 merges.insert(left, right, rank: rank, result: Int32(id))
@@ -154,11 +165,14 @@ private struct GGUFTokenizer {
         let vocabulary = parts.encoder.vocabulary
         func valid(_ id: Int32?) -> Int32? { id.flatMap { vocabulary.bytes(of: Int($0)) == nil ? nil : $0 } }
         parts.specialIDs = Tokenizer.SpecialIDs(
-            bos: try id("bos", vocabulary) ?? valid(defaults.bos), eos: try id("eos", vocabulary) ?? valid(defaults.eos),
-            pad: try id("padding", vocabulary), unknown: try id("unknown", vocabulary) ?? valid(defaults.unknown))
+            bos: try id("bos", vocabulary) ?? valid(defaults.bos),
+            eos: try id("eos", vocabulary) ?? valid(defaults.eos),
+            pad: try id("padding", vocabulary),
+            unknown: try id("unknown", vocabulary) ?? valid(defaults.unknown))
         for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
             guard let content = vocabulary.text(of: id) else { continue }
-            parts.addedTokens.append(AddedToken(id: Int32(id), content: content, isSpecial: kind != .userDefined))
+            parts.addedTokens.append(
+                AddedToken(id: Int32(id), content: content, isSpecial: kind != .userDefined))
         }
         if try metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOS {
             parts.prefix = [try needed(parts.specialIDs.bos, "bos")]
@@ -176,7 +190,8 @@ private struct GGUFTokenizer {
 
     private func needed(_ id: Int32?, _ name: String) throws(FileError) -> Int32 {
         guard let id else {
-            throw metadata.wrong("tokenizer.ggml.\(name)_token_id", expected: "the id of the token added to each text")
+            throw metadata.wrong(
+                "tokenizer.ggml.\(name)_token_id", expected: "the id of the token added to each text")
         }
         return id
     }

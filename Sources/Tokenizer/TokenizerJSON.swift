@@ -11,7 +11,9 @@ extension Tokenizer {
         try self.init(json: JSON.read(path), path: path, config: config)
     }
 
-    package convenience init(json: JSON, path: String, config: TokenizerConfig = TokenizerConfig()) throws(FileError) {
+    package convenience init(json: JSON, path: String, config: TokenizerConfig = TokenizerConfig())
+        throws(FileError)
+    {
         let file = try JSONFields(json, path: path)
         let preTokenizer = try PreTokenizerJSON(file)
         let added = try AddedTokensJSON(file)
@@ -84,9 +86,12 @@ extension WordEncoder {
             guard case .integer(let id) = member.value, 0..<Vocabulary.maximumCount ~= id else {
                 throw fields.wrong(member.key, expected: "an id from 0 to \(Vocabulary.maximumCount - 1)")
             }
-            if id >= tokens.count { tokens.append(contentsOf: repeatElement(nil, count: id + 1 - tokens.count)) }
+            if id >= tokens.count {
+                tokens.append(contentsOf: repeatElement(nil, count: id + 1 - tokens.count))
+            }
             if let other = tokens[id] {
-                throw FileError(model.path, "the tokens '\(other)' and '\(member.key)' have the same id \(id)")
+                throw FileError(
+                    model.path, "the tokens '\(other)' and '\(member.key)' have the same id \(id)")
             }
             tokens[id] = member.key
         }
@@ -95,12 +100,15 @@ extension WordEncoder {
         }
     }
 
-    private static func merges(_ model: JSONFields, _ vocabulary: Vocabulary) throws(FileError) -> BytePairMerges {
+    private static func merges(_ model: JSONFields, _ vocabulary: Vocabulary) throws(FileError)
+        -> BytePairMerges
+    {
         var merges = BytePairMerges()
         for (rank, merge) in try model.array("merges").enumerated() {
             guard let (left, right) = WordEncoder.pair(merge) else {
                 throw FileError(
-                    model.path, "merge \(rank) is \(merge.summary), expected two tokens with one space between them")
+                    model.path,
+                    "merge \(rank) is \(merge.summary), expected two tokens with one space between them")
             }
             try merges.insert(left, right, rank: rank, vocabulary, path: model.path)
         }
@@ -111,7 +119,8 @@ extension WordEncoder {
         switch merge {
         case .string(let line): return MergeLine.parse(line)
         case .array(let tokens):
-            guard tokens.count == 2, case .string(let left) = tokens[0], case .string(let right) = tokens[1] else {
+            guard tokens.count == 2, case .string(let left) = tokens[0], case .string(let right) = tokens[1]
+            else {
                 return nil
             }
             return (left, right)
@@ -157,10 +166,13 @@ extension Normalizer {
             case "Prepend": list.append(.prepend(Array(try step.string("prepend").utf8)))
             case "Replace":
                 let pattern = try step.fields("pattern").optionalString("String") ?? ""
-                guard !pattern.isEmpty else { throw step.refusal("pattern", expected: "a \"String\" that is not empty") }
+                guard !pattern.isEmpty else {
+                    throw step.refusal("pattern", expected: "a \"String\" that is not empty")
+                }
                 list.append(.replace(Array(pattern.utf8), with: Array(try step.string("content").utf8)))
             case "Sequence": list += try Normalizer.list(step)
-            default: throw step.refusal("type", expected: "NFC, Prepend, Replace or Sequence in the normalizer")
+            default:
+                throw step.refusal("type", expected: "NFC, Prepend, Replace or Sequence in the normalizer")
             }
         }
         return list
@@ -184,7 +196,8 @@ private struct PreTokenizerJSON {
             case "Split": result.splits.append(try PreTokenizerJSON.split(step))
             case "Metaspace": try metaspace(step)
             default:
-                throw step.refusal("type", expected: "ByteLevel, Digits, Split, Metaspace or Sequence of the pre-tokenizer")
+                throw step.refusal(
+                    "type", expected: "ByteLevel, Digits, Split, Metaspace or Sequence of the pre-tokenizer")
             }
         }
     }
@@ -201,7 +214,9 @@ private struct PreTokenizerJSON {
     }
 
     private mutating func metaspace(_ step: JSONFields) throws(FileError) {
-        guard result == PreTokenizer() else { throw step.refusal("type", expected: "Metaspace as the only pre-tokenizer") }
+        guard result == PreTokenizer() else {
+            throw step.refusal("type", expected: "Metaspace as the only pre-tokenizer")
+        }
         let replacement = Array((try step.optionalString("replacement") ?? "▁").utf8)
         guard replacement == Array("▁".utf8) else { throw step.refusal("replacement", expected: "\"▁\"") }
         result.transforms.append(.replace([UInt8(ascii: " ")], with: replacement))
@@ -236,7 +251,8 @@ private struct PreTokenizerJSON {
         if pattern == llama3.joined(separator: numberRule) { return .llama3(numbers: 3) }
         if pattern == llama3.joined(separator: #"\p{N}"#) { return .llama3(numbers: 1) }
         throw FileError(
-            step.path, "the pre-tokenizer splits by the regular expression \(pattern.prefix(300)), which is not known",
+            step.path,
+            "the pre-tokenizer splits by the regular expression \(pattern.prefix(300)), which is not known",
             remedy: "those of GPT-2, SmolLM, Llama 3 and Qwen 2 are")
     }
 }
@@ -244,7 +260,8 @@ private struct PreTokenizerJSON {
 extension TokenDecoder.Style {
     fileprivate init(_ file: JSONFields) throws(FileError) {
         guard let json = try file.optionalFields("decoder") else {
-            throw file.wrong("decoder", expected: "a decoder", remedy: "without one tokens cannot become text")
+            throw file.wrong(
+                "decoder", expected: "a decoder", remedy: "without one tokens cannot become text")
         }
         var isByteLevel = false
         var stripsLeadingSpace = false
@@ -255,15 +272,19 @@ extension TokenDecoder.Style {
                 let older = try step.optionalBool("add_prefix_space") ?? true ? "always" : "never"
                 stripsLeadingSpace = try step.optionalString("prepend_scheme") ?? older != "never"
             case "Replace":
-                guard try step.fields("pattern").optionalString("String") == "▁", try step.string("content") == " "
+                guard try step.fields("pattern").optionalString("String") == "▁",
+                    try step.string("content") == " "
                 else { throw step.refusal("pattern", expected: "▁ replaced by a space") }
             case "Strip":
-                guard try step.string("content") == " ", try step.integer("start") == 1, try step.integer("stop") == 0
+                guard try step.string("content") == " ", try step.integer("start") == 1,
+                    try step.integer("stop") == 0
                 else { throw step.refusal("start", expected: "one space at the start") }
                 stripsLeadingSpace = true
             case "ByteFallback", "Fuse": break
             default:
-                throw step.refusal("type", expected: "ByteLevel, Metaspace, Replace, ByteFallback, Fuse or Strip of the decoder")
+                throw step.refusal(
+                    "type",
+                    expected: "ByteLevel, Metaspace, Replace, ByteFallback, Fuse or Strip of the decoder")
             }
         }
         self = isByteLevel ? .byteLevel : .metaspace(stripsLeadingSpace: stripsLeadingSpace)
@@ -298,13 +319,19 @@ private struct AddedTokensJSON {
         var contents: [Int32: String] = [:]
         for token in tokens {
             if let other = contents.updateValue(token.content, forKey: token.id) {
-                throw FileError(path, "the added tokens '\(other)' and '\(token.content)' have the same id \(token.id)")
+                throw FileError(
+                    path, "the added tokens '\(other)' and '\(token.content)' have the same id \(token.id)")
             }
             if let id = vocabulary.id(of: token.content), id != token.id {
-                throw FileError(path, "the token '\(token.content)' is added as \(token.id) but is \(id) in the vocabulary")
+                throw FileError(
+                    path,
+                    "the token '\(token.content)' is added as \(token.id) but is \(id) in the vocabulary")
             }
-            if let other = vocabulary.text(of: Int(token.id)), ExactString(other) != ExactString(token.content) {
-                throw FileError(path, "the added token '\(token.content)' has the id \(token.id) of the token '\(other)'")
+            if let other = vocabulary.text(of: Int(token.id)),
+                ExactString(other) != ExactString(token.content)
+            {
+                throw FileError(
+                    path, "the added token '\(token.content)' has the id \(token.id) of the token '\(other)'")
             }
         }
     }
@@ -319,7 +346,9 @@ private enum TemplateJSON {
             switch try step.string("type") {
             case "ByteLevel": break
             case "TemplateProcessing": (prefix, suffix) = try template(step)
-            default: throw step.refusal("type", expected: "TemplateProcessing, ByteLevel or Sequence of the post-processor")
+            default:
+                throw step.refusal(
+                    "type", expected: "TemplateProcessing, ByteLevel or Sequence of the post-processor")
             }
         }
         return (prefix, suffix)

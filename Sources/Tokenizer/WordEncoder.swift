@@ -42,7 +42,8 @@ struct WordEncoder: Sendable {
     }
 
     func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace) {
-        if ignoresMerges, let id = vocabulary.id(of: alphabet == .bytes ? ByteLevel.encode(word)[...] : word) {
+        if ignoresMerges, let id = vocabulary.id(of: alphabet == .bytes ? ByteLevel.encode(word)[...] : word)
+        {
             ids.append(id)
             return
         }
@@ -81,7 +82,9 @@ struct WordEncoder: Sendable {
     }
 
     private func token(of scalar: ArraySlice<UInt8>) -> Int32 {
-        guard scalar.count == 1, let byte = scalar.first, byte < 128 else { return vocabulary.id(of: scalar) ?? -1 }
+        guard scalar.count == 1, let byte = scalar.first, byte < 128 else {
+            return vocabulary.id(of: scalar) ?? -1
+        }
         return asciiTokens[Int(byte)]
     }
 }
@@ -95,9 +98,13 @@ enum ByteToken {
 
     /// The byte of such a name, nil for any other text.
     static func byte(of name: ArraySlice<UInt8>) -> UInt8? {
-        guard name.count == 6, name.starts(with: Array("<0x".utf8)), name.last == UInt8(ascii: ">") else { return nil }
+        guard name.count == 6, name.starts(with: Array("<0x".utf8)), name.last == UInt8(ascii: ">") else {
+            return nil
+        }
         let digits = String(decoding: name.dropFirst(3).prefix(2), as: UTF8.self)
-        guard let byte = UInt8(digits, radix: 16), ByteToken.name(of: byte).utf8.elementsEqual(name) else { return nil }
+        guard let byte = UInt8(digits, radix: 16), ByteToken.name(of: byte).utf8.elementsEqual(name) else {
+            return nil
+        }
         return byte
     }
 }

@@ -189,6 +189,18 @@ def of_gguf(path):
     return tokenizer
 
 
+def by_scores(tokenizer):
+    """The merges that a file of SentencePiece pieces and scores stands for: every split of each piece, best first."""
+    state = json.loads(tokenizer.to_str())
+    vocab, ranks = state["model"]["vocab"], {}
+    for rank, merge in enumerate(state["model"]["merges"]):
+        ranks.setdefault("".join(merge), rank)
+    state["model"]["merges"] = [
+        [token[:cut], token[cut:]] for token in sorted(ranks, key=ranks.get) for cut in range(1, len(token))
+        if token[:cut] in vocab and token[cut:] in vocab]
+    return Tokenizer.from_str(json.dumps(state))
+
+
 def chunks(text, size=1500):
     return [text[start:start + size] for start in range(0, len(text), size)]
 
@@ -224,6 +236,7 @@ def fixtures(folder, model=None):
         path = folder / f"{name}.tokenizer.json"
         path.write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")))
         expected[name] = expectation(tokenizer, text)
+    expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), text)
     if model:
         expected["smollm2-gguf"] = expectation(of_gguf(model), text)
     (folder / "expected.json").write_text(

@@ -10,7 +10,8 @@ struct ChatTemplateTests {
         year: 2026, month: 3, day: 5, hour: 14, minute: 7, second: 9, weekday: 4, yearDay: 63)
 
     @Test func rendersAsJinjaDoes() throws {
-        let file = try JSONFields(JSON.read(Fixtures.folder + "chat_templates.json"), path: "chat_templates.json")
+        let file = try JSONFields(
+            JSON.read(Fixtures.folder + "chat_templates.json"), path: "chat_templates.json")
         let variables = try file.fields("variables")
         let cases = try file.array("cases")
         #expect(cases.count > 100)
@@ -20,7 +21,9 @@ struct ChatTemplateTests {
             let given = try variables.fields(item.string("variables")).object
             let source = try item.string("template")
             guard let expected = try item.optionalString("expected") else {
-                #expect(throws: FileError.self, "\(name)") { try ChatTemplate(source).render(given, now: date) }
+                #expect(throws: FileError.self, "\(name)") {
+                    try ChatTemplate(source).render(given, now: date)
+                }
                 continue
             }
             do {
@@ -40,24 +43,42 @@ struct HostileTemplateTests {
             eosToken: "</s>")
     }
 
-    private static let nested = { (open: String, middle: String, close: String, count: Int) in
+    private static func nested(_ open: String, _ middle: String, _ close: String, _ count: Int) -> String {
         String(repeating: open, count: count) + middle + String(repeating: close, count: count)
     }
 
     /// Each template with a part of what the error says.
     private static let refused: [(String, String)] = [
-        ("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}", "too many steps"),
-        ("{% set s = 'xxxxxxxxxxxxxxxx' %}{% set n = namespace(s=s) %}{% for i in range(99) %}{% set n.s = n.s + n.s %}{% endfor %}", "too many steps"),
-        ("{% set n = namespace(l=['x']) %}{% for i in range(99) %}{% set n.l = n.l + n.l %}{% endfor %}", "too many steps"),
-        ("{% set n = namespace(l=['x']) %}{% for i in range(30) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l | tojson }}", "too many steps"),
-        ("{% set n = namespace(l=['x']) %}{% for i in range(30) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l == [n.l] }}{{ n.l }}", "too many steps"),
+        (
+            "{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set s = 'xxxxxxxxxxxxxxxx' %}{% set n = namespace(s=s) %}{% for i in range(99) %}{% set n.s = n.s + n.s %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set n = namespace(l=['x']) %}{% for i in range(99) %}{% set n.l = n.l + n.l %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set n = namespace(l=['x']) %}{% for i in range(30) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l | tojson }}",
+            "too many steps"
+        ),
+        (
+            "{% set n = namespace(l=['x']) %}{% for i in range(30) %}{% set n.l = [n.l, n.l] %}{% endfor %}{{ n.l == [n.l] }}{{ n.l }}",
+            "too many steps"
+        ),
         ("{{ 'x' * 1000000000000 }}", "too many steps"),
-        ("{{ 'aaaaaaaaaaaaaaaa' * 100000 | replace('', 'bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb') }}{{ ('a' * 1000000) | replace('a', 'b' * 1000) }}", "too many steps"),
+        ("{{ ('a' * 1000000) | replace('a', 'b' * 1000) }}", "too many steps"),
         ("{{ ('a' * 100000) | list | join('b' * 100000) }}", "too many steps"),
         ("{{ ('\\n' * 100000) | indent('b' * 100000, true, true) }}", "too many steps"),
         ("{% set x = 'a' * 9000000 %}{{ x ~ x ~ x ~ x ~ x ~ x ~ x ~ x ~ x }}", "too many steps"),
         ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "nested deeper"),
-        ("{% set n = namespace(l=[]) %}{% for i in range(100) %}{% set n.l = [n.l] %}{% endfor %}", "nested deeper"),
+        (
+            "{% set n = namespace(l=[]) %}{% for i in range(100) %}{% set n.l = [n.l] %}{% endfor %}",
+            "nested deeper"
+        ),
         ("{% set n = namespace() %}{% set n.n = n %}", "cannot be stored"),
         ("{% set n = namespace() %}{% set l = [n] %}", "cannot be stored"),
         ("{{ range(100001) }}", "more than 100000"),
@@ -77,7 +98,8 @@ struct HostileTemplateTests {
         (nested("not ", "1", "", 100_000).tag, "nested deeper"),
         (nested("", "x", ".x", 100_000).tag, "nested deeper"),
         (nested("1 + ", "1", "", 100_000).tag, "nested deeper"),
-        (nested("1 if 1 else ", "1", "", 100_000).tag, "nested deeper"),
+        ("{{ ('a' * 1000000) | replace('', 'bbbbbbbbbbbbbbbbbbbbbbbb') }}", "too many steps"),
+        (nested("1 if 1 else ", "1", "", 10_000).tag, "nested deeper"),
         (nested("{% if 1 %}", "", "{% endif %}", 10_000), "nested deeper"),
         ("line\n{{ 'open", "line 2: a string is not closed"),
         ("{{ 1", "a tag is not closed"),

@@ -2,7 +2,6 @@
 
 import Checkpoints
 import Testing
-
 import Tokenizer
 
 enum Fixtures {
@@ -38,7 +37,8 @@ enum Fixtures {
     static func expected(_ name: String) throws -> [Expectation] {
         let file = try JSONFields(JSON.read(folder + "expected.json"), path: "expected.json")
         return try file.array(name).map { row in
-            guard case .array(let row) = row, case .integer(let count) = row[0], case .string(let ids) = row[1],
+            guard case .array(let row) = row, case .integer(let count) = row[0],
+                case .string(let ids) = row[1],
                 case .string(let text) = row[2]
             else { throw FileError("expected.json", "holds \(row.summary)") }
             return Expectation(count: count, ids: ids, text: text)
@@ -48,7 +48,8 @@ enum Fixtures {
     static func expectation(_ tokenizer: Tokenizer, _ text: String) -> Expectation {
         let ids = tokenizer.encode(text)
         return Expectation(
-            count: ids.count, ids: hash(ids.flatMap { id in (0..<4).map { UInt8(truncatingIfNeeded: id >> ($0 * 8)) } }),
+            count: ids.count,
+            ids: hash(ids.flatMap { id in (0..<4).map { UInt8(truncatingIfNeeded: id >> ($0 * 8)) } }),
             text: hash(Array(tokenizer.decode(ids, skipSpecialTokens: true).utf8)))
     }
 

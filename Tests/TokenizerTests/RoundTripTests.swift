@@ -8,8 +8,11 @@ struct RoundTripTests {
     private func randomText(_ generator: inout some RandomNumberGenerator) -> String {
         var text = String.UnicodeScalarView()
         for _ in 0..<Int.random(in: 0..<200, using: &generator) {
-            let limit: UInt32 = [0x80, 0x80, 0x400, 0x3000, 0x10000, 0x110000].randomElement(using: &generator) ?? 0x80
-            guard let scalar = Unicode.Scalar(UInt32.random(in: 0..<limit, using: &generator)) else { continue }
+            let limit: UInt32 =
+                [0x80, 0x80, 0x400, 0x3000, 0x10000, 0x110000].randomElement(using: &generator) ?? 0x80
+            guard let scalar = Unicode.Scalar(UInt32.random(in: 0..<limit, using: &generator)) else {
+                continue
+            }
             text.append(scalar)
         }
         return String(text)

@@ -37,7 +37,8 @@ struct SmolLM2Tests {
 
     @Test func equalsTokenizersOnAMegabyte() throws {
         let python = try #require(
-            ProcessInfo.processInfo.environment["LORAVK_TEST_PYTHON"], "set it to a Python that has `tokenizers`")
+            ProcessInfo.processInfo.environment["LORAVK_TEST_PYTHON"],
+            "set it to a Python that has `tokenizers`")
         let folder = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -69,10 +70,12 @@ struct SmolLM2Tests {
     private func run(_ python: String, _ arguments: [String]) throws {
         let process = Process()
         process.executableURL = URL(filePath: python)
-        let script = String(#filePath.dropLast("TokenizerTests/SmolLM2Tests.swift".count)) + "Oracles/tokenizers.py"
+        let script =
+            String(#filePath.dropLast("TokenizerTests/SmolLM2Tests.swift".count)) + "Oracles/tokenizers.py"
         process.arguments = [script] + arguments
         try process.run()
         process.waitUntilExit()
-        try #require(process.terminationStatus == 0, "\(python) \(script) \(arguments.joined(separator: " "))")
+        try #require(
+            process.terminationStatus == 0, "\(python) \(script) \(arguments.joined(separator: " "))")
     }
 }

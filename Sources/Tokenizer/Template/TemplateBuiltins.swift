@@ -18,7 +18,9 @@ extension TemplateEvaluator {
             let message = try call.positional.first.map { (value) throws(FileError) in try text(value) }
             throw wrong("the template refuses this chat: \((message ?? "").prefix(500))")
         case "strftime_now":
-            guard case .string(let format)? = call.positional.first else { throw wrong("strftime_now takes a format") }
+            guard case .string(let format)? = call.positional.first else {
+                throw wrong("strftime_now takes a format")
+            }
             try charge(bytes: format.utf8.count * 4)
             guard let text = now.formatted(format) else {
                 throw wrong("strftime_now does not know the format '\(format.prefix(100))'")
@@ -65,14 +67,18 @@ extension TemplateEvaluator {
             case "keys": return try list(dictionary.members.map { .string($0.key) })
             case "values": return try list(dictionary.members.map(\.value))
             case "get":
-                guard case .string(let key)? = call.argument(0, "key") else { return call.argument(1, "default") ?? .none }
+                guard case .string(let key)? = call.argument(0, "key") else {
+                    return call.argument(1, "default") ?? .none
+                }
                 return dictionary[key] ?? call.argument(1, "default") ?? .none
             default: break
             }
         case .list(let list):
             guard let wanted = call.positional.first, ["count", "index"].contains(name) else { break }
             var places: [Int] = []
-            for (place, element) in list.elements.enumerated() where try isEqual(element, wanted) { places.append(place) }
+            for (place, element) in list.elements.enumerated() where try isEqual(element, wanted) {
+                places.append(place)
+            }
             if name == "count" { return .integer(places.count) }
             guard let first = places.first else { throw wrong("the list does not hold \(wanted.summary)") }
             return .integer(first)
@@ -80,7 +86,8 @@ extension TemplateEvaluator {
             if name == "cycle", !call.positional.isEmpty {
                 return call.positional[loop.index % call.positional.count]
             }
-        case .undefined(let missing): throw wrong("'\(missing)' is not defined, so '\(name)' cannot be called")
+        case .undefined(let missing):
+            throw wrong("'\(missing)' is not defined, so '\(name)' cannot be called")
         default: break
         }
         throw wrong("\(target.summary) has no method '\(name)'")
@@ -114,7 +121,9 @@ extension TemplateEvaluator {
                 if end.elementsEqual(part) { return .bool(true) }
             }
             return .bool(false)
-        case "join": return try filter("join", call.positional.first ?? .none, TemplateCall(positional: [.string(text)]))
+        case "join":
+            return try filter(
+                "join", call.positional.first ?? .none, TemplateCall(positional: [.string(text)]))
         case "find":
             guard let first, let offset = TemplateText.find(first, in: text) else { return .integer(-1) }
             return .integer(String(decoding: text.utf8.prefix(offset), as: UTF8.self).unicodeScalars.count)
@@ -125,7 +134,10 @@ extension TemplateEvaluator {
             let scalars = text.unicodeScalars
             let holds: Bool =
                 switch name {
-                case "isdigit": scalars.allSatisfy { $0.properties.numericType == .decimal || $0.properties.numericType == .digit }
+                case "isdigit":
+                    scalars.allSatisfy {
+                        $0.properties.numericType == .decimal || $0.properties.numericType == .digit
+                    }
                 case "isalpha": scalars.allSatisfy { ScalarKind($0) == .letter }
                 case "isspace": scalars.allSatisfy(\.isPythonSpace)
                 case "isupper": text == text.uppercased() && text != text.lowercased()
@@ -152,7 +164,8 @@ extension TemplateEvaluator {
 
     // MARK: Tests
 
-    mutating func test(_ name: String, _ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> Bool {
+    mutating func test(_ name: String, _ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> Bool
+    {
         switch name {
         case "defined": if case .undefined = value { return false } else { return true }
         case "undefined": if case .undefined = value { return true } else { return false }
@@ -171,12 +184,20 @@ extension TemplateEvaluator {
             case .undefined: return true
             default: return false
             }
-        case "callable": if case .macro = value { return true } else if case .function = value { return true } else { return false }
+        case "callable":
+            if case .macro = value {
+                return true
+            } else if case .function = value {
+                return true
+            } else {
+                return false
+            }
         case "odd", "even":
             guard let number = value.integer else { throw wrong("\(value.summary) is neither odd nor even") }
             return (number % 2 == 0) == (name == "even")
         case "divisibleby":
-            guard let number = value.integer, let divisor = call.positional.first?.integer, divisor != 0 else {
+            guard let number = value.integer, let divisor = call.positional.first?.integer, divisor != 0
+            else {
                 throw wrong("divisibleby takes whole numbers")
             }
             return number.remainderReportingOverflow(dividingBy: divisor).partialValue == 0
@@ -186,11 +207,14 @@ extension TemplateEvaluator {
         default: break
         }
         let operations: [String: TemplateExpression.Comparison] = [
-            "eq": .equal, "equalto": .equal, "sameas": .equal, "ne": .notEqual, "gt": .greater, "greaterthan": .greater,
+            "eq": .equal, "equalto": .equal, "sameas": .equal, "ne": .notEqual, "gt": .greater,
+            "greaterthan": .greater,
             "ge": .greaterOrEqual, "lt": .less, "lessthan": .less, "le": .lessOrEqual, "in": .contained,
         ]
         guard let operation = operations[name] else { throw wrong("there is no test '\(name)'") }
-        guard let other = call.positional.first else { throw wrong("the test '\(name)' compares with something") }
+        guard let other = call.positional.first else {
+            throw wrong("the test '\(name)' compares with something")
+        }
         return try compare(operation, value, other)
     }
 }

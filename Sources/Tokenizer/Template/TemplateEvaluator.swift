@@ -230,7 +230,9 @@ struct TemplateEvaluator {
         }
     }
 
-    private mutating func evaluateAll(_ expressions: [TemplateExpression]) throws(FileError) -> [TemplateValue] {
+    private mutating func evaluateAll(_ expressions: [TemplateExpression]) throws(FileError)
+        -> [TemplateValue]
+    {
         var values: [TemplateValue] = []
         for expression in expressions { values.append(try evaluate(expression)) }
         return values
@@ -259,7 +261,9 @@ struct TemplateEvaluator {
     ) throws(FileError) -> TemplateValue {
         var result: [(key: String, value: TemplateValue)] = []
         for (key, value) in members {
-            guard case .string(let name) = try evaluate(key) else { throw wrong("the keys of a mapping must be strings") }
+            guard case .string(let name) = try evaluate(key) else {
+                throw wrong("the keys of a mapping must be strings")
+            }
             result.append((name, try evaluate(value)))
         }
         return try dictionary(result)
@@ -283,7 +287,9 @@ struct TemplateEvaluator {
         if case .attribute(let target, let name) = callee.kind {
             let target = try evaluate(target)
             let arguments = try evaluate(arguments)
-            if case .namespace(let namespace) = target, case .macro(let macro)? = namespace.members[ExactString(name)] {
+            if case .namespace(let namespace) = target,
+                case .macro(let macro)? = namespace.members[ExactString(name)]
+            {
                 return try call(macro, arguments)
             }
             return try method(name, of: target, arguments)
@@ -325,7 +331,9 @@ struct TemplateEvaluator {
 
     private mutating func enter() throws(FileError) {
         depth += 1
-        guard depth <= limits.depth else { throw wrong("the template runs nested deeper than \(limits.depth) levels") }
+        guard depth <= limits.depth else {
+            throw wrong("the template runs nested deeper than \(limits.depth) levels")
+        }
     }
 
     private mutating func write(_ text: String) throws(FileError) {
@@ -349,7 +357,9 @@ struct TemplateEvaluator {
         return .list(TemplateList(elements))
     }
 
-    mutating func dictionary(_ members: [(key: String, value: TemplateValue)]) throws(FileError) -> TemplateValue {
+    mutating func dictionary(_ members: [(key: String, value: TemplateValue)]) throws(FileError)
+        -> TemplateValue
+    {
         try charge(members.count)
         for member in members { _ = try storable(member.value) }
         return .dictionary(TemplateDictionary(members))

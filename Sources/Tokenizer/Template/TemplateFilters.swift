@@ -7,7 +7,8 @@ extension TemplateEvaluator {
         _ name: String, _ value: TemplateValue, _ call: TemplateCall
     ) throws(FileError) -> TemplateValue {
         switch name {
-        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "replace", "indent":
+        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "replace",
+            "indent":
             return .string(try textFilter(name, try text(value), call))
         case "length", "count": return .integer(try count(value))
         case "default", "d":
@@ -29,7 +30,9 @@ extension TemplateEvaluator {
             return try list(try elements(of: value).reversed())
         case "sort": return try sorted(value, call)
         case "items", "dictsort":
-            guard case .dictionary(let dictionary) = value else { throw wrong("\(value.summary) has no items") }
+            guard case .dictionary(let dictionary) = value else {
+                throw wrong("\(value.summary) has no items")
+            }
             if name == "items" { return try items(dictionary) }
             let members = dictionary.members.sorted {
                 $0.key.lowercased().utf8.lexicographicallyPrecedes($1.key.lowercased().utf8)
@@ -46,7 +49,9 @@ extension TemplateEvaluator {
     ) throws(FileError) -> String {
         switch name {
         case "trim":
-            guard case .string(let characters)? = call.argument(0, "chars") else { return TemplateText.strip(text) }
+            guard case .string(let characters)? = call.argument(0, "chars") else {
+                return TemplateText.strip(text)
+            }
             return TemplateText.strip(text, characters)
         case "upper": return text.uppercased()
         case "lower": return text.lowercased()
@@ -58,7 +63,8 @@ extension TemplateEvaluator {
                 throw wrong("replace takes what to look for and what to put there")
             }
             let (before, after) = (try self.text(old), try self.text(new))
-            let count = before.isEmpty ? text.utf8.count + 1 : TemplateText.split(text, before, limit: -1).count
+            let count =
+                before.isEmpty ? text.utf8.count + 1 : TemplateText.split(text, before, limit: -1).count
             let (size, overflow) = after.utf8.count.multipliedReportingOverflow(by: count)
             try charge(bytes: overflow ? .max : size)
             return TemplateText.replace(text, before, after, count: call.argument(2, "count")?.integer ?? -1)
@@ -102,7 +108,9 @@ extension TemplateEvaluator {
         var parts: [String] = []
         for element in try elements(of: value) {
             var part = element
-            if case .string(let name)? = call.argument(1, "attribute") { part = try attribute(name, of: element) }
+            if case .string(let name)? = call.argument(1, "attribute") {
+                part = try attribute(name, of: element)
+            }
             try charge(bytes: separator.utf8.count)
             parts.append(try text(part))
         }
@@ -134,7 +142,8 @@ extension TemplateEvaluator {
             let whole = Int(text) ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }
             return whole.map { .integer($0) } ?? call.argument(0, "default") ?? .integer(0)
         case ("float", .string(let text)):
-            return Double(TemplateText.strip(text)).map { .float($0) } ?? call.argument(0, "default") ?? .float(0)
+            return Double(TemplateText.strip(text)).map { .float($0) } ?? call.argument(0, "default")
+                ?? .float(0)
         case ("int", _):
             let whole = value.integer ?? value.number.flatMap { Int(exactly: $0.rounded(.towardZero)) }
             return whole.map { .integer($0) } ?? call.argument(0, "default") ?? .integer(0)
@@ -143,12 +152,16 @@ extension TemplateEvaluator {
         }
     }
 
-    private mutating func sorted(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue {
+    private mutating func sorted(_ value: TemplateValue, _ call: TemplateCall) throws(FileError)
+        -> TemplateValue
+    {
         let isCaseSensitive = call.argument(1, "case_sensitive")?.isTrue ?? false
         var keyed: [(key: TemplateValue, value: TemplateValue)] = []
         for element in try elements(of: value) {
             var key = element
-            if case .string(let name)? = call.argument(2, "attribute") { key = try attribute(name, of: element) }
+            if case .string(let name)? = call.argument(2, "attribute") {
+                key = try attribute(name, of: element)
+            }
             if !isCaseSensitive, case .string(let text) = key { key = .string(text.lowercased()) }
             if let first = keyed.first { _ = try precedes(first.key, key) }
             try charge(bytes: 64 + key.weight)
@@ -160,18 +173,23 @@ extension TemplateEvaluator {
         return try list(keyed.map(\.value))
     }
 
-    private mutating func map(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue {
+    private mutating func map(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue
+    {
         var result: [TemplateValue] = []
         for element in try elements(of: value) {
             if case .string(let name)? = call.named.first(where: { $0.name == "attribute" })?.value {
                 let part = try attribute(name, of: element)
-                if case .undefined = part, let standard = call.named.first(where: { $0.name == "default" })?.value {
+                if case .undefined = part,
+                    let standard = call.named.first(where: { $0.name == "default" })?.value
+                {
                     result.append(standard)
                 } else {
                     result.append(part)
                 }
             } else {
-                guard case .string(let name)? = call.positional.first else { throw wrong("map takes a filter or an attribute") }
+                guard case .string(let name)? = call.positional.first else {
+                    throw wrong("map takes a filter or an attribute")
+                }
                 let rest = TemplateCall(positional: Array(call.positional.dropFirst()), named: call.named)
                 result.append(try filter(name, element, rest))
             }
@@ -186,7 +204,9 @@ extension TemplateEvaluator {
         var arguments = call.positional[...]
         var attributeName = ""
         if isByAttribute {
-            guard case .string(let text)? = arguments.popFirst() else { throw wrong("\(name) takes an attribute") }
+            guard case .string(let text)? = arguments.popFirst() else {
+                throw wrong("\(name) takes an attribute")
+            }
             attributeName = text
         }
         var test: String?

@@ -21,7 +21,9 @@ struct TemplateJSONWriter {
         case .integer, .float: text += value.text
         case .string(let string): writeString(string)
         case .list(let list):
-            return writeAll(list.elements, "[", "]", level) { writer, element in writer.write(element, level: level + 1) }
+            return writeAll(list.elements, "[", "]", level) { writer, element in
+                writer.write(element, level: level + 1)
+            }
         case .dictionary(let dictionary):
             var members = dictionary.members
             if sortsKeys { members.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) } }

@@ -126,7 +126,8 @@ struct TemplateLexer {
                     if control == "-" { while let last = body.last, last.isPythonSpace { body.removeLast() } }
                     if control != "-", control != "+" { end.stripLineStart(&body) }
                     at = end.at
-                    afterTag(stripsAll: close.stripsAll, dropsLineEnd: !close.stripsAll && !close.keepsLineEnd)
+                    afterTag(
+                        stripsAll: close.stripsAll, dropsLineEnd: !close.stripsAll && !close.keepsLineEnd)
                     return body
                 }
             }
@@ -192,7 +193,9 @@ struct TemplateLexer {
             case "[": brackets.append("]")
             case "{": brackets.append("}")
             case ")", "]", "}":
-                guard brackets.popLast() == first else { throw FileError.template(line, "'\(first)' closes nothing") }
+                guard brackets.popLast() == first else {
+                    throw FileError.template(line, "'\(first)' closes nothing")
+                }
             default: break
             }
             at += 1
@@ -249,7 +252,8 @@ struct TemplateLexer {
     private mutating func escape() throws(FileError) -> Unicode.Scalar? {
         let kind = source[at]
         let simple: [Unicode.Scalar: Unicode.Scalar] = [
-            "n": "\n", "t": "\t", "r": "\r", "a": "\u{7}", "b": "\u{8}", "f": "\u{C}", "v": "\u{B}", "\\": "\\",
+            "n": "\n", "t": "\t", "r": "\r", "a": "\u{7}", "b": "\u{8}", "f": "\u{C}", "v": "\u{B}",
+            "\\": "\\",
             "'": "'", "\"": "\"",
         ]
         if let scalar = simple[kind] {
@@ -267,7 +271,9 @@ struct TemplateLexer {
             let end = min(at + 1 + digits, source.count)
             guard let code = UInt32(TemplateLexer.text(source[at + 1..<end]), radix: 16),
                 let scalar = Unicode.Scalar(code), end == at + 1 + digits
-            else { throw FileError.template(line, "\\\(kind) needs \(digits) hexadecimal digits of a character") }
+            else {
+                throw FileError.template(line, "\\\(kind) needs \(digits) hexadecimal digits of a character")
+            }
             at = end
             return scalar
         }
@@ -276,7 +282,8 @@ struct TemplateLexer {
             return nil
         }
         guard !("0"..."7" ~= kind), kind != "N" else {
-            throw FileError.template(line, "the escape \\\(kind) is not supported", remedy: "write \\xNN or \\uNNNN")
+            throw FileError.template(
+                line, "the escape \\\(kind) is not supported", remedy: "write \\xNN or \\uNNNN")
         }
         return "\\"
     }
@@ -295,7 +302,9 @@ struct TemplateLexer {
         at += 1
     }
 
-    private mutating func add(_ kind: TemplateToken.Kind) { tokens.append(TemplateToken(kind: kind, line: line)) }
+    private mutating func add(_ kind: TemplateToken.Kind) {
+        tokens.append(TemplateToken(kind: kind, line: line))
+    }
 
     private mutating func addText(_ text: ArraySlice<Unicode.Scalar>) {
         if !text.isEmpty { add(.text(TemplateLexer.text(text))) }

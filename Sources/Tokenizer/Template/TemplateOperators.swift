@@ -69,7 +69,9 @@ extension TemplateEvaluator {
         return result.partialValue
     }
 
-    private func real(_ operation: TemplateExpression.Operator, _ a: Double, _ b: Double) throws(FileError) -> Double {
+    private func real(_ operation: TemplateExpression.Operator, _ a: Double, _ b: Double) throws(FileError)
+        -> Double
+    {
         switch operation {
         case .add: return a + b
         case .subtract: return a - b
@@ -104,7 +106,9 @@ extension TemplateEvaluator {
     }
 
     func precedes(_ left: TemplateValue, _ right: TemplateValue) throws(FileError) -> Bool {
-        if case .string(let a) = left, case .string(let b) = right { return a.utf8.lexicographicallyPrecedes(b.utf8) }
+        if case .string(let a) = left, case .string(let b) = right {
+            return a.utf8.lexicographicallyPrecedes(b.utf8)
+        }
         if let a = left.integer, let b = right.integer { return a < b }
         guard let a = left.number, let b = right.number else {
             throw wrong("\(left.summary) and \(right.summary) have no order")
@@ -165,7 +169,8 @@ extension TemplateEvaluator {
             try charge(bytes: text.utf8.count)
             let scalars = Array(text.unicodeScalars)
             let place = position < 0 ? position + scalars.count : position
-            return scalars.indices.contains(place) ? .string(String(scalars[place])) : .undefined("[\(position)]")
+            return scalars.indices.contains(place)
+                ? .string(String(scalars[place])) : .undefined("[\(position)]")
         case (_, .string(let name)): return try attribute(name, of: target)
         default: break
         }

@@ -287,7 +287,8 @@ struct TemplateParser {
         return withFilters ? try filtersAndTests(result) : result
     }
 
-    private mutating func filtersAndTests(_ start: TemplateExpression) throws(FileError) -> TemplateExpression {
+    private mutating func filtersAndTests(_ start: TemplateExpression) throws(FileError) -> TemplateExpression
+    {
         var result = start
         while true {
             if take("|") {
@@ -312,7 +313,8 @@ struct TemplateParser {
     private mutating func testArguments() throws(FileError) -> TemplateArguments {
         if take("(") { return try arguments() }
         switch peek.kind {
-        case .name("else"), .name("or"), .name("and"), .name("if"), .name("is"), .name("in"), .name("not"): break
+        case .name("else"), .name("or"), .name("and"), .name("if"), .name("is"), .name("in"), .name("not"):
+            break
         case .name, .string, .integer, .float, .symbol("["), .symbol("{"):
             return TemplateArguments(positional: [try postfix(try primary())])
         default: break
@@ -469,14 +471,17 @@ struct TemplateParser {
         guard depth <= TemplateParser.maximumDepth else { throw tooDeep() }
     }
 
-    private func node(_ kind: TemplateExpression.Kind, _ heights: Int...) throws(FileError) -> TemplateExpression {
+    private func node(_ kind: TemplateExpression.Kind, _ heights: Int...) throws(FileError)
+        -> TemplateExpression
+    {
         let height = (heights.max() ?? 0) + 1
         guard height <= TemplateParser.maximumDepth else { throw tooDeep() }
         return TemplateExpression(kind: kind, height: height)
     }
 
     private func tooDeep() -> FileError {
-        FileError.template(peek.line, "the template is nested deeper than \(TemplateParser.maximumDepth) levels")
+        FileError.template(
+            peek.line, "the template is nested deeper than \(TemplateParser.maximumDepth) levels")
     }
 
     private func wrong(_ message: String, _ token: TemplateToken) -> FileError {

@@ -13,7 +13,8 @@ struct TemplateExpression: Sendable {
         case attribute(TemplateExpression, String)
         case item(TemplateExpression, TemplateExpression)
         case slice(
-            TemplateExpression, start: TemplateExpression?, stop: TemplateExpression?, step: TemplateExpression?)
+            TemplateExpression, start: TemplateExpression?, stop: TemplateExpression?,
+            step: TemplateExpression?)
         case call(TemplateExpression, TemplateArguments)
         case filter(TemplateExpression?, String, TemplateArguments)
         case test(TemplateExpression, String, TemplateArguments)
@@ -66,9 +67,11 @@ struct TemplateStatement: Sendable {
     indirect enum Kind: Sendable {
         case text(String)
         case output(TemplateExpression)
-        case conditional([(condition: TemplateExpression, body: [TemplateStatement])], otherwise: [TemplateStatement])
+        case conditional(
+            [(condition: TemplateExpression, body: [TemplateStatement])], otherwise: [TemplateStatement])
         case loop(
-            targets: [String], over: TemplateExpression, filter: TemplateExpression?, body: [TemplateStatement],
+            targets: [String], over: TemplateExpression, filter: TemplateExpression?,
+            body: [TemplateStatement],
             otherwise: [TemplateStatement])
         case set([String], TemplateExpression)
         case setAttribute(String, String, TemplateExpression)

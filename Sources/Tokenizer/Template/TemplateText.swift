@@ -7,7 +7,9 @@ enum TemplateText {
         return String(view)
     }
 
-    static func find(_ part: String, in text: String) -> Int? { find(Array(part.utf8), in: Array(text.utf8)[...]) }
+    static func find(_ part: String, in text: String) -> Int? {
+        find(Array(part.utf8), in: Array(text.utf8)[...])
+    }
 
     /// The offset in bytes of the first occurrence.
     private static func find(_ part: [UInt8], in text: ArraySlice<UInt8>) -> Int? {
@@ -20,7 +22,9 @@ enum TemplateText {
         return nil
     }
 
-    static func strip(_ text: String, _ characters: String? = nil, left: Bool = true, right: Bool = true) -> String {
+    static func strip(_ text: String, _ characters: String? = nil, left: Bool = true, right: Bool = true)
+        -> String
+    {
         let wanted = characters.map { Set($0.unicodeScalars) }
         func isStripped(_ scalar: Unicode.Scalar) -> Bool { wanted?.contains(scalar) ?? scalar.isPythonSpace }
         var scalars = text.unicodeScalars[...]

@@ -198,7 +198,9 @@ extension TemplateValue {
         case .string(let text): return TemplateValue.quoted(text)
         case .list(let list): return "[" + list.elements.map(\.representation).joined(separator: ", ") + "]"
         case .dictionary(let dictionary):
-            let members = dictionary.members.map { "\(TemplateValue.quoted($0.key)): \($0.value.representation)" }
+            let members = dictionary.members.map {
+                "\(TemplateValue.quoted($0.key)): \($0.value.representation)"
+            }
             return "{" + members.joined(separator: ", ") + "}"
         case .namespace, .loop, .macro, .function: return "<\(summary)>"
         default: return text

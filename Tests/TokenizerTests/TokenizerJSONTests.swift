@@ -1,0 +1,151 @@
+// Bad and odd `tokenizer.json` files: refused with a sentence, or loaded where they are legal.
+
+import Checkpoints
+import Testing
+import Tokenizer
+
+struct TokenizerJSONTests {
+    private static let good = #"""
+        {"added_tokens":[{"id":5,"content":"<s>","single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"special":true}],
+        "normalizer":null,"pre_tokenizer":{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true},
+        "post_processor":null,"decoder":{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true},
+        "model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,
+        "fuse_unk":false,"byte_fallback":false,"vocab":{"a":0,"b":1,"ab":2,"Ġ":3,"c":4},"merges":["a b"]}}
+        """#
+
+    private func load(_ old: String, _ new: String) throws -> Tokenizer {
+        let text = TokenizerJSONTests.good.replacing(old, with: new)
+        try #require(old == new || text != TokenizerJSONTests.good)
+        return try Tokenizer(
+            json: JSON.parse(Array(text.utf8), path: "tokenizer.json"), path: "tokenizer.json")
+    }
+
+    @Test func goodFileLoads() throws {
+        let tokenizer = try load("", "")
+        #expect(tokenizer.encode("ab <s>c") == [2, 3, 5, 4])
+        #expect(tokenizer.vocabularySize == 6 && tokenizer.id("<s>") == 5 && tokenizer.token(2) == "ab")
+    }
+
+    /// A change to the good file, and a part of what the error says.
+    private static let refused: [(old: String, new: String, reason: String)] = [
+        (#""type":"BPE""#, #""type":"Unigram""#, #"'model.type' is the string "Unigram", expected "BPE""#),
+        (#""type":"BPE""#, #""type":7"#, "expected a string"),
+        (#""dropout":null"#, #""dropout":0.1"#, "random merges are not supported"),
+        (#""unk_token":null"#, #""unk_token":"<unk>""#, "expected a token of the vocabulary"),
+        (
+            #""continuing_subword_prefix":null"#, #""continuing_subword_prefix":"@@""#,
+            "continuing_subword_prefix"
+        ),
+        (#""end_of_word_suffix":null"#, #""end_of_word_suffix":"</w>""#, "end_of_word_suffix"),
+        (#""c":4"#, #""c":2"#, "the tokens 'ab' and 'c' have the same id 2"),
+        (#""c":4"#, #""c":-1"#, "expected an id from 0 to"),
+        (#""c":4"#, #""c":4000000000"#, "expected an id from 0 to"),
+        (#""c":4"#, #""c":1.5"#, "expected an id from 0 to"),
+        (#""c":4"#, #""c":"4""#, "expected an id from 0 to"),
+        (#""c":4"#, #""a":4"#, "the key 'a' appears twice"),
+        (#""vocab":{"a":0,"b":1,"ab":2,"Ġ":3,"c":4}"#, #""vocab":["a"]"#, "expected an object"),
+        (#""merges":["a b"]"#, #""merges":["ab"]"#, "merge 0 is the string \"ab\""),
+        (#""merges":["a b"]"#, #""merges":["a  b"]"#, "merge 0 is the string"),
+        (#""merges":["a b"]"#, #""merges":["a b c"]"#, "merge 0 is the string"),
+        (#""merges":["a b"]"#, #""merges":[["a","b","c"]]"#, "merge 0 is an array of 3"),
+        (#""merges":["a b"]"#, #""merges":[["a",1]]"#, "merge 0 is an array of 2"),
+        (#""merges":["a b"]"#, #""merges":["a b",7]"#, "merge 1 is the number 7"),
+        (
+            #""merges":["a b"]"#, #""merges":["a aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"]"#,
+            "merge 0 needs the token 'aaaa"
+        ),
+        (#""merges":["a b"]"#, #""merges":["b a"]"#, "merge 0 needs the token 'ba'"),
+        (#""merges":["a b"]"#, #""merges":{}"#, "expected an array"),
+        (#""id":5"#, #""id":2"#, "the added token '<s>' has the id 2 of the token 'ab'"),
+        (#""id":5"#, #""id":4294967295"#, "expected an integer from 0 to"),
+        (#""content":"<s>""#, #""content":"ab""#, "the token 'ab' is added as 5 but is 2 in the vocabulary"),
+        (#""content":"<s>""#, #""content":7"#, "expected a string"),
+        (
+            #""normalizer":null"#, #""normalizer":{"type":"BertNormalizer"}"#,
+            "\"BertNormalizer\", expected NFC"
+        ),
+        (
+            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a"},"content":""}"#,
+            "'normalizer.pattern' is an object"
+        ),
+        (
+            #""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"Lowercase"}]}"#,
+            "Lowercase"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"BertPreTokenizer""#,
+            "BertPreTokenizer"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Digits","individual_digits":false"#, "individual_digits' is false"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"\\d+"}"#,
+            #"the regular expression \d+, which is not known"#
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Removed","pattern":{"Regex":"\\d+"}"#,
+            "behavior' is the string"
+        ),
+        (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#, "WordPiece"),
+        (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "BertProcessing"),
+        (
+            #""post_processor":null"#,
+            #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<x>","type_id":0}}],"special_tokens":{}}"#,
+            "special_tokens.<x>' is missing"
+        ),
+        (
+            #""post_processor":null"#,
+            #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<s>"}}],"special_tokens":{"<s>":{"ids":[-1]}}}"#,
+            "has the id the number -1"
+        ),
+    ]
+
+    @Test(arguments: refused.indices)
+    func isRefused(index: Int) throws {
+        let (old, new, reason) = TokenizerJSONTests.refused[index]
+        do {
+            _ = try load(old, new)
+            Issue.record("was loaded: \(new)")
+        } catch let error as FileError {
+            #expect(error.description.contains(reason), "\(error)")
+            #expect(error.description.hasPrefix("tokenizer.json"))
+        }
+    }
+
+    @Test func oddFilesLoad() throws {
+        #expect(try load(#""c":4"#, #""c":4000"#).vocabularySize == 4001)
+        #expect(try load(#""c":4"#, #""c d":4"#).token(4) == "c d")
+        #expect(try load(#""c":4"#, #""\u00c5":4,"\u212b":6"#).id("\u{212B}") == 6)
+        #expect(try load(#""merges":["a b"]"#, #""merges":[["a","b"],["a","b"]]"#).encode("ab") == [2])
+        #expect(try load(#""merges":["a b"]"#, #""merges":[]"#).encode("abx") == [0, 1])
+        #expect(try load(#""unk_token":null"#, #""unk_token":"c""#).encode("axx") == [0, 4, 4])
+        #expect(try load(#""fuse_unk":false"#, #""fuse_unk":true,"ignore_merges":true"#).encode("ab") == [2])
+        #expect(
+            try load(
+                #""added_tokens":["#, #""version":"1.0","truncation":null,"padding":null,"added_tokens":["#
+            ).encode("ab") == [2])
+    }
+
+    @Test func configNamesTheSpecialTokens() throws {
+        func config(_ text: String) throws -> TokenizerConfig {
+            try TokenizerConfig(json: JSON.parse(Array(text.utf8), path: "c.json"), path: "c.json")
+        }
+        let one = try config(
+            #"{"bos_token":"<s>","eos_token":{"content":"ab","lstrip":false},"pad_token":null,"chat_template":"x"}"#
+        )
+        #expect([one.bosToken, one.eosToken, one.padToken, one.chatTemplate] == ["<s>", "ab", nil, "x"])
+        let many = try config(
+            #"{"chat_template":[{"name":"tool_use","template":"t"},{"name":"default","template":"d"}]}"#)
+        #expect(many.chatTemplate == "d")
+        let json = try JSON.parse(Array(TokenizerJSONTests.good.utf8), path: "tokenizer.json")
+        let tokenizer = try Tokenizer(json: json, path: "tokenizer.json", config: one)
+        #expect(
+            tokenizer.specialIDs.bos == 5 && tokenizer.specialIDs.eos == 2 && tokenizer.specialIDs.pad == nil)
+        #expect(throws: FileError.self) { try config(#"{"bos_token":7}"#) }
+        #expect(throws: FileError.self) { try config("[]") }
+    }
+}
