@@ -216,10 +216,16 @@ def fnv(data):
     return f"{value:016x}"
 
 
-def expectation(tokenizer, text):
-    """Per chunk: how many ids, and a hash of them; then of their text."""
+def scalar_texts():
+    """Every scalar of the planes with characters, between a letter, a digit and a space: its class shows in the cuts."""
+    for start in [*range(0, 0x40000, 0x1000), 0xE0000]:
+        yield "".join(f"a{chr(code)}1{chr(code)} " for code in range(start, start + 0x1000) if not 0xD800 <= code < 0xE000)
+
+
+def expectation(tokenizer, texts):
+    """Per text: how many ids, and a hash of them; then of their text."""
     rows = []
-    for chunk in chunks(text):
+    for chunk in texts:
         ids = tokenizer.encode(chunk, add_special_tokens=True).ids
         decoded = tokenizer.decode(ids, skip_special_tokens=True)
         rows.append([len(ids), fnv(packed(ids)), fnv(decoded.encode())])
@@ -235,10 +241,12 @@ def fixtures(folder, model=None):
         tokenizer = make()
         path = folder / f"{name}.tokenizer.json"
         path.write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")))
-        expected[name] = expectation(tokenizer, text)
-    expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), text)
+        expected[name] = expectation(tokenizer, chunks(text))
+        if name in ("smollm", "llama3", "qwen2"):
+            expected[f"{name}-scalars"] = expectation(tokenizer, scalar_texts())
+    expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), chunks(text))
     if model:
-        expected["smollm2-gguf"] = expectation(of_gguf(model), text)
+        expected["smollm2-gguf"] = expectation(of_gguf(model), chunks(text))
     (folder / "expected.json").write_text(
         "{\n" + ",\n".join(f'"{name}":{json.dumps(rows, separators=(",", ":"))}' for name, rows in expected.items()) + "\n}\n")
 

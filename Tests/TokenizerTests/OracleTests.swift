@@ -15,4 +15,22 @@ struct OracleTests {
             try #require(Fixtures.expectation(tokenizer, chunk) == expectation, "chunk \(index)")
         }
     }
+
+    /// \p{L}, \p{N}, \s and NFC of every scalar: its class shows in where the text is cut.
+    @Test(arguments: ["smollm", "llama3", "qwen2"])
+    func agreesOnEveryScalar(name: String) throws {
+        let tokenizer = try Fixtures.tokenizer(name)
+        let expected = try Fixtures.expected("\(name)-scalars")
+        let starts = Array(stride(from: UInt32(0), to: 0x40000, by: 0x1000)) + [0xE0000]
+        #expect(starts.count == expected.count)
+        for (start, expectation) in zip(starts, expected) {
+            var text = String.UnicodeScalarView()
+            for scalar in (start..<start + 0x1000).compactMap(Unicode.Scalar.init) {
+                text.append(contentsOf: ["a", scalar, "1", scalar, " "])
+            }
+            try #require(
+                Fixtures.expectation(tokenizer, String(text)) == expectation,
+                "from U+\(String(start, radix: 16))")
+        }
+    }
 }
