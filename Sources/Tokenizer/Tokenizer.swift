@@ -10,6 +10,8 @@ package final class Tokenizer: Sendable {
         package var eos: Int32?
         package var pad: Int32?
         package var unknown: Int32?
+        /// Each of these ends what a model writes: `eos` and those that end a turn.
+        package var stops: Set<Int32> = []
     }
 
     package let specialIDs: SpecialIDs
@@ -89,6 +91,25 @@ package final class Tokenizer: Sendable {
         }
         if addSpecialTokens { ids.append(contentsOf: suffix) }
         return ids
+    }
+
+    /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
+    /// piece in which it ends. (Pieces that are encoded by themselves can give other tokens than the whole.)
+    package func encode(pieces: [String], addSpecialTokens: Bool = true) -> [[Int32]] {
+        let whole = encode(pieces.joined(), addSpecialTokens: addSpecialTokens)
+        var result: [[Int32]] = []
+        var done = 0
+        for count in pieces.indices {
+            var end = whole.count
+            if count + 1 < pieces.count {
+                let part = encode(pieces[...count].joined(), addSpecialTokens: addSpecialTokens)
+                let shared = zip(whole, part).prefix { $0 == $1 }.count
+                end = max(done, shared)
+            }
+            result.append(Array(whole[done..<end]))
+            done = end
+        }
+        return result
     }
 
     private func encodeNormalized(

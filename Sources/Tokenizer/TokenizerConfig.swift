@@ -8,22 +8,25 @@ package struct TokenizerConfig: Sendable {
     package var padToken: String?
     package var unknownToken: String?
     package var chatTemplate: String?
+    /// `eos_token_id` of `generation_config.json`.
+    package var stopIDs: [Int32] = []
 
     package init() {}
 
-    /// Empty where the folder has no such file; a file `chat_template.jinja` beside it goes before its own template.
-    package init(folder: String) throws(FileError) {
-        let path = folder + "/tokenizer_config.json"
+    /// A file of its own for the template goes before the template inside of the configuration.
+    package init(
+        tokenizerConfig: String?, generationConfig: String?, chatTemplate: String?
+    ) throws(FileError) {
         self.init()
-        if FileSystem.exists(path) { self = try TokenizerConfig(json: JSON.read(path), path: path) }
-        let template = folder + "/chat_template.jinja"
-        if FileSystem.exists(template) {
-            let file = try MappedFile(template)
+        if let path = tokenizerConfig { self = try TokenizerConfig(json: JSON.read(path), path: path) }
+        if let path = generationConfig { try addStops(JSONFields(JSON.read(path), path: path)) }
+        if let path = chatTemplate {
+            let file = try MappedFile(path)
             defer { withExtendedLifetime(file) {} }
             if let offset = firstInvalidUTF8(file.bytes) {
-                throw FileError(template, at: .byte(offset), "the text is not valid UTF-8 here")
+                throw FileError(path, at: .byte(offset), "the text is not valid UTF-8 here")
             }
-            chatTemplate = String(decoding: file.bytes, as: UTF8.self)
+            self.chatTemplate = String(decoding: file.bytes, as: UTF8.self)
         }
     }
 
@@ -34,6 +37,19 @@ package struct TokenizerConfig: Sendable {
         padToken = try TokenizerConfig.token("pad_token", file)
         unknownToken = try TokenizerConfig.token("unk_token", file)
         chatTemplate = try TokenizerConfig.template(file)
+    }
+
+    /// One id or several.
+    package mutating func addStops(_ file: JSONFields) throws(FileError) {
+        let key = "eos_token_id"
+        guard let value = file[key] else { return }
+        let values = if case .array(let values) = value { values } else { [value] }
+        for value in values {
+            guard case .integer(let number) = value, let id = Int32(exactly: number), id >= 0 else {
+                throw file.wrong(key, expected: "a token id or several")
+            }
+            stopIDs.append(id)
+        }
     }
 
     /// A token is written as its text or as an added token with its flags.

@@ -4,6 +4,18 @@
 import Checkpoints
 
 extension Tokenizer {
+    /// Reads what a checkpoint says about its tokenizer.
+    package static func load(_ source: Checkpoint.TokenizerSource) throws(FileError) -> Tokenizer {
+        switch source {
+        case .gguf(let metadata): return try Tokenizer(gguf: metadata)
+        case .huggingFace(let tokenizer, let tokenizerConfig, let generationConfig, let chatTemplate):
+            let config = try TokenizerConfig(
+                tokenizerConfig: tokenizerConfig, generationConfig: generationConfig,
+                chatTemplate: chatTemplate)
+            return try Tokenizer(json: JSON.read(tokenizer), path: tokenizer, config: config)
+        }
+    }
+
     package convenience init(gguf metadata: GGUFMetadata) throws(FileError) {
         let file = GGUFTokenizer(metadata)
         switch try metadata.optionalString("tokenizer.ggml.model") {
@@ -169,6 +181,10 @@ private struct GGUFTokenizer {
             eos: try id("eos", vocabulary) ?? valid(defaults.eos),
             pad: try id("padding", vocabulary),
             unknown: try id("unknown", vocabulary) ?? valid(defaults.unknown))
+        for name in ["eos", "eot", "eom"] {
+            if let id = try id(name, vocabulary) { parts.specialIDs.stops.insert(id) }
+        }
+        if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
             guard let content = vocabulary.text(of: id) else { continue }
             parts.addedTokens.append(

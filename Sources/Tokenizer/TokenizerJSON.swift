@@ -4,13 +4,6 @@
 import Checkpoints
 
 extension Tokenizer {
-    /// Reads `tokenizer.json` and, where it is there, `tokenizer_config.json` of a model's folder.
-    package convenience init(folder: String) throws(FileError) {
-        let path = folder + "/tokenizer.json"
-        let config = try TokenizerConfig(folder: folder)
-        try self.init(json: JSON.read(path), path: path, config: config)
-    }
-
     package convenience init(json: JSON, path: String, config: TokenizerConfig = TokenizerConfig())
         throws(FileError)
     {
@@ -34,6 +27,8 @@ extension Tokenizer {
         parts.specialIDs = SpecialIDs(
             bos: id(config.bosToken), eos: id(config.eosToken), pad: id(config.padToken),
             unknown: id(config.unknownToken) ?? encoder.unknown)
+        parts.specialIDs.stops = Set(config.stopIDs)
+        if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         self.init(parts)
     }
 }

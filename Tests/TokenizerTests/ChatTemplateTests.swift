@@ -36,42 +36,6 @@ struct ChatTemplateTests {
     }
 }
 
-struct MarkedReplyTests {
-    private let chat = [
-        ChatMessage(role: "user", content: "ä"), ChatMessage(role: "assistant", content: "Hi 👋"),
-        ChatMessage(role: "user", content: "b"), ChatMessage(role: "assistant", content: "Bye"),
-    ]
-
-    private func replies(_ template: String) throws -> [String] {
-        let marked = try ChatTemplate(template).renderMarkingReplies(
-            messages: chat, bosToken: "<s>", eosToken: "</s>")
-        let bytes = Array(marked.text.utf8)
-        return marked.replies.map { String(decoding: bytes[$0], as: UTF8.self) }
-    }
-
-    @Test func areWhatAMessageAdds() throws {
-        let template = """
-            {{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}{{ eos_token }}
-            {% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}
-            """
-        #expect(try replies(template) == ["Hi 👋</s>\n", "Bye</s>\n"])
-    }
-
-    @Test func areWhatTheTemplateMarks() throws {
-        let template = """
-            {% for m in messages %}{% if m.role == 'user' %}<u>{{ m.content }}{% else %}<a>{% generation %}{{ m.content }}.\
-            {% endgeneration %}{% endif %}{% endfor %}
-            """
-        #expect(try replies(template) == ["Hi 👋.", "Bye."])
-    }
-
-    @Test func mustNotDependOnWhatFollows() throws {
-        let template =
-            "{% for m in messages %}{{ m.content if loop.last or m.role == 'user' else '-' }}{% endfor %}"
-        #expect(throws: FileError.self) { try replies(template) }
-    }
-}
-
 struct HostileTemplateTests {
     private func render(_ source: String) throws -> String {
         try ChatTemplate(source).render(

@@ -40,6 +40,18 @@ struct RoundTripTests {
         }
     }
 
+    @Test(arguments: ["gpt2", "llama2", "llama3"])
+    func piecesAreTheWholeText(name: String) throws {
+        let tokenizer = try Fixtures.tokenizer(name)
+        let pieces = ["<s>[INST] the train", "ing of 漢", "字 [/INST]", "", " it is</s>", "\n\n\n"]
+        let divided = tokenizer.encode(pieces: pieces)
+        #expect(divided.count == pieces.count && divided[3].isEmpty)
+        #expect(divided.flatMap(\.self) == tokenizer.encode(pieces.joined()))
+        let reply = tokenizer.decode(divided[4], skipSpecialTokens: false)
+        #expect(reply.hasSuffix("it is</s>"))
+        #expect(tokenizer.encode(pieces: []) == [])
+    }
+
     @Test(arguments: ["gpt2", "llama2"])
     func streamingGivesWholeCharacters(name: String) throws {
         let tokenizer = try Fixtures.tokenizer(name)

@@ -1,6 +1,7 @@
 // Bad and odd `tokenizer.json` files: refused with a sentence, or loaded where they are legal.
 
 import Checkpoints
+import Foundation
 import Testing
 import Tokenizer
 
@@ -145,7 +146,36 @@ struct TokenizerJSONTests {
         let tokenizer = try Tokenizer(json: json, path: "tokenizer.json", config: one)
         #expect(
             tokenizer.specialIDs.bos == 5 && tokenizer.specialIDs.eos == 2 && tokenizer.specialIDs.pad == nil)
+        #expect(tokenizer.specialIDs.stops == [2])
         #expect(throws: FileError.self) { try config(#"{"bos_token":7}"#) }
         #expect(throws: FileError.self) { try config("[]") }
+    }
+
+    @Test func loadsFromAFolder() throws {
+        let folder = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(at: folder) }
+        func file(_ name: String, _ text: String) throws -> String {
+            try Data(text.utf8).write(to: folder.appending(path: name))
+            return folder.appending(path: name).path
+        }
+        let json = try file("tokenizer.json", TokenizerJSONTests.good)
+        let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
+        let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
+        let template = try file("chat_template.jinja", "new")
+        let tokenizer = try Tokenizer.load(
+            .huggingFace(
+                tokenizer: json, tokenizerConfig: config, generationConfig: generation, chatTemplate: template
+            ))
+        #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
+        #expect(tokenizer.chatTemplate == "new")
+        let plain = try Tokenizer.load(
+            .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
+        #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
+        let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
+        #expect(throws: FileError.self) {
+            try Tokenizer.load(
+                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
+        }
     }
 }

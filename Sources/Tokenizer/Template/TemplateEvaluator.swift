@@ -22,8 +22,6 @@ struct TemplateEvaluator {
 
     let limits: TemplateLimits
     let now: TemplateDate
-    /// Bytes of the output that the model wrote, as marked by `{% generation %}`.
-    private(set) var generated: [Range<Int>] = []
     private(set) var line = 1
     private var scopes: [[String: TemplateValue]]
     private var output: [UInt8] = []
@@ -92,10 +90,7 @@ struct TemplateEvaluator {
         case .macro(let macro): scopes[scopes.count - 1][macro.name] = .macro(macro)
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
-        case .generation(let body):
-            let start = output.count
-            try runScoped(body)
-            generated.append(start..<output.count)
+        case .generation(let body): try runScoped(body)
         }
         return .next
     }
@@ -151,11 +146,10 @@ struct TemplateEvaluator {
         _ body: (inout TemplateEvaluator) throws(FileError) -> Void
     ) throws(FileError) -> String {
         let outer = output
-        let marks = generated
         output = []
         try body(&self)
         let text = String(decoding: output, as: UTF8.self)
-        (output, generated) = (outer, marks)
+        output = outer
         return text
     }
 

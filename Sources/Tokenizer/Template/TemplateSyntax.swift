@@ -81,7 +81,7 @@ struct TemplateStatement: Sendable {
         case macro(TemplateMacro)
         case breakLoop
         case continueLoop
-        /// `{% generation %}`: what the model wrote.
+        /// `{% generation %}`, which marks what the model wrote and changes nothing.
         case generation([TemplateStatement])
     }
 
