@@ -117,7 +117,7 @@ struct MatmulProduct {
 
 extension MatmulMatrix {
     /// Runs of rows that fit one binding, as do the adapter's rows of `rank` beside them.
-    fileprivate func spans(
+    func spans(
         _ capabilities: Capabilities, _ family: Shader.Family, rank: Int, atMost: Int
     ) -> [Range<Int>] {
         switch self {
