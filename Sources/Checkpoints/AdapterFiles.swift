@@ -95,8 +95,7 @@ package struct AdapterFiles: Sendable {
         for part in Part.allCases where rest.hasSuffix(part.rawValue) {
             return (String(rest.dropLast(part.rawValue.count)), part)
         }
-        let module = rest.split(separator: ".").dropLast().joined(separator: ".")
-        guard config.modulesToSave.contains(where: module.isModule) else {
+        guard config.modulesToSave.contains(where: rest.isInside) else {
             throw wrong("is neither a LoRA matrix nor of a module in 'modules_to_save'")
         }
         return (rest, nil)
@@ -119,7 +118,7 @@ package struct AdapterFiles: Sendable {
             throw wrong(
                 "'alpha_pattern' names '\(exception.pattern.text)', which is no module of the adapter")
         }
-        for name in config.modulesToSave where !saved.contains(where: { $0.name.contains(name) }) {
+        for name in config.modulesToSave where !saved.contains(where: { $0.name.isInside(name) }) {
             throw wrong("'modules_to_save' names '\(name.shortened)', of which there is no tensor")
         }
         guard case .names(let targets) = config.targetModules else { return }
@@ -147,7 +146,8 @@ package struct AdapterFiles: Sendable {
             let mine = [module.loraB.shape[0], module.loraA.shape[1]]
             guard mine == shape else {
                 throw wrong(
-                    "'\(module.name)' is made for \(mine[1]) inputs and \(mine[0]) outputs, the base model's has \(shape[1]) and \(shape[0])"
+                    "'\(module.name)' is made for \(mine[1]) inputs and \(mine[0]) outputs, "
+                        + "the base model's has \(shape[1]) and \(shape[0])"
                 )
             }
         }

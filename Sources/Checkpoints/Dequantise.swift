@@ -45,29 +45,39 @@ extension StoredTensor {
     package func floats(
         rows range: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
     ) throws(FileError) {
-        guard let decode = type.decoder else {
-            throw FileError(
-                path, "tensor '\(name.shortened)' has the type \(type.name), which cannot be read as numbers",
-                remedy: "use a file with one of \(StorageType.readableNames)")
+        decode(range, try decoder(), into: target)
+    }
+
+    package func floats(rows range: Range<Int>) throws(FileError) -> [Float] {
+        let decoder = try decoder()
+        let count = range.count * columns
+        return Array(unsafeUninitializedCapacity: count) { target, initialized in
+            decode(range, decoder, into: UnsafeMutableBufferPointer(rebasing: target[..<count]))
+            initialized = count
         }
+    }
+
+    package func floats() throws(FileError) -> [Float] { try floats(rows: 0..<rows) }
+
+    private func decoder() throws(FileError) -> StorageType.Decoder {
+        if let decoder = type.decoder { return decoder }
+        throw FileError(
+            path, "tensor '\(name.shortened)' has the type \(type.name), which cannot be read as numbers",
+            remedy: "use a file with one of \(StorageType.readableNames)")
+    }
+
+    private func decode(
+        _ range: Range<Int>, _ decoder: StorageType.Decoder, into target: UnsafeMutableBufferPointer<Float>
+    ) {
         precondition(0 <= range.lowerBound && range.upperBound <= rows, "rows \(range) of \(rows)")
         precondition(target.count == range.count * columns, "\(target.count) floats for \(range.count) rows")
         guard var next = target.baseAddress, columns > 0 else { return }
         let blocks = columns / type.blockElements
         for row in range {
-            if let source = rowBytes(row).baseAddress { decode(source, next, blocks) }
+            if let source = rowBytes(row).baseAddress { decoder(source, next, blocks) }
             next += columns
         }
     }
-
-    package func floats(rows range: Range<Int>) throws(FileError) -> [Float] {
-        let target = UnsafeMutableBufferPointer<Float>.allocate(capacity: range.count * columns)
-        defer { target.deallocate() }
-        try floats(rows: range, into: target)
-        return Array(target)
-    }
-
-    package func floats() throws(FileError) -> [Float] { try floats(rows: 0..<rows) }
 }
 
 extension UnsafeRawPointer {

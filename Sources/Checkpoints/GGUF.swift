@@ -57,7 +57,8 @@ package final class GGUFFile: Sendable {
         where second.byteRange.lowerBound < first.byteRange.upperBound {
             throw FileError(
                 path,
-                "the tensors '\(first.name.shortened)' and '\(second.name.shortened)' overlap at byte \(second.byteRange.lowerBound)"
+                "the tensors '\(first.name.shortened)' and '\(second.name.shortened)' overlap at byte "
+                    + "\(second.byteRange.lowerBound)"
             )
         }
     }
@@ -92,7 +93,7 @@ private struct GGUFReader {
             guard offset % alignment == 0 else {
                 throw FileError(
                     file.path,
-                    "tensor '\(name.shortened)' begins at \(offset), not a multiple of the alignment \(alignment)"
+                    "tensor '\(name.shortened)' begins at \(offset), not at a multiple of \(alignment), the alignment"
                 )
             }
             let (start, overflow) = dataStart.addingReportingOverflow(offset)

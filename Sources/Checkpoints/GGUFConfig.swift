@@ -53,7 +53,8 @@ extension ModelConfig {
             guard hiddenSize % heads == 0 else {
                 throw FileError(
                     metadata.path,
-                    "'llama.embedding_length' \(hiddenSize) is not a multiple of 'llama.attention.head_count' \(heads), and there is no 'llama.attention.key_length'"
+                    "'llama.embedding_length' \(hiddenSize) is not a multiple of 'llama.attention.head_count' "
+                        + "\(heads), and there is no 'llama.attention.key_length'"
                 )
             }
             headDim = hiddenSize / heads
@@ -96,7 +97,7 @@ extension RopeScaling {
             guard self == .none, divisors.type == .f32 else {
                 throw FileError(
                     file.path,
-                    "'rope_freqs.weight' is \(divisors.type.name) with rope scaling '\(self)', expected F32 and none"
+                    "'rope_freqs.weight' is \(divisors.type.name) beside '\(kind)', expected F32 and no other scaling"
                 )
             }
             self = .divisors(try divisors.floats())

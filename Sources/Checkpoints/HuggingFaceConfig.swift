@@ -28,7 +28,8 @@ extension ModelConfig {
             guard hiddenSize % heads == 0 else {
                 throw FileError(
                     fields.path,
-                    "'hidden_size' \(hiddenSize) is not a multiple of 'num_attention_heads' \(heads), and there is no 'head_dim'"
+                    "'hidden_size' \(hiddenSize) is not a multiple of 'num_attention_heads' \(heads), "
+                        + "and there is no 'head_dim'"
                 )
             }
             headDim = hiddenSize / heads
@@ -101,7 +102,8 @@ extension ModelConfig {
             throw fields.wrong(
                 "sliding_window",
                 expected:
-                    "null or at least 'max_position_embeddings' (\(maxPositions)): a sliding window is not supported",
+                    "null or at least 'max_position_embeddings' (\(maxPositions)): "
+                    + "a sliding window is not supported",
                 remedy: "for texts of at most \(window) tokens, set 'max_position_embeddings' to \(window)")
         }
         if let factor = try fields.optionalNumber("partial_rotary_factor"), factor != 1 {

@@ -45,11 +45,6 @@ package final class MappedFile: Sendable {
         guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
         return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
     }
-
-    /// Says that the whole file will be read soon, front to back.
-    package func willNeedAll() {
-        if let start { madvise(UnsafeMutableRawPointer(mutating: start), count, MADV_WILLNEED) }
-    }
 }
 
 extension JSON {

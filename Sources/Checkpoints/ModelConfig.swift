@@ -85,7 +85,7 @@ package struct ModelConfig: Sendable, Equatable {
         case .divisors(let divisors):
             try require(
                 divisors.count == headDim / 2,
-                "has \(divisors.count) rope frequency factors, a head of \(headDim) numbers needs \(headDim / 2)"
+                "has \(divisors.count) rope frequency factors, a head of \(headDim) needs \(headDim / 2)"
             )
             try require(
                 divisors.allSatisfy { $0 > 0 && $0.isFinite },

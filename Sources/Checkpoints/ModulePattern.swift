@@ -24,7 +24,7 @@ package struct ModulePattern: Sendable, Equatable {
             guard character == "." || (isPlain && !isEscaped) else {
                 throw FileError(
                     path,
-                    "the pattern '\(text.shortened)' is a regular expression, only module names are supported",
+                    "the pattern '\(text.shortened)' is a regular expression, only names are supported",
                     remedy: "name each module")
             }
             isEscaped = false
@@ -45,4 +45,7 @@ package struct ModulePattern: Sendable, Equatable {
 extension String {
     /// Whether a module's full name is `name` or ends with it after a dot.
     package func isModule(named name: String) -> Bool { self == name || hasSuffix("." + name) }
+
+    /// Whether a tensor's full name is of a module called `name` or of one inside it.
+    package func isInside(_ name: String) -> Bool { ("." + self).contains("." + name + ".") }
 }

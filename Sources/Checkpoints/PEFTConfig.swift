@@ -122,6 +122,12 @@ extension PEFTConfig {
             if let old = object[key], old.equalsNumerically(value) { return }
             object[key] = value
         }
+        /// Nor does a list: none may be null or [], one layer may stand alone.
+        func setList(_ key: String, _ values: [JSON]) {
+            let spellings = [.array(values)] + (values.isEmpty ? [.null] : values.count == 1 ? values : [])
+            if let old = object[key], spellings.contains(old) { return }
+            object[key] = values.isEmpty ? .null : .array(values)
+        }
         set("peft_type", .string("LORA"))
         set("base_model_name_or_path", baseModel.map { .string($0) } ?? .null)
         set("task_type", taskType.map { .string($0) } ?? .null)
@@ -136,14 +142,8 @@ extension PEFTConfig {
         set("use_dora", .bool(usesDoRA))
         set("inference_mode", .bool(inferenceMode))
         set("init_lora_weights", initialisation)
-        if source["modules_to_save"] != .array([]) || !modulesToSave.isEmpty {
-            set("modules_to_save", modulesToSave.isEmpty ? .null : .array(modulesToSave.map { .string($0) }))
-        }
-        if case .integer(let layer) = source["layers_to_transform"], layersToTransform == [layer] {
-        } else if source["layers_to_transform"] != .array([]) || !layersToTransform.isEmpty {
-            let layers = JSON.array(layersToTransform.map { .integer($0) })
-            set("layers_to_transform", layersToTransform.isEmpty ? .null : layers)
-        }
+        setList("modules_to_save", modulesToSave.map { .string($0) })
+        setList("layers_to_transform", layersToTransform.map { .integer($0) })
         var ranks = JSON.Object()
         for exception in rankPattern { ranks[exception.pattern.text] = .integer(exception.value) }
         set("rank_pattern", .object(ranks))
@@ -193,7 +193,7 @@ extension PEFTConfig {
                 throw fields.wrong(
                     key, expected: "a way that leaves the base model's weights as they are",
                     remedy:
-                        "save it with PEFT's path_initial_model_for_weight_conversion, which makes it a plain LoRA"
+                        "save it as a plain LoRA, with PEFT's path_initial_model_for_weight_conversion"
                 )
             }
             return .string(name)

@@ -83,13 +83,15 @@ package final class SafetensorsFile: Sendable {
             guard entry.begin >= end else {
                 throw FileError(
                     path,
-                    "tensor '\(entry.name.shortened)' begins at byte \(entry.begin) of the data, inside another tensor"
+                    "tensor '\(entry.name.shortened)' begins at byte \(entry.begin) of the data, "
+                        + "inside another tensor"
                 )
             }
             guard entry.begin == end else {
                 throw FileError(
                     path,
-                    "tensor '\(entry.name.shortened)' begins at byte \(entry.begin) of the data, the one before ends at \(end)"
+                    "tensor '\(entry.name.shortened)' begins at byte \(entry.begin) of the data, "
+                        + "the one before ends at \(end)"
                 )
             }
             end = entry.end
@@ -132,7 +134,8 @@ package final class SafetensorsFile: Sendable {
             }
             guard bytes == offsets[1] - offsets[0] else {
                 throw wrong(
-                    "of \(dtype) and shape \(shape) needs \(bytes) bytes, its data_offsets hold \(offsets[1] - offsets[0])"
+                    "of \(dtype) and shape \(shape) needs \(bytes) bytes, "
+                        + "its data_offsets hold \(offsets[1] - offsets[0])"
                 )
             }
             (self.name, self.type, self.shape, begin, end) = (name, type, shape, offsets[0], offsets[1])

@@ -19,7 +19,8 @@ private let corpus = badGGUFFiles + badSafetensorsFiles + badJSONFiles + badAdap
 
     @Test func theCorpusIsCounted() {
         print(
-            "bad files refused: \(corpus.count) (GGUF \(badGGUFFiles.count), safetensors \(badSafetensorsFiles.count), JSON and config \(badJSONFiles.count), adapters \(badAdapterFiles.count))"
+            "bad files refused: \(corpus.count) (GGUF \(badGGUFFiles.count), safetensors \(badSafetensorsFiles.count), "
+                + "JSON and config \(badJSONFiles.count), adapters \(badAdapterFiles.count))"
         )
         #expect(Set(corpus.map(\.name)).count == corpus.count)
         #expect(corpus.count >= 150)

@@ -147,7 +147,7 @@ let badGGUFFiles: [BadFile] = [
     .gguf("an offset beyond 2^63", "begins at 18446744073709551584, beyond 2^63") {
         tensor([8], offset: UInt64.max - 31)
     },
-    .gguf("a misaligned tensor", "begins at 4, not a multiple of the alignment 32") {
+    .gguf("a misaligned tensor", "begins at 4, not at a multiple of 32") {
         tensor([8], offset: 4)
     },
     .gguf("summed sizes that wrap", "ends beyond 2^63") {
@@ -223,6 +223,20 @@ let badGGUFFiles: [BadFile] = [
         $0.key("tokenizer.ggml.eos_token_id", UInt32.max)
     },
     .ggufKey("no tensors", "'token_embd.weight' is missing, 'blk.0.attn_norm.weight' is missing") { _ in },
+    .ggufKey("rope factors of another head", "has 4 rope frequency factors, a head of 16 needs 8") {
+        $0.tensor("rope_freqs.weight", [4])
+        $0.dataBytes = 16
+    },
+    .ggufKey("rope factors of 0", "a rope frequency factor that is not positive") {
+        $0.tensor("rope_freqs.weight", [8])
+        $0.dataBytes = 32
+    },
+    .ggufKey("rope factors beside linear scaling", "expected F32 and no other scaling") {
+        $0.key("llama.rope.scaling.type", "linear")
+        $0.key("llama.rope.scaling.factor", Float(2))
+        $0.tensor("rope_freqs.weight", [8])
+        $0.dataBytes = 32
+    },
     BadFile("GGUF: a u8 array read as f32", "is an array of 1 uint8, expected an array of float32") {
         folder in
         var builder = GGUFBuilder()

@@ -101,6 +101,19 @@ import Testing
                 #expect(abs(value - expected) <= 1e-6 * expected)
             }
         }
+    }
+
+    @Test func ropeFactorsOfAGGUFAreUsed() throws {
+        try withTemporaryFolder { folder in
+            var builder = GGUFBuilder.llama()
+            builder.tensor("rope_freqs.weight", [8])
+            builder.dataBytes = 32
+            builder.dataByte = 0x40
+            try put(builder.bytes, at: folder + "/x.gguf")
+            let config = try ModelConfig(gguf: GGUFFile(folder + "/x.gguf"))
+            let factor = Float(bitPattern: 0x4040_4040)
+            #expect(config.ropeScaling == .divisors([Float](repeating: factor, count: 8)))
+        }
         let plain = RopeScaling.none.inverseFrequencies(theta: 10_000, headDim: 8)
         let divided = RopeScaling.divisors([1, 2, 4, 8]).inverseFrequencies(theta: 10_000, headDim: 8)
         #expect(zip(plain, divided).map { $0 / $1 } == [1, 2, 4, 8])

@@ -47,6 +47,7 @@ struct GGUFBuilder {
     var tensorCount: UInt64?
     var keyCount: UInt64?
     var dataBytes = 0
+    var dataByte: UInt8 = 0
     private var keys: [[UInt8]] = []
     private var tensors: [[UInt8]] = []
 
@@ -71,7 +72,8 @@ struct GGUFBuilder {
         bytes +=
             littleEndian(tensorCount ?? UInt64(tensors.count)) + littleEndian(keyCount ?? UInt64(keys.count))
         bytes += (keys + tensors).joined()
-        if dataBytes > 0 { bytes += [UInt8](repeating: 0, count: (32 - bytes.count % 32) % 32 + dataBytes) }
+        if dataBytes > 0 { bytes += [UInt8](repeating: 0, count: (32 - bytes.count % 32) % 32) }
+        bytes += [UInt8](repeating: dataByte, count: dataBytes)
         return bytes
     }
 
