@@ -1,4 +1,4 @@
-// What Jinja makes of templates (Data/chat_templates.json, written by Tests/Oracles/chat_templates.py), and what must
+// What Jinja makes of templates (Data/chat_templates.json, written by Tests/Oracles/chat_template_fixtures.py), and what must
 // happen with templates that are broken or hostile.
 
 import Checkpoints

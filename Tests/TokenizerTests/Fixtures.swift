@@ -1,4 +1,4 @@
-// The files of Data/, and what `tokenizers` makes of the text in them (written by Tests/Oracles/tokenizers.py).
+// The files of Data/, and what `tokenizers` makes of the text in them (written by Tests/Oracles/tokenizer_fixtures.py).
 
 import Checkpoints
 import Testing

@@ -1,9 +1,9 @@
 """Oracle of the tokenizer tests: the PyPI package `tokenizers`.
 
-    tokenizers.py fixtures DIR             (re)write the committed fixtures of Tests/TokenizerTests/Data
-    tokenizers.py text BYTES FILE          mixed text, the same on every machine
-    tokenizers.py encode JSON TEXT FILE    ids of TEXT by a tokenizer.json, int32 little endian
-    tokenizers.py gguf MODEL TEXT FILE     ids of TEXT by the byte-level vocabulary inside a GGUF file
+    tokenizer_fixtures.py fixtures DIR [MODEL]     (re)write the committed fixtures of Tests/TokenizerTests/Data
+    tokenizer_fixtures.py text BYTES FILE          mixed text, the same on every machine
+    tokenizer_fixtures.py gguf MODEL TEXT FILE     ids of TEXT by the byte-level vocabulary inside a GGUF file,
+                                                   int32 little endian
 """
 import json
 import random
@@ -11,8 +11,6 @@ import struct
 import sys
 from pathlib import Path
 
-# `tokenizers` is also the name of this file: keep its folder out of the search path.
-sys.path.pop(0)
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 WORDS = """the of and to in is it that was for on with as are this model weight layer token rank gradient learning rate
@@ -261,8 +259,6 @@ def main(command, *arguments):
         fixtures(*arguments)
     elif command == "text":
         Path(arguments[1]).write_bytes(mixed_text(int(arguments[0])).encode())
-    elif command == "encode":
-        write_ids(Tokenizer.from_file(arguments[0]), *arguments[1:])
     elif command == "gguf":
         write_ids(of_gguf(arguments[0]), *arguments[1:])
     else:

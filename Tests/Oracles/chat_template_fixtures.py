@@ -1,6 +1,6 @@
 """Oracle of the chat template tests: Jinja as `transformers` sets it up.
 
-    chat_templates.py FILE [MODEL.gguf]    (re)write the committed fixture, Tests/TokenizerTests/Data/chat_templates.json
+    chat_template_fixtures.py FILE [MODEL.gguf]    (re)write the committed fixture, Tests/TokenizerTests/Data/chat_templates.json
 
 Each case is a template, its variables and what comes out, null where Jinja raises. The templates are written for this
 test: they use the constructs of the templates of Zephyr, Llama 2, 3 and 3.1, Mistral and Qwen 2, not their words.
