@@ -72,7 +72,7 @@ struct Generate: ParsableCommand {
         let generator = try Generator(model, adapter, capacity: min(limit, tokens.count + maxTokens))
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
         var stop = Set(model.config.eosTokenIDs.map { Int32($0) })
-        if let end = tokenizer.specialIDs.eos { stop.insert(end) }
+        stop.formUnion(tokenizer.specialIDs.stops)
         if raw { Terminal.print(text, terminator: "") }
         try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) { token in
             Terminal.print(decoder.append(token), terminator: "")

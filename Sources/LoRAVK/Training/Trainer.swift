@@ -154,6 +154,21 @@ package final class Trainer {
         try workspace.grow(wanted, shape)
     }
 
+    /// Device time of every kernel of a forward and backward on a batch, and of the optimizer.
+    package func profile(_ examples: [Example]) throws -> [KernelTiming] {
+        let batch = TokenBatch(examples)
+        try reserve(batch.shape)
+        let (buffers, arena) = try workspace.open(batch.shape)
+        try buffers.upload(batch.padded(to: batch.shape), device)
+        let encoder = try CommandEncoder(device, timed: true)
+        try record(encoder, arena, buffers)
+        try optimizer.record(encoder, state: state, result: result)
+        let graph = try encoder.finish()
+        try graph.run()
+        try zeroGradients()
+        return try graph.timings()
+    }
+
     /// A graph for the batch, its inputs uploaded.
     private func prepared(_ batch: TokenBatch) throws -> CommandGraph {
         let shape = batch.shape

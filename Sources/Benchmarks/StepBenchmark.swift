@@ -1,0 +1,92 @@
+// Training speed on random tokens, as the peers are measured: forward, backward and optimizer, all linear layers
+// adapted. With --profile, device time by kernel.
+
+import ArgumentParser
+import Checkpoints
+import Kernels
+import LoRAVK
+import VulkanCompute
+
+struct StepBenchmark: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "step", abstract: "Time training steps on a model, with random tokens.")
+
+    @Option(help: "A GGUF file or a Hugging Face folder.") var model: String
+    @Argument(help: "Shapes, sequences x tokens.") var shapes: [String] = ["1x256", "4x128", "1x512", "4x256"]
+    @Option(help: "LoRA rank.") var rank = 8
+    @Option(help: "Layers to adapt: all-linear or names separated by commas.") var targets = "all-linear"
+    @Option(help: "Steps of each shape; the first two are not counted.") var steps = 8
+    @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
+    @Option(help: "The device, by index or name.") var device: String?
+    @Flag(help: "Print device time by kernel.") var profile = false
+
+    func run() throws {
+        let start = ContinuousClock.now
+        guard let storage = WeightStorage(rawValue: weights) else {
+            throw ValidationError("--weights is '\(weights)', expected auto, f32, f16 or bf16")
+        }
+        let device = try Device.open(device)
+        let model = try Transformer.load(model, device: device, weights: storage)
+        var config = LoRAConfig()
+        config.rank = rank
+        config.alpha = 2 * Double(rank)
+        if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
+        let adapter = try Adapter.create(for: model, config)
+        let trainer = try Trainer(model, adapter)
+        var random = RandomNumbers(seed: 1)
+        for (index, shape) in shapes.enumerated() {
+            let examples = try self.examples(shape, model, &random)
+            var seconds: [Double] = []
+            for step in 0..<steps {
+                seconds.append(try trainer.step([examples], learningRate: 1e-4).seconds)
+                if index == 0, step == 0 {
+                    print("start to end of the first step: \(fixed((ContinuousClock.now - start) / .seconds(1), 1)) s")
+                }
+            }
+            let counted = seconds.dropFirst(min(2, steps - 1)).sorted()
+            let tokens = Double(examples.reduce(0) { $0 + $1.tokens.count })
+            let plan = try trainer.plan(TokenBatch(examples).shape)
+            print(
+                "\(shape)  best \(fixed(tokens / counted[0], 1)) tokens/s  "
+                    + "median \(fixed(tokens / counted[counted.count / 2], 1))  "
+                    + "\(fixed(plan.flops / counted[0] / 1e9, 1)) GFLOP/s  \(plan.dispatches) dispatches  "
+                    + "activations \(plan.arena.byteCount / 1_000_000) MB  peak RSS \(peakMegabytes()) MB")
+            if profile { try printProfile(trainer, examples) }
+        }
+        device.savePipelines()
+    }
+
+    private func examples(
+        _ shape: String, _ model: Transformer, _ random: inout RandomNumbers
+    ) throws -> [Example] {
+        let parts = shape.split(separator: "x").compactMap { Int($0) }
+        guard parts.count == 2, parts[0] > 0, parts[1] > 1 else {
+            throw ValidationError("'\(shape)' is no shape like 4x128")
+        }
+        let vocabulary = UInt64(model.config.vocabSize)
+        return (0..<parts[0]).map { _ in
+            Example(tokens: (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) })
+        }
+    }
+
+    private func printProfile(_ trainer: Trainer, _ examples: [Example]) throws {
+        let timings = try trainer.profile(examples)
+        let total = timings.reduce(0) { $0 + $1.seconds }
+        var groups: [String: (count: Int, seconds: Double, flops: Double)] = [:]
+        for timing in timings {
+            let group = groups[timing.kernel] ?? (0, 0, 0)
+            groups[timing.kernel] = (group.count + 1, group.seconds + timing.seconds, group.flops + timing.flops)
+        }
+        print("  \(pad("kernel", 40)) calls      ms   share  GFLOP/s")
+        for (kernel, group) in groups.sorted(by: { $0.value.seconds > $1.value.seconds }) {
+            print(
+                "  \(pad(kernel, 40)) \(pad("\(group.count)", 5)) \(pad(fixed(group.seconds * 1e3, 1), 8)) "
+                    + "\(pad(fixed(100 * group.seconds / total, 1) + " %", 7)) \(fixed(group.flops / group.seconds / 1e9, 1))")
+        }
+        print("  total \(fixed(total * 1e3, 1)) ms")
+    }
+
+    private func pad(_ text: String, _ width: Int) -> String {
+        text + String(repeating: " ", count: max(0, width - text.count))
+    }
+}
