@@ -104,9 +104,10 @@ def run(args):
     model.save_pretrained(args.out / "final")
     for card in args.out.glob("*/README.md"):
         card.unlink()
-    settings = {k: v for k, v in vars(args).items() if k not in ("model", "out", "text", "tiny")}
-    settings |= dict(model=args.model.name, targets=args.targets.split(","), losses=losses, grad_norms=norms,
-                     torch=torch.__version__)
+    settings = dict(
+        model=args.model.name, seed=args.seed, r=args.rank, alpha=args.alpha, targets=args.targets.split(","), init=args.init,
+        lr=args.learning_rate, wd=args.weight_decay, B=args.rows, T=args.length, steps=args.steps, rslora=args.rslora,
+        rope_scaling=args.rope_scaling, losses=losses, grad_norms=norms, torch=torch.__version__)
     (args.out / "reference.json").write_text(json.dumps(settings, indent=1) + "\n")
     print(args.out, " ".join(f"{x:.4f}" for x in losses))
 
