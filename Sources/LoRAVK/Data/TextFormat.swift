@@ -1,5 +1,5 @@
 // How a line of data becomes tokens with labels. Prompts are read, completions are learned: their tokens are targets,
-// the prompt's are not. Pieces are tokenized one by one, as a prompt is when the model generates behind it.
+// the prompt's are not.
 
 import Checkpoints
 import Tokenizer
@@ -23,7 +23,6 @@ package struct TextFormat: Sendable {
 struct TextPiece: Equatable {
     var text: String
     var isTarget: Bool
-    var isStart = false
 }
 
 struct ExampleReader {
@@ -48,18 +47,18 @@ struct ExampleReader {
         var whole: Example
         if let prompt = format.promptTemplate, let completion = format.completionTemplate {
             whole = tokenized([
-                TextPiece(text: try fill(prompt, fields), isTarget: format.learnsPrompts, isStart: true),
+                TextPiece(text: try fill(prompt, fields), isTarget: format.learnsPrompts),
                 TextPiece(text: try fill(completion, fields), isTarget: true),
             ])
         } else if fields["messages"] != nil {
-            whole = tokenized(try chatPieces(fields), appendEnd: false)
+            whole = tokenized(try chatPieces(fields), isChat: true)
         } else if fields["prompt"] != nil || fields["completion"] != nil {
             whole = tokenized([
-                TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts, isStart: true),
+                TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts),
                 TextPiece(text: try fields.string("completion"), isTarget: true),
             ])
         } else if fields["text"] != nil {
-            whole = tokenized([TextPiece(text: try fields.string("text"), isTarget: true, isStart: true)])
+            whole = tokenized([TextPiece(text: try fields.string("text"), isTarget: true)])
         } else if fields["input_ids"] != nil {
             whole = try pretokenized(fields)
         } else {
@@ -75,16 +74,17 @@ struct ExampleReader {
     }
 
     /// One example of plain text.
-    func example(text: String) -> Example { tokenized([TextPiece(text: text, isTarget: true, isStart: true)]) }
+    func example(text: String) -> Example { tokenized([TextPiece(text: text, isTarget: true)]) }
 
-    private func tokenized(_ pieces: [TextPiece], appendEnd: Bool = true) -> Example {
+    /// The template of a chat writes the special tokens itself; other texts get those that the tokenizer adds, and an end.
+    private func tokenized(_ pieces: [TextPiece], isChat: Bool = false) -> Example {
         var example = Example(tokens: [])
-        for piece in pieces {
-            let tokens = tokenizer.encode(piece.text, addSpecialTokens: piece.isStart)
+        let tokensOfPieces = tokenizer.encode(pieces: pieces.map(\.text), addSpecialTokens: !isChat)
+        for (piece, tokens) in zip(pieces, tokensOfPieces) {
             example.tokens += tokens
             example.labels += piece.isTarget ? tokens : tokens.map { _ in TokenBatch.ignored }
         }
-        if appendEnd, format.appendsEndOfText, let end = tokenizer.specialIDs.eos, example.tokens.last != end {
+        if !isChat, format.appendsEndOfText, let end = tokenizer.specialIDs.eos, example.tokens.last != end {
             example.tokens.append(end)
             example.labels.append(end)
         }
@@ -143,7 +143,6 @@ struct ExampleReader {
                     remedy: "use 'prompt' and 'completion' instead")
             }
             let rest = String(decoding: text.utf8.dropFirst(written.utf8.count), as: UTF8.self)
-            // The template writes the special tokens itself.
             if !rest.isEmpty { pieces.append(TextPiece(text: rest, isTarget: isTarget)) }
             written = text
         }
