@@ -19,7 +19,7 @@ extension CommandEncoder {
         let lanes = capabilities.lanes(family)
         // Few queries leave most lanes of the tiled kernel without a row: share out the keys instead.
         let few = q.rows * shape.groupSize < lanes
-        let tile = AttentionTile(forward: shape.headSize, family, lanes: lanes)
+        let tile = AttentionTile(forward: shape.headSize, family, capabilities)
         let constants = few ? shape.constants(lanes: lanes) : shape.constants(tile, lanes: lanes)
         try dispatch(
             few ? Shader.attentionDecode(family: family) : Shader.attention(family: family),
@@ -41,7 +41,7 @@ extension CommandEncoder {
         shape.check(queries: [dq, dout, out], keys: [dk, dv, v], columns: [lse, delta], label)
         let family = shape.family(self, [dout, out, q, k, v])
         let lanes = capabilities.lanes(family)
-        let tile = AttentionTile(backward: shape.headSize, family, lanes: lanes)
+        let tile = AttentionTile(backward: shape.headSize, family, capabilities)
         let constants = shape.constants(tile, lanes: lanes)
         let push: [any PushWord] = [q.rows, kvHeads, shape.scale]
         try dispatch(
@@ -83,7 +83,7 @@ private struct AttentionShape {
             "\(label): shapes \((queries + keys + columns).map(\.shape)) for \(self)")
     }
 
-    /// Query heads of a key/value head.
+    /// Query heads that share a key/value head.
     var groupSize: Int { heads / kvHeads }
     var scale: Float { 1 / Float(headSize).squareRoot() }
 
@@ -109,19 +109,29 @@ private struct AttentionShape {
 }
 
 /// Rows that a lane owns, and rows that come by at a time. Everything is unrolled, so what a tile multiplies sets the size
-/// of the code: beyond these the CPU's instruction cache overflows and compiling takes a software rasteriser seconds.
+/// of the code: beyond these a CPU's instruction cache overflows and a software rasteriser compiles for seconds.
 private struct AttentionTile {
     let rowsPerLane: Int
     let rows: Int
 
-    init(forward headSize: Int, _ family: Shader.Family, lanes: Int) {
-        rowsPerLane = family != .shared && headSize <= 128 ? 2 : 1
-        rows = min(max(384 / (rowsPerLane * headSize), 1), lanes, 8)
+    init(forward headSize: Int, _ family: Shader.Family, _ capabilities: Capabilities) {
+        self.init(headSize, rowsPerLane: headSize <= 128 ? 2 : 1, products: 384, family, capabilities)
     }
 
-    init(backward headSize: Int, _ family: Shader.Family, lanes: Int) {
-        rowsPerLane = family != .shared && headSize <= 64 ? 2 : 1
-        rows = min(max(256 / (rowsPerLane * headSize), 1), lanes, 8)
+    init(backward headSize: Int, _ family: Shader.Family, _ capabilities: Capabilities) {
+        self.init(headSize, rowsPerLane: headSize <= 64 ? 2 : 1, products: 256, family, capabilities)
+    }
+
+    private init(
+        _ headSize: Int, rowsPerLane: Int, products: Int, _ family: Shader.Family, _ capabilities: Capabilities
+    ) {
+        if family == .shared {
+            self.rowsPerLane = 1
+            rows = capabilities.type == .cpu ? 2 : 8
+        } else {
+            self.rowsPerLane = rowsPerLane
+            rows = min(max(products / (rowsPerLane * headSize), 1), capabilities.lanes(family))
+        }
     }
 
     func workgroups(rows: Int, lanes: Int) -> Int {

@@ -66,7 +66,7 @@ extension CommandEncoder {
                 && positions.dtype == .i32 && table.rows > 0,
             "\(label): \(x.shape) into \(y.shape) by positions \(positions.shape) of a table \(table.shape)")
         let direction: Float = inverse ? -1 : 1
-        for span in capabilities.spans(of: x.rows, rowByteCounts: [x.width * 4, 4], family: family) {
+        for span in capabilities.spans(of: x.rows, rowByteCount: x.width * 4, family: family, multiple: 64) {
             try dispatch(
                 Shader.rotary(family: family == .texel ? .texel : .shared),
                 [y.rows(span), x.rows(span), table, positions.elements(span)].map(\.slice),
