@@ -1,5 +1,6 @@
-// Causal grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(scale q_i·k_j − lse_i), where query i
-// sees the keys from its segment's start to itself (i + keyOffset when the keys are a cache). Base 2 inside, base e in lse.
+// Causal grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(scale q_i·k_j − lse_i).
+// Query i sees the keys from its segment's start to itself (i + keyOffset when the keys are a cache).
+// Powers of 2 inside, base e in lse.
 // Milakov and Gimelshein: Online normalizer calculation for softmax (2018); Dao et al.: FlashAttention (2022).
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED
@@ -54,7 +55,8 @@ void main() {
         }
     }
 
-    int firstKey = spans[firstRow / GROUP_SIZE].x, lastKey = min(int(lastRow / GROUP_SIZE) + offset, int(push.keys) - 1);
+    int firstKey = spans[firstRow / GROUP_SIZE].x;
+    int lastKey = min(int(lastRow / GROUP_SIZE) + offset, int(push.keys) - 1);
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TILE_ROWS)) {
         REGISTER_TILE(kTile)
         REGISTER_TILE(vTile)

@@ -1,4 +1,4 @@
-// Attention's gradient for keys and values, summed over the query heads of the group and over the queries that see the key.
+// Attention's gradient for keys and values: the sum over the query heads of the group and the queries that see a key.
 // p_ij = exp(scale q_i·k_j − lse_i),  dv_j = Σ_i p_ij do_i,  dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) q_i
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450

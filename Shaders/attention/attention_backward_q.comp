@@ -1,5 +1,6 @@
 // Attention's gradient for the queries, probabilities recomputed from lse; also delta, which the keys' gradient needs.
-// delta_i = do_i·o_i,  p_ij = exp(scale q_i·k_j − lse_i),  ds_ij = p_ij (do_i·v_j − delta_i),  dq_i = scale Σ_j ds_ij k_j
+// delta_i = do_i·o_i,  p_ij = exp(scale q_i·k_j − lse_i),  ds_ij = p_ij (do_i·v_j − delta_i),
+// dq_i = scale Σ_j ds_ij k_j
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED

@@ -1,5 +1,5 @@
-// Causal attention for a few queries, as in generation: one workgroup a query and head, and the lanes share out the keys.
-// Every lane keeps its own online softmax; at the end they are weighed against the highest and added up.
+// Causal attention for a few queries, as in generation: one workgroup a query and head; the lanes share out the keys,
+// each with an online softmax of its own. At the end they are weighed against the highest and added up.
 // Milakov and Gimelshein: Online normalizer calculation for softmax (2018).
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED

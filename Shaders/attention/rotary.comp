@@ -1,6 +1,6 @@
 // Rotary position embedding in Hugging Face's half-split form, one token a workgroup, every head alike:
-// (x1, x2) → (x1 cos θ − x2 sin θ, x2 cos θ + x1 sin θ), θ = position · frequency. With direction −1 it is the inverse, which
-// is also the backward. y may be x.  Su et al.: RoFormer (2021).
+// (x1, x2) → (x1 cos θ − x2 sin θ, x2 cos θ + x1 sin θ), θ = position · frequency. With direction −1 it is the
+// inverse, which is also the backward. y may be x.  Su et al.: RoFormer (2021).
 #version 450
 //! variants FAMILY = TEXEL SHARED
 #include "lib/load.glsl"

@@ -1,8 +1,7 @@
-// Grouped-query attention sees q (tokens, heads · D) as rows: row = token · GROUP_SIZE + (head within its group), all of
-// one key/value head. A lane owns whole rows of one side (query rows, or keys); the other side comes by in tiles of
-// TILE_ROWS rows, from which every lane reads every element, so one broadcast element meets ROWS_PER_LANE owned rows.
-// TEXEL and SUBGROUP spread a tile over the subgroup's registers and broadcast with a constant lane; SHARED keeps it in
-// shared memory.
+// Grouped-query attention sees q (tokens, heads · D) as rows of one key/value head: row = token · GROUP_SIZE + head in the
+// group. A lane owns whole rows of one side (query rows, or keys); the other side comes by in tiles of TILE_ROWS rows, of
+// which every lane reads every element, so one broadcast element meets ROWS_PER_LANE owned rows. TEXEL and SUBGROUP
+// spread a tile over the subgroup's registers and broadcast with a constant lane; SHARED keeps it in shared memory.
 layout(constant_id = 1) const uint HEAD_SIZE = 64;
 layout(constant_id = 2) const uint GROUP_SIZE = 3;     // query heads per key/value head
 layout(constant_id = 3) const uint ROWS_PER_LANE = 2;

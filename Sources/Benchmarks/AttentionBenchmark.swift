@@ -39,15 +39,20 @@ struct AttentionBenchmark: ParsableCommand {
         // Pairs that the mask leaves, each a multiply and an add per feature.
         let pairs = (0..<tokens).reduce(0) { $0 + $1 % length + 1 }
         let product = 2 * Double(pairs * heads * headSize)
-        try time(device, family, "forward, sequences of \(length)", flops: 2 * product) { encoder throws(VulkanError) in
+        try time(device, family, "forward, sequences of \(length)", flops: 2 * product) {
+            encoder throws(VulkanError) in
             try encoder.attention(
-                into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v, spans: tensors.spans,
+                into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v,
+                spans: tensors.spans,
                 heads: heads, kvHeads: kvHeads)
         }
-        try time(device, family, "backward, sequences of \(length)", flops: 5 * product) { encoder throws(VulkanError) in
+        try time(device, family, "backward, sequences of \(length)", flops: 5 * product) {
+            encoder throws(VulkanError) in
             try encoder.attentionBackward(
-                intoQ: tensors.dq, k: tensors.dk, v: tensors.dv, delta: tensors.delta, tensors.q, out: tensors.out,
-                lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v, spans: tensors.spans, heads: heads,
+                intoQ: tensors.dq, k: tensors.dk, v: tensors.dv, delta: tensors.delta, tensors.q,
+                out: tensors.out,
+                lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v, spans: tensors.spans,
+                heads: heads,
                 kvHeads: kvHeads)
         }
         let table = try device.makeTensor(
@@ -64,9 +69,11 @@ struct AttentionBenchmark: ParsableCommand {
         try device.upload([Int32](repeating: 0, count: 2), into: tensors.spans.slice)
         let offset = try device.makeTensor([Int32(tokens - 1)], [1])
         let flops = 4 * Double(tokens * heads * headSize)
-        try time(device, family, "one token behind \(tokens - 1)", flops: flops) { encoder throws(VulkanError) in
+        try time(device, family, "one token behind \(tokens - 1)", flops: flops) {
+            encoder throws(VulkanError) in
             try encoder.attention(
-                into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v, spans: tensors.spans,
+                into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v,
+                spans: tensors.spans,
                 heads: heads, kvHeads: kvHeads, keyOffset: offset)
         }
     }
@@ -81,11 +88,14 @@ struct AttentionBenchmark: ParsableCommand {
         for _ in 0..<repeats { try body(encoder) }
         let graph = try encoder.finish()
         let first = try ContinuousClock().measure { try graph.run() }
-        let best = try (0..<max(rounds, 1)).map { _ in try ContinuousClock().measure { try graph.run() } }.min()
+        let best = try (0..<max(rounds, 1)).map { _ in try ContinuousClock().measure { try graph.run() } }
+            .min()
         let seconds = (best ?? first) / .seconds(1) / Double(repeats)
         let rate = (flops / seconds / 1e8).rounded() / 10
         let micros = Int((seconds * 1e6).rounded())
-        print("\(family)  \(what): \(micros) µs, \(rate) GFLOP/s, first run \(Int(first / .milliseconds(1))) ms")
+        print(
+            "\(family)  \(what): \(micros) µs, \(rate) GFLOP/s, first run \(Int(first / .milliseconds(1))) ms"
+        )
     }
 }
 

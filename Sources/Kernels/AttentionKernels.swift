@@ -1,19 +1,23 @@
-// Causal grouped-query attention over a flat list of tokens, and its backward. Query i sees the keys of its segment up to
-// its own: spans[i].start ≤ j ≤ i. Query head h uses key/value head h / (heads / kvHeads); scores are scaled by 1/√D.
+// Causal grouped-query attention over a flat list of tokens, and its backward. Query i sees the keys of its
+// segment up to its own: spans[i].start ≤ j ≤ i. Query head h uses key/value head h / (heads / kvHeads);
+// scores are scaled by 1/√D.
 
 import VulkanCompute
 
 extension CommandEncoder {
-    /// `out`, `q` (N, heads·D); `lse` (N, heads), the log of each softmax's denominator, for the backward; `k`, `v`
-    /// (S, kvHeads·D); `spans` (N, 2) of ints: where in the keys the segment of each query starts and ends. Starts do
-    /// not decrease along the list. Key i is query i's own, or key i + `keyOffset[0]` where the keys are a cache.
+    /// `out`, `q` (N, heads·D); `lse` (N, heads), the log of each softmax's denominator, for the backward;
+    /// `k`, `v` (S, kvHeads·D); `spans` (N, 2) of ints: where in the keys the segment of each query starts and
+    /// ends. Starts do not decrease along the list. Key i is query i's own, or key i + `keyOffset[0]` where the
+    /// keys are a cache.
     package func attention(
-        into out: Tensor, lse: Tensor, q: Tensor, k: Tensor, v: Tensor, spans: Tensor, heads: Int, kvHeads: Int,
+        into out: Tensor, lse: Tensor, q: Tensor, k: Tensor, v: Tensor, spans: Tensor, heads: Int,
+        kvHeads: Int,
         keyOffset: Tensor? = nil, label: String = "attention"
     ) throws(VulkanError) {
         let shape = AttentionShape(q: q, k: k, spans: spans, heads: heads, kvHeads: kvHeads, label)
         precondition(
-            keyOffset != nil || k.rows == q.rows, "\(label): \(q.rows) queries of \(k.rows) keys without a keyOffset")
+            keyOffset != nil || k.rows == q.rows,
+            "\(label): \(q.rows) queries of \(k.rows) keys without a keyOffset")
         shape.check(queries: [out], keys: [v], columns: [lse], label)
         let family = shape.family(self, [q, k, v])
         let lanes = capabilities.lanes(family)
@@ -30,11 +34,12 @@ extension CommandEncoder {
             flops: shape.flops(products: 2), label: label)
     }
 
-    /// The gradients of a training forward (N queries of the same N keys), from the gradient of `out`. `delta` (N, heads)
-    /// is scratch. Ends do not decrease along the list either.
+    /// The gradients of a training forward (N queries of the same N keys), from the gradient of `out`.
+    /// `delta` (N, heads) is scratch. Ends do not decrease along the list either.
     package func attentionBackward(
         intoQ dq: Tensor, k dk: Tensor, v dv: Tensor, delta: Tensor, _ dout: Tensor, out: Tensor, lse: Tensor,
-        q: Tensor, k: Tensor, v: Tensor, spans: Tensor, heads: Int, kvHeads: Int, label: String = "attentionBackward"
+        q: Tensor, k: Tensor, v: Tensor, spans: Tensor, heads: Int, kvHeads: Int,
+        label: String = "attentionBackward"
     ) throws(VulkanError) {
         let shape = AttentionShape(q: q, k: k, spans: spans, heads: heads, kvHeads: kvHeads, label)
         precondition(k.rows == q.rows, "\(label): \(q.rows) queries of \(k.rows) keys")
@@ -45,13 +50,16 @@ extension CommandEncoder {
         let constants = shape.constants(tile, lanes: lanes)
         let push: [any PushWord] = [q.rows, kvHeads, shape.scale]
         try dispatch(
-            Shader.attentionBackwardQ(family: family), [dq, delta, dout, out, lse, q, k, v, spans].map(\.slice),
+            Shader.attentionBackwardQ(family: family),
+            [dq, delta, dout, out, lse, q, k, v, spans].map(\.slice),
             push: push, specialization: constants,
             groups: kvHeads * tile.workgroups(rows: q.rows * shape.groupSize, lanes: lanes),
             flops: shape.flops(products: 3), label: "\(label) q")
         try dispatch(
-            Shader.attentionBackwardKv(family: family), [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
-            push: push, specialization: constants, groups: kvHeads * tile.workgroups(rows: k.rows, lanes: lanes),
+            Shader.attentionBackwardKv(family: family),
+            [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
+            push: push, specialization: constants,
+            groups: kvHeads * tile.workgroups(rows: k.rows, lanes: lanes),
             flops: shape.flops(products: 4), label: "\(label) kv")
     }
 }
@@ -70,7 +78,8 @@ private struct AttentionShape {
         headSize = q.width / heads
         precondition(headSize <= 256, "\(label): heads of \(headSize), at most 256")
         precondition(
-            spans.dtype == .i32 && spans.count == q.rows * 2, "\(label): spans \(spans.shape) of \(q.rows) queries")
+            spans.dtype == .i32 && spans.count == q.rows * 2,
+            "\(label): spans \(spans.shape) of \(q.rows) queries")
         (queries, keys, self.heads, self.kvHeads) = (q.rows, k.rows, heads, kvHeads)
         check(queries: [q], keys: [k], columns: [], label)
     }
@@ -92,10 +101,11 @@ private struct AttentionShape {
         Double(products) * Double(queries) * Double(keys) * Double(heads * headSize)
     }
 
-    /// Attention reads its matrices whole: the encoder's family, unless one of them has too many texels for it.
+    /// Attention reads its matrices whole: the encoder's family, unless one has too many texels for it.
     func family(_ encoder: CommandEncoder, _ inputs: [Tensor]) -> Shader.Family {
         let limit = encoder.capabilities.maxTexelBufferElements * 16
-        return encoder.family == .texel && inputs.contains { $0.byteCount > limit } ? .subgroup : encoder.family
+        return encoder.family == .texel && inputs.contains { $0.byteCount > limit }
+            ? .subgroup : encoder.family
     }
 
     func constants(lanes: Int) -> [String: UInt32] {
@@ -108,8 +118,9 @@ private struct AttentionShape {
     }
 }
 
-/// Rows that a lane owns, and rows that come by at a time. Everything is unrolled, so what a tile multiplies sets the size
-/// of the code: beyond these a CPU's instruction cache overflows and a software rasteriser compiles for seconds.
+/// Rows that a lane owns, and rows that come by at a time. Everything is unrolled, so what a tile multiplies
+/// sets the size of the code: beyond these a CPU's instruction cache overflows, and a software rasteriser
+/// compiles for seconds.
 private struct AttentionTile {
     let rowsPerLane: Int
     let rows: Int
@@ -123,7 +134,8 @@ private struct AttentionTile {
     }
 
     private init(
-        _ headSize: Int, rowsPerLane: Int, products: Int, _ family: Shader.Family, _ capabilities: Capabilities
+        _ headSize: Int, rowsPerLane: Int, products: Int, _ family: Shader.Family,
+        _ capabilities: Capabilities
     ) {
         if family == .shared {
             self.rowsPerLane = 1

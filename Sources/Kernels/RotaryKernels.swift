@@ -1,5 +1,6 @@
-// Rotary position embedding: the table of angles, built by the host, and the rotation of every head of a matrix.
-// Su et al.: RoFormer (2021). Frequencies: θ_i = base^(−2i/D), rescaled for contexts longer than trained on.
+// Rotary position embedding: the table of angles, built by the host, and the rotation of every head of a
+// matrix. Frequencies: θ_i = base^(−2i/D), rescaled for contexts longer than trained on.
+// Su et al.: RoFormer (2021).
 
 import VulkanCompute
 
@@ -14,12 +15,12 @@ package enum RotaryScaling: Sendable, Equatable {
     case none
     /// Every frequency divided by the factor.
     case linear(factor: Double)
-    /// Llama 3: waves longer than `originalContext / lowFrequency` are divided by the factor, those shorter than
-    /// `originalContext / highFrequency` are kept, those between are blended.
+    /// Llama 3: waves longer than `originalContext / lowFrequency` are divided by the factor, those shorter
+    /// than `originalContext / highFrequency` are kept, those between are blended.
     case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, originalContext: Double)
 }
 
-/// Angles of `positions` positions for heads of size D: row p holds cos(p·θ_i), then sin(p·θ_i), each D/2 wide.
+/// Angles for heads of size D: row p of the table holds cos(p·θ_i), then sin(p·θ_i), each D/2 wide.
 package struct RotaryAngles: Sendable {
     package let headSize: Int
     package let frequencies: [Double]
@@ -55,10 +56,11 @@ package struct RotaryAngles: Sendable {
 }
 
 extension CommandEncoder {
-    /// Rotates every head of `x` (N, heads·D) by its token's position; `y` may be `x`. `positions` (N) of ints, `table`
-    /// (P, D) from RotaryAngles. `inverse` rotates back, which is the backward too.
+    /// Rotates every head of `x` (N, heads·D) by its token's position; `y` may be `x`. `positions` (N) of ints,
+    /// `table` (P, D) from RotaryAngles. `inverse` rotates back, which is the backward too.
     package func rotary(
-        into y: Tensor, _ x: Tensor, positions: Tensor, table: Tensor, inverse: Bool = false, label: String = "rotary"
+        into y: Tensor, _ x: Tensor, positions: Tensor, table: Tensor, inverse: Bool = false,
+        label: String = "rotary"
     ) throws(VulkanError) {
         let headSize = table.width
         precondition(
@@ -66,7 +68,7 @@ extension CommandEncoder {
                 && positions.dtype == .i32 && table.rows > 0,
             "\(label): \(x.shape) into \(y.shape) by positions \(positions.shape) of a table \(table.shape)")
         let direction: Float = inverse ? -1 : 1
-        for span in capabilities.spans(of: x.rows, rowByteCount: x.width * 4, family: family, multiple: 64) {
+        for span in capabilities.spans(of: x.rows, rowByteCounts: [x.width * 4, 4], family: family) {
             try dispatch(
                 Shader.rotary(family: family == .texel ? .texel : .shared),
                 [y.rows(span), x.rows(span), table, positions.elements(span)].map(\.slice),

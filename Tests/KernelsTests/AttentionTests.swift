@@ -18,8 +18,8 @@ import VulkanCompute
         }
     }
 
-    /// Lengths astride every tile, segments that begin and end inside one, every ratio of heads and every unrolling.
-    /// The first two also split where limits are tiny.
+    /// Lengths astride every tile, segments that begin and end inside one, every ratio of heads and every
+    /// unrolling. The first two also split where limits are tiny.
     static let cases = [
         Case(segments: [7, 1, 9, 1, 1, 14], heads: 3, kvHeads: 1, headSize: 64),
         Case(segments: [5, 6], heads: 4, kvHeads: 2, headSize: 4),
@@ -58,7 +58,10 @@ import VulkanCompute
     }
 
     /// Not in shared memory on a CPU, where compiling it takes half a minute.
-    @Test(arguments: try FamilyRun.ownLimits().filter { $0.family != .shared || $0.device.capabilities.type != .cpu })
+    @Test(
+        arguments: try FamilyRun.ownLimits().filter {
+            $0.family != .shared || $0.device.capabilities.type != .cpu
+        })
     func largestHeads(_ run: FamilyRun) throws {
         try check(run, Case(segments: [21], heads: 1, kvHeads: 1, headSize: 256), deviation: 1)
     }
@@ -125,11 +128,13 @@ import VulkanCompute
         let offset = try run.input([Int32(lengths.offset)], [1])
         try run.run {
             try $0.attention(
-                into: out, lse: lse, q: qTensor, k: kTensor, v: vTensor, spans: spans, heads: heads, kvHeads: kvHeads,
+                into: out, lse: lse, q: qTensor, k: kTensor, v: vTensor, spans: spans, heads: heads,
+                kvHeads: kvHeads,
                 keyOffset: offset)
         }
         let reference = ReferenceAttention(
-            queries: lengths.queries, offset: lengths.offset, heads: heads, kvHeads: kvHeads, headSize: headSize)
+            queries: lengths.queries, offset: lengths.offset, heads: heads, kvHeads: kvHeads,
+            headSize: headSize)
         let expected = reference.forward(q: q.doubles, k: k.doubles, v: v.doubles)
         #expect(mismatch(try run.values(out), expected.out, .float(scale: 2)) == nil)
         #expect(mismatch(try run.values(lse), expected.lse, .float(scale: 2)) == nil)

@@ -14,7 +14,9 @@ import Testing
         var random = RandomValues(seed: 1)
         let x = random.normal(dimensions[0] * dimensions[1])
         let input = try run.input(x, dimensions)
-        let (y, inPlace, back) = (try run.output(dimensions), try run.output(x, dimensions), try run.output(dimensions))
+        let (y, inPlace, back) = (
+            try run.output(dimensions), try run.output(x, dimensions), try run.output(dimensions)
+        )
         let positions = try run.input(Self.positions, [Self.positions.count])
         let table = try run.input(angles.table(positions: 41), [41, shape.headSize])
         try run.run {
@@ -38,7 +40,8 @@ import Testing
                 x, positions: [3, 9], frequencies: angles.frequencies, heads: 2, direction: direction)
         }
         let measured = finiteDifference(at: x) { weightedSum(rotate($0, direction: 1), dy) }
-        #expect(mismatch(rotate(dy, direction: -1), measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
+        #expect(
+            mismatch(rotate(dy, direction: -1), measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
     }
 
     @Test func plainAndLinearFrequencies() {
@@ -53,7 +56,8 @@ import Testing
 
     /// Llama 3.2 1B's, as Hugging Face's transformers computes them in f32.
     @Test func llama3Frequencies() {
-        let scaling = RotaryScaling.llama3(factor: 32, lowFrequency: 1, highFrequency: 4, originalContext: 8192)
+        let scaling = RotaryScaling.llama3(
+            factor: 32, lowFrequency: 1, highFrequency: 4, originalContext: 8192)
         let frequencies = RotaryAngles(headSize: 64, base: 500000, scaling: scaling).frequencies
         let published = [
             0: 1.0, 1: 0.663601279258728, 8: 0.03760603070259094, 14: 0.0032114461064338684,

@@ -88,7 +88,9 @@ package struct ReferenceAttention: Sendable {
         for token in seen.indices { for head in 0..<heads { body(token, head) } }
     }
     private func query(_ token: Int, _ head: Int) -> Int { (token * heads + head) * headSize }
-    private func key(_ token: Int, _ head: Int) -> Int { (token * kvHeads + head / (heads / kvHeads)) * headSize }
+    private func key(_ token: Int, _ head: Int) -> Int {
+        (token * kvHeads + head / (heads / kvHeads)) * headSize
+    }
     private func score(_ q: [Double], _ k: [Double], _ token: Int, _ head: Int, _ key: Int) -> Double {
         let (own, other) = (query(token, head), self.key(key, head))
         return (0..<headSize).reduce(0) { $0 + q[own + $1] * k[other + $1] } / Double(headSize).squareRoot()
