@@ -25,6 +25,6 @@ func fixed(_ value: Double, _ digits: Int) -> String {
 /// The most memory this process has held.
 func peakMegabytes() -> Int {
     var usage = rusage()
-    getrusage(RUSAGE_SELF, &usage)
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
     return usage.ru_maxrss / 1024
 }
