@@ -32,13 +32,13 @@ def rows(path):
 
 
 def example(messages, tokenizer):
-    """A chat as token ids and labels: the loss counts what the assistant says, and the end of its turn."""
+    """A chat as token ids and labels: the loss counts the assistant's turns to their end."""
     ids, labels = [], []
     for i, message in enumerate(messages):
         before = tokenizer.apply_chat_template(messages[:i], tokenize=False) if i else ""
         if message["role"] == "assistant":
             before = tokenizer.apply_chat_template(messages[:i], tokenize=False, add_generation_prompt=True)
-        after = tokenizer.apply_chat_template(messages[:i + 1], tokenize=False).rstrip("\n")
+        after = tokenizer.apply_chat_template(messages[:i + 1], tokenize=False)
         ids = tokenizer(after, add_special_tokens=False).input_ids
         begin = len(tokenizer(before, add_special_tokens=False).input_ids)
         counts = message["role"] == "assistant"
