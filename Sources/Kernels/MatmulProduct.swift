@@ -61,6 +61,9 @@ struct MatmulProduct {
     /// lavapipe silently ends a kernel's loops after 65535 rounds, of four rows here, all loops counted together; the
     /// rest is for the adapter's rank. Any multiple of 128 rows can be bound.
     private static let longestSum = 64000 * 4
+    /// A running sum of f32 loses digits with its length, when terms cancel in the end as they do over a vocabulary (the
+    /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added.
+    private static let accurateSum = 2048
 
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
@@ -77,7 +80,7 @@ struct MatmulProduct {
 
     private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let widths = [x.width, y.width] + (lora.map { [$0.h.width] } ?? [])
-        let matrixSpans = w.spans(capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.longestSum : .max)
+        let matrixSpans = w.spans(capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.accurateSum : .max)
         return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap { rows in
             matrixSpans.map { span in
                 var piece = self
@@ -100,7 +103,7 @@ struct MatmulProduct {
 
     private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let sums = capabilities.spans(of: k, rowByteCounts: [x.width * 4, w.columns * 4], family: family)
-            .cut(atMost: Self.longestSum)
+            .cut(atMost: Self.accurateSum)
         return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap { rows in
             sums.map { sum in
                 var piece = self

@@ -53,6 +53,23 @@ struct GoldenRun {
         }
     }
 
+    /// Examples/tiny/model, with the rope scaling of this run put into a copy of its config.
+    func tinyModel() throws -> Transformer {
+        let source = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appending(path: "../../Examples/tiny/model").standardizedFileURL
+        let reference = try JSONFields(JSON.read("\(folder)/reference.json"), path: "reference.json")
+        guard let scaling = reference["rope_scaling"], scaling != .null else {
+            return try Transformer.load(source.path, device: TestDevices.main)
+        }
+        let copy = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
+        try FileManager.default.copyItem(at: source, to: copy)
+        defer { try? FileManager.default.removeItem(at: copy) }
+        var config = try JSONFields(JSON.read("\(copy.path)/config.json"), path: "config.json").object
+        config["rope_scaling"] = scaling
+        try JSON.object(config).text(.compact).write(toFile: "\(copy.path)/config.json", atomically: true, encoding: .utf8)
+        return try Transformer.load(copy.path, device: TestDevices.main)
+    }
+
     /// The starting adapter, on the device.
     func adapter(for model: Transformer) throws -> Adapter {
         let adapter = try Adapter.create(for: model, config)

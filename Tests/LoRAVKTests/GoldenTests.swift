@@ -18,4 +18,11 @@ import Testing
     func aRealModelTrainsAsInPEFT(name: String, replays: Bool) throws {
         try GoldenRun(name).reproduce(try Self.smolLM2(), replays: replays)
     }
+
+    /// The tiny model of Examples: ragged ranks, rsLoRA, few targets, a scaled rope, and all matrices compared.
+    @Test(arguments: ["initA", "initB", "rslora", "rank3", "qv", "rope_llama3"])
+    func aTinyModelTrainsAsInPEFT(name: String) throws {
+        let run = try GoldenRun("tiny/\(name)")
+        try run.reproduce(try run.tinyModel(), replays: true)
+    }
 }
