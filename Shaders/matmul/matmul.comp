@@ -34,6 +34,8 @@ void main() {
     uint tiles = (push.M + ROWS - 1) / ROWS, N4 = (push.N + 3) / 4, K4 = push.K / 4, R4 = push.R / 4;
     uint row = group % tiles * ROWS, column = group / tiles * COLUMNS4 + gl_SubgroupInvocationID;
     EACH(g, GROUPS) column4[g] = min(column + g * LANES, N4 - 1);
+    // Values pushed are read anew in every round unless they are copied first.
+    uint wStride = push.wStride;
     clear();
 
     uint xAt[A_LOADS], at[GROUPS], rowAt[GROUPS][4];
@@ -50,16 +52,16 @@ void main() {
     for (uint k4 = 0; k4 < K4; k4 += STEPS) {
         EACH(i, A_LOADS) {
             uint k = k4 + aUnit(i) / ROWS;
-            a[i] = LOAD4(x, xAt[i] + (STEPS > 1 ? min(k, K4 - 1) : k4));
+            a[i] = LOAD4(x, xAt[i] + (STEPS > 1 ? min(k, K4 - 1) : k));
             if (STEPS > 1) a[i] *= float(k < K4);
         }
         EACH(u, STEPS) EACH(g, GROUPS) {
-            uint step = STEPS > 1 ? min(u, K4 - 1 - k4) : u;
+            uint step = STEPS > 1 ? min(u, K4 - 1 - k4) : 0;
             vec4 rows[4];
 #if defined(OP_NT)
             uint tile = at[g] + step, scale = column4[g] * (K4 / 8) + (k4 + step) / 8, rowStep = step;
 #else
-            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8, rowStep = step * 4 * push.wStride;
+            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8, rowStep = step * 4 * wStride;
 #endif
 #if defined(WEIGHT_F32)
             if (!TILED) EACH(j, 4) rows[j] = LOAD4(weightRows, rowAt[g][j] + rowStep);
@@ -74,7 +76,7 @@ void main() {
         EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS;
 #else
         EACH(g, GROUPS) at[g] += STEPS * N4;
-        EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS * 4 * push.wStride;
+        EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS * 4 * wStride;
 #endif
     }
     if (RANK_TERM) {
@@ -82,7 +84,8 @@ void main() {
         for (uint r4 = 0; r4 < R4; r4 += STEPS) {
             EACH(i, A_LOADS) {
                 uint r = r4 + aUnit(i) / ROWS;
-                a[i] = LOAD4(h, xAt[i] + min(r, R4 - 1)) * float(r < R4);
+                a[i] = LOAD4(h, xAt[i] + min(r, R4 - 1));
+                if (STEPS > 1) a[i] *= float(r < R4);
             }
             EACH(u, STEPS) EACH(g, GROUPS) {
                 uint r = min(r4 + u, R4 - 1);

@@ -15,27 +15,35 @@ void main() {
     uint group = gl_WorkGroupID.x + push.groupBase;
     uint tiles = (push.M + ROWS - 1) / ROWS, N4 = (push.N + 3) / 4, K4 = push.K / 4, M4 = push.M / 4;
     uint row = group % tiles * ROWS, column = group / tiles * COLUMNS4 + gl_SubgroupInvocationID;
+    // Values pushed are read anew in every round unless they are copied first.
+    uint xStride = push.xStride, wStride = push.wStride, K = push.K;
     clear();
 
-    uint xColumn[A_LOADS], at[GROUPS], rowAt[GROUPS][4];
-    EACH(i, A_LOADS) xColumn[i] = min(row / 4 + aUnit(i) % (ROWS / 4), M4 - 1) + push.xOffset;
+    uint xAt[A_LOADS], at[GROUPS], rowAt[GROUPS][4];
+    EACH(i, A_LOADS) xAt[i] = min(row / 4 + aUnit(i) % (ROWS / 4), M4 - 1) + push.xOffset;
     EACH(g, GROUPS) at[g] = min(column + g * LANES, N4 - 1) + push.wOffset;
     EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * push.wStride + push.wOffset;
 
-    for (uint k = 0; k < push.K; k += STEPS * 4) {
+    for (uint k = 0; k < K; k += STEPS * 4) {
         EACH(i, A_LOADS) {
             uint from = k + aUnit(i) / (ROWS / 4);
-            a[i] = LOAD4(x, min(from, push.K - 1) * push.xStride + xColumn[i]) * float(from < push.K);
+            a[i] = LOAD4(x, min(from, K - 1) * xStride + xAt[i]) * float(from < K);
         }
-        EACH(u, STEPS) EACH(g, GROUPS) {
 #if defined(OP_TN)
-            EACH(j, 4) b[u * 4 + j][g] = LOAD4(w, at[g] + min(k + u * 4 + j, push.K - 1) * push.wStride);
+        EACH(from, STEPS * 4) {
+            bool last = k + from >= K - 1;
+            EACH(g, GROUPS) {
+                b[from][g] = LOAD4(w, at[g]);
+                at[g] += last ? 0 : wStride;
+            }
+        }
 #else
+        EACH(u, STEPS) EACH(g, GROUPS) {
             vec4 rows[4];
             EACH(j, 4) rows[j] = LOAD4(w, rowAt[g][j] + min(k / 4 + u, K4 - 1));
             EACH(j, 4) b[u * 4 + j][g] = vec4(rows[0][j], rows[1][j], rows[2][j], rows[3][j]);
-#endif
         }
+#endif
         multiply();
     }
     store(row, column);

@@ -14,12 +14,14 @@ struct MatmulTile: Equatable {
 }
 
 enum KernelSelection {
-    /// A register tile for m rows of the operand that is broadcast; `inFours` where rows are read or stored by four.
-    static func registerTile(m: Int, lanes: Int, inFours: Bool) -> MatmulTile {
+    /// A register tile for an (m, n) product whose m rows are the operand that is broadcast; `inFours` where rows are read
+    /// or stored by four.
+    static func registerTile(m: Int, n: Int, lanes: Int, inFours: Bool) -> MatmulTile {
         let rows = registerRows(m, inFours: inFours)
-        let groups = lanes <= 8 && rows > 4 ? 2 : 1
-        // One fetch of the broadcast operand fills every lane.
-        let steps = max(1, lanes / rows)
+        // Two runs of columns a lane use each broadcast twice, if that leaves enough workgroups to share out.
+        let wide = (m + rows - 1) / rows * (n / (8 * lanes))
+        let groups = lanes <= 8 && rows >= 8 && wide >= 8 ? 2 : 1
+        let steps = rows < 8 ? 4 : 1
         return MatmulTile(
             rows: rows, columns: 4 * lanes * groups,
             specialization: [

@@ -16,6 +16,7 @@ extension CommandEncoder {
 
     // MARK: Register tiles
 
+    // The kernels read y's old content through a binding of its own; where they do not, any tensor will do.
     private func runInRegisters(
         _ piece: MatmulProduct, _ family: Shader.Family, _ label: String
     ) throws(VulkanError) {
@@ -25,7 +26,7 @@ extension CommandEncoder {
             try runTurned(piece, w, family, label)
             return
         }
-        let tile = KernelSelection.registerTile(m: piece.m, lanes: lanes, inFours: piece.op == .tn)
+        let tile = KernelSelection.registerTile(m: piece.m, n: piece.n, lanes: lanes, inFours: piece.op == .tn)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 0
@@ -34,11 +35,11 @@ extension CommandEncoder {
             piece.y.width / 4, piece.yColumn / 4, piece.scale,
         ]
         let groups = tile.groups(piece.m, piece.n)
-        let y = piece.y.slice, x = piece.x.slice
+        let y = piece.y.slice, x = piece.x.slice, oldY = piece.accumulate ? y : x
         if piece.op == .tn {
             guard case .tensor(let w) = piece.w else { preconditionFailure("TN multiplies two tensors") }
             try dispatch(
-                Shader.matmulTransposed(op: .tn, family: family), [y, y, x, w.slice], push: push,
+                Shader.matmulTransposed(op: .tn, family: family), [y, oldY, x, w.slice], push: push,
                 specialization: constants, groups: groups, flops: piece.flops, label: label)
             return
         }
@@ -56,7 +57,7 @@ extension CommandEncoder {
             if type == .f32 { constants["TILED"] = 1 }
         }
         try dispatch(
-            Shader.matmul(op: piece.op, family: family, weight: type), [y, y, x] + adapter + matrix, push: push,
+            Shader.matmul(op: piece.op, family: family, weight: type), [y, oldY, x] + adapter + matrix, push: push,
             specialization: constants, groups: groups, flops: piece.flops, label: label)
     }
 
@@ -65,12 +66,13 @@ extension CommandEncoder {
         _ piece: MatmulProduct, _ w: Tensor, _ family: Shader.Family, _ label: String
     ) throws(VulkanError) {
         let op: Shader.Op = piece.op == .nn ? .tt : piece.op
-        let tile = KernelSelection.registerTile(m: piece.n, lanes: capabilities.subgroupSize, inFours: true)
+        let tile = KernelSelection.registerTile(
+            m: piece.n, n: piece.m, lanes: capabilities.subgroupSize, inFours: true)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 1
         let groups = tile.groups(piece.n, piece.m)
-        let y = piece.y.slice, x = piece.x.slice
+        let y = piece.y.slice, x = piece.x.slice, oldY = piece.accumulate ? y : x
         let push: [any PushWord] = [
             piece.n, piece.m, piece.k, 0, w.width / 4, 0, piece.x.width / 4, piece.xColumn / 4, piece.y.width / 4,
             piece.yColumn / 4, piece.scale,
@@ -79,11 +81,11 @@ extension CommandEncoder {
             constants["TILED"] = 0
             constants["RANK_TERM"] = 0
             try dispatch(
-                Shader.matmul(op: .nt, family: family, weight: .f32), [y, y, w.slice, x, x, x], push: push,
+                Shader.matmul(op: .nt, family: family, weight: .f32), [y, oldY, w.slice, x, x, x], push: push,
                 specialization: constants, groups: groups, flops: piece.flops, label: label)
         } else {
             try dispatch(
-                Shader.matmulTransposed(op: op, family: family), [y, y, w.slice, x], push: push,
+                Shader.matmulTransposed(op: op, family: family), [y, oldY, w.slice, x], push: push,
                 specialization: constants, groups: groups, flops: piece.flops, label: label)
         }
     }

@@ -81,6 +81,22 @@ package final class CommandEncoder {
         }
     }
 
+    /// A kernel that is not ours, with its own push constants and a grid of two dimensions: benchmarks run such beside ours.
+    package func dispatchForeign(
+        _ shader: Shader, _ buffers: [BufferSlice], push: [UInt32], columns: Int, rows: Int, flops: Double, label: String
+    ) throws(VulkanError) {
+        guard let recording else { return }
+        dispatchCount += 1
+        self.flops += flops
+        let pipeline = try recording.device.pipeline(shader, [:])
+        let set = try recording.descriptorSet(pipeline, buffers, label: label)
+        let accesses = zip(shader.bindings, buffers)
+        try order(
+            reads: accesses.filter { $0.0.readable }.map(\.1), writes: accesses.filter { $0.0.writable }.map(\.1))
+        try recording.dispatch(
+            pipeline, set, push, groups: columns, rows: rows, label: label, work: flops, flops: flops)
+    }
+
     /// Every 32-bit word of `slice` becomes `value`.
     package func fill(_ slice: BufferSlice, value: UInt32 = 0) throws(VulkanError) {
         guard slice.byteCount > 0, let recording else { return }

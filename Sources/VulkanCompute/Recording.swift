@@ -90,8 +90,8 @@ final class Recording {
     }
 
     func dispatch(
-        _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, label: String, work: Double,
-        flops: Double
+        _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1, label: String,
+        work: Double, flops: Double
     ) throws(VulkanError) {
         try cutIfFull(adding: work)
         let commands = current
@@ -113,7 +113,7 @@ final class Recording {
             }
         }
         try timestamps?.begin(commands, label: label, kernel: pipeline.shader.name, flops: flops)
-        vkCmdDispatch(commands, UInt32(groups), 1, 1)
+        vkCmdDispatch(commands, UInt32(groups), UInt32(rows), 1)
         timestamps?.end(commands)
         endLabel?(commands)
         submissions[submissions.count - 1].labels.append(label)
