@@ -58,11 +58,12 @@ struct MatmulProduct {
     var rank: Int { lora?.h.width ?? 0 }
     var flops: Double { 2 * Double(m) * Double(n) * Double(k + rank) }
 
-    /// lavapipe silently ends a kernel's loops after 65535 rounds, of four rows here, all loops counted together; the
-    /// rest is for the adapter's rank. Any multiple of 128 rows can be bound.
+    /// lavapipe silently ends a kernel's loops after 65535 rounds, all loops counted together. A register kernel takes four
+    /// numbers of the sum a round; the rest is for the adapter's rank.
     private static let longestSum = 64000 * 4
     /// A running sum of f32 loses digits with its length, when terms cancel in the end as they do over a vocabulary (the
-    /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added.
+    /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added. Any multiple of 128
+    /// rows can be bound.
     private static let accurateSum = 2048
 
     /// The preferred family, or the next one that can do this product.

@@ -122,16 +122,19 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         }
     }
 
-    /// More rounds than lavapipe lets a loop run: the sum is cut.
+    /// More rounds than lavapipe lets loops run: TN is cut, NT goes to the kernel that takes sixteen numbers a round.
     @Test(arguments: try FamilyRun.ownLimits())
     func longSums(_ run: FamilyRun) throws {
-        let count = 65536 * 4 + 7
+        let count = 65536 * 4 + 8
         let (x, w) = ([Float](repeating: 0.5, count: count * 4), [Float](repeating: 0.25, count: count * 4))
-        let y = try run.output([4, 4])
-        let (a, b) = (try run.input(x, [count, 4]), try run.input(w, [count, 4]))
-        try run.run { try $0.matmul(.tn, into: y, a, b) }
-        // Sums of eighths below 2²⁴ are exact in f32.
-        #expect(try run.values(y) == [Float](repeating: Float(count) / 8, count: 16))
+        for op in [Shader.Op.tn, .nt] {
+            let shape = op == .tn ? [count, 4] : [4, count]
+            let y = try run.output([4, 4])
+            let (a, b) = (try run.input(x, shape), try run.input(w, shape))
+            try run.run { try $0.matmul(op, into: y, a, b) }
+            // Sums of eighths below 2²¹ are exact in f32.
+            #expect(try run.values(y) == [Float](repeating: Float(count) / 8, count: 16))
+        }
     }
 }
 
