@@ -10,48 +10,27 @@ import VulkanCompute
     import Darwin
 #endif
 
-/// How frequencies are stretched for longer contexts: Hugging Face's `rope_scaling`.
-package enum RotaryScaling: Sendable, Equatable {
-    case none
-    /// Every frequency divided by the factor.
-    case linear(factor: Double)
-    /// Llama 3: waves longer than `originalContext / lowFrequency` are divided by the factor, those shorter
-    /// than `originalContext / highFrequency` are kept, those between are blended.
-    case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, originalContext: Double)
-}
-
-/// Angles for heads of size D: row p of the table holds cos(p·θ_i), then sin(p·θ_i), each D/2 wide.
+/// Angles of positions: row p holds cos(p·ω_j) of every rotary pair j, then sin(p·ω_j).
 package struct RotaryAngles: Sendable {
-    package let headSize: Int
     package let frequencies: [Double]
 
-    package init(headSize: Int, base: Double, scaling: RotaryScaling = .none) {
-        precondition(headSize > 0 && headSize % 8 == 0, "rotary heads of \(headSize), not a multiple of 8")
-        self.headSize = headSize
-        frequencies = (0..<headSize / 2).map { index in
-            Self.scaled(pow(base, -2 * Double(index) / Double(headSize)), scaling)
-        }
+    package init(frequencies: [Double]) { self.frequencies = frequencies }
+
+    /// Without a scaling rule: ω_j = base^(−2j/D).
+    package init(headSize: Int, base: Double) {
+        frequencies = (0..<headSize / 2).map { pow(base, -2 * Double($0) / Double(headSize)) }
     }
 
-    /// Computed in f64 and rounded once.
+    /// (positions, D), computed in f64 and rounded once.
     package func table(positions: Int) -> [Float] {
-        (0..<positions).flatMap { position in
+        var table: [Float] = []
+        table.reserveCapacity(positions * frequencies.count * 2)
+        for position in 0..<positions {
             let angles = frequencies.map { Double(position) * $0 }
-            return angles.map { Float(cos($0)) } + angles.map { Float(sin($0)) }
+            table += angles.map { Float(cos($0)) }
+            table += angles.map { Float(sin($0)) }
         }
-    }
-
-    private static func scaled(_ frequency: Double, _ scaling: RotaryScaling) -> Double {
-        switch scaling {
-        case .none: return frequency
-        case .linear(let factor): return frequency / factor
-        case .llama3(let factor, let low, let high, let context):
-            let turns = context * frequency / (2 * .pi)  // in the original context
-            if turns < low { return frequency / factor }
-            if turns > high { return frequency }
-            let kept = (turns - low) / (high - low)
-            return kept * frequency + (1 - kept) * frequency / factor
-        }
+        return table
     }
 }
 

@@ -4,12 +4,6 @@ import Checkpoints
 import Kernels
 import VulkanCompute
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 /// How frozen weights are stored on the device. Arithmetic is f32 in every case.
 package enum WeightStorage: String, Sendable, CaseIterable {
     /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1), else f16.
@@ -36,7 +30,8 @@ extension Transformer {
         try loader.checkWidths(config)
         let embedding = try loader.weight("model.embed_tokens.weight")
         let rotaryTable = try device.makeTensor(
-            config.rotaryTable, [config.contextLength, config.headDim], label: "rotary table")
+            RotaryAngles(frequencies: config.inverseFrequencies).table(positions: config.contextLength),
+            [config.contextLength, config.headDim], label: "rotary table")
         var blocks: [Block] = []
         for layer in 0..<config.layers {
             func linear(_ kind: BlockTensor, _ site: Int) throws -> Linear {
@@ -69,18 +64,6 @@ extension ModelConfig {
 
     /// Positions that a sequence may have here: the model's own, within what the table of angles is built for.
     package var contextLength: Int { min(maxPositions, Self.longestContext) }
-
-    /// Row p holds cos(p·ω_j) of every rotary pair j, then sin(p·ω_j).
-    fileprivate var rotaryTable: [Float] {
-        let frequencies = inverseFrequencies
-        var table: [Float] = []
-        table.reserveCapacity(contextLength * headDim)
-        for position in 0..<contextLength {
-            table += frequencies.map { Float(cos(Double(position) * $0)) }
-            table += frequencies.map { Float(sin(Double(position) * $0)) }
-        }
-        return table
-    }
 }
 
 private struct WeightLoader {
