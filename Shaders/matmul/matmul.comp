@@ -61,7 +61,8 @@ void main() {
 #if defined(OP_NT)
             uint tile = at[g] + step, scale = column4[g] * (K4 / 8) + (k4 + step) / 8, rowStep = step;
 #else
-            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8, rowStep = step * 4 * wStride;
+            uint tile = at[g] + step * N4, scale = (k4 + step) * (N4 / 8) + column4[g] / 8;
+            uint rowStep = step * 4 * wStride;
 #endif
 #if defined(WEIGHT_F32)
             if (!TILED) EACH(j, 4) rows[j] = LOAD4(weightRows, rowAt[g][j] + rowStep);

@@ -22,7 +22,8 @@ void main() {
     uint xAt[A_LOADS], at[GROUPS], rowAt[GROUPS][4];
     EACH(i, A_LOADS) xAt[i] = min(row / 4 + aUnit(i) % (ROWS / 4), M4 - 1) + push.xOffset;
     EACH(g, GROUPS) at[g] = min(column + g * LANES, N4 - 1) + push.wOffset;
-    EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * push.wStride + push.wOffset;
+    EACH(g, GROUPS) EACH(j, 4)
+        rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * push.wStride + push.wOffset;
 
     for (uint k = 0; k < K; k += STEPS * 4) {
         EACH(i, A_LOADS) {

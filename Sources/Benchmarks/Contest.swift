@@ -69,7 +69,8 @@ func printContest(_ title: String, _ all: [Contestant], _ times: [ContestTimes],
     func rate(_ index: Int, _ seconds: [Double]) -> Double { all[index].flops / (seconds.min() ?? .infinity) }
     for (index, contestant) in all.enumerated() {
         let clock = rate(index, times[index].clock)
-        var line = "  " + contestant.name.padded(32) + fixed(clock / 1e9, 1).padded(8, left: true) + " GFLOP/s"
+        var line =
+            "  " + contestant.name.padded(32) + fixed(clock / 1e9, 1).padded(8, left: true) + " GFLOP/s"
         line += fixed(clock / rate(0, times[0].clock), 3).padded(8, left: true)
         if isCPU {
             let ratio = rate(index, times[index].processors) / rate(0, times[0].processors)

@@ -13,7 +13,8 @@ import VulkanCompute
 
 struct MatmulBenchmark: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "matmul", abstract: "Time matrix products: x·Wᵀ (NT), dy·W (NN), dyᵀ·x (TN), and a LoRA adapter's.",
+        commandName: "matmul",
+        abstract: "Time matrix products: x·Wᵀ (NT), dy·W (NN), dyᵀ·x (TN), and a LoRA adapter's.",
         discussion: """
             Rows of a group are run in turn; ratios are to the first of the group, which is the prototype if one is given. \
             A prototype is SPIR-V with a 32 × 64 tile and 8 invocations a workgroup, the output as storage buffer 2, the \
@@ -28,13 +29,16 @@ struct MatmulBenchmark: ParsableCommand {
     @Option(help: "Rank of the adapter.") var rank = 8
     @Option(help: "Runs of which the fastest counts.") var rounds = 13
     @Option(help: "Device, by number or name.") var device: String?
-    @Option(help: "NT=FILE.spv, NN=FILE.spv or TN=FILE.spv: a kernel to compare with.") var prototype: [String] = []
+    @Option(help: "NT=FILE.spv, NN=FILE.spv or TN=FILE.spv: a kernel to compare with.") var prototype:
+        [String] = []
     @Flag(help: "Also the families that are not this device's choice.") var allFamilies = false
 
     func run() throws {
         let device = try Device.open(device)
         let types = try types.map { name in
-            guard let type = Shader.Weight(rawValue: name) else { throw ValidationError("'\(name)' is no weight type") }
+            guard let type = Shader.Weight(rawValue: name) else {
+                throw ValidationError("'\(name)' is no weight type")
+            }
             return type
         }
         print("\(device.capabilities.name): \(tokens) tokens, best of \(rounds)")
@@ -101,11 +105,13 @@ private struct Bench {
         let name = "\(family) \(type)"
         if op == .tn {
             let (x, w) = try operands(op)
-            return try Contestant(name, on: device, family: family, flops: flops) { encoder throws(VulkanError) in
+            return try Contestant(name, on: device, family: family, flops: flops) {
+                encoder throws(VulkanError) in
                 try encoder.matmul(.tn, into: y, x, w)
             }
         }
-        let layout = op == .nt ? WeightLayout(type, rows: n, columns: k) : WeightLayout(type, rows: k, columns: n)
+        let layout =
+            op == .nt ? WeightLayout(type, rows: n, columns: k) : WeightLayout(type, rows: k, columns: n)
         let weight = try device.makeWeight(layout, label: "weight")
         // What the bits mean does not matter for the time, as long as no number is a NaN or denormal.
         let bytes = [UInt8](repeating: 0x33, count: layout.sourceRows * layout.sourceRowByteCount)
@@ -156,11 +162,14 @@ private struct Bench {
         let shader = Shader(name: path, bindings: bindings, pushByteCount: 16, spirv: code)
         let (x, w) = try operands(op)
         let y = try device.makeTensor([m, n], label: "y")
-        guard m % 32 == 0, n % 64 == 0 else { throw ValidationError("a prototype needs M % 32 = 0 and N % 64 = 0") }
+        guard m % 32 == 0, n % 64 == 0 else {
+            throw ValidationError("a prototype needs M % 32 = 0 and N % 64 = 0")
+        }
         return try Contestant("prototype", on: device, flops: flops) { encoder throws(VulkanError) in
             try encoder.dispatchForeign(
                 shader, [x.slice, x.slice, y.slice, x.slice, x.slice, x.slice, w.slice],
-                push: [UInt32(m), UInt32(n), UInt32(k), 0], columns: n / 64, rows: m / 32, flops: flops, label: "prototype")
+                push: [UInt32(m), UInt32(n), UInt32(k), 0], columns: n / 64, rows: m / 32, flops: flops,
+                label: "prototype")
         }
     }
 }
@@ -170,9 +179,11 @@ extension Contestant {
         let (lanes, groups, rounds) = (device.capabilities.lanes(.subgroup), 256, 100)
         let y = try device.makeTensor([groups * lanes, 4], label: "y")
         let flops = Double(groups * lanes * rounds) * 64 * 3 * 4 * 2
-        return try Contestant("peak of multiplies and adds", on: device, flops: flops) { encoder throws(VulkanError) in
+        return try Contestant("peak of multiplies and adds", on: device, flops: flops) {
+            encoder throws(VulkanError) in
             try encoder.dispatch(
-                Shader.peak(), [y.slice], push: [rounds, Float(0.5), Float(1)], specialization: ["LANES": UInt32(lanes)],
+                Shader.peak(), [y.slice], push: [rounds, Float(0.5), Float(1)],
+                specialization: ["LANES": UInt32(lanes)],
                 groups: groups, flops: flops, label: "peak")
         }
     }

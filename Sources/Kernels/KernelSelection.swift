@@ -25,7 +25,8 @@ enum KernelSelection {
         return MatmulTile(
             rows: rows, columns: 4 * lanes * groups,
             specialization: [
-                "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups), "STEPS": UInt32(steps),
+                "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups),
+                "STEPS": UInt32(steps),
             ])
     }
 
@@ -42,11 +43,13 @@ enum KernelSelection {
         let (tileM, tileN, blockM, blockN) =
             n <= 16 ? (128, 16, 8, 2) : m <= 16 ? (16, 128, 2, 8) : (64, 64, 8, 4)
         let threads = tileM / blockM * (tileN / blockN)
-        precondition(threads <= capabilities.maxWorkgroupInvocations, "Vulkan allows at least 128 invocations")
+        precondition(
+            threads <= capabilities.maxWorkgroupInvocations, "Vulkan allows at least 128 invocations")
         return MatmulTile(
             rows: tileM, columns: tileN,
             specialization: [
-                "LANES": UInt32(threads), "TILE_M": UInt32(tileM), "TILE_N": UInt32(tileN), "BLOCK_M": UInt32(blockM),
+                "LANES": UInt32(threads), "TILE_M": UInt32(tileM), "TILE_N": UInt32(tileN),
+                "BLOCK_M": UInt32(blockM),
                 "BLOCK_N": UInt32(blockN),
             ])
     }

@@ -26,16 +26,20 @@ extension CommandEncoder {
             try runTurned(piece, w, family, label)
             return
         }
-        let tile = KernelSelection.registerTile(m: piece.m, n: piece.n, lanes: lanes, inFours: piece.op == .tn)
+        let tile = KernelSelection.registerTile(
+            m: piece.m, n: piece.n, lanes: lanes, inFours: piece.op == .tn)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 0
         let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.xColumn / 4, piece.w.columns / 4, 0,
+            piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.xColumn / 4, piece.w.columns / 4,
+            0,
             piece.y.width / 4, piece.yColumn / 4, piece.scale,
         ]
         let groups = tile.groups(piece.m, piece.n)
-        let y = piece.y.slice, x = piece.x.slice, oldY = piece.accumulate ? y : x
+        let y = piece.y.slice
+        let x = piece.x.slice
+        let oldY = piece.accumulate ? y : x
         if piece.op == .tn {
             guard case .tensor(let w) = piece.w else { preconditionFailure("TN multiplies two tensors") }
             try dispatch(
@@ -57,7 +61,8 @@ extension CommandEncoder {
             if type == .f32 { constants["TILED"] = 1 }
         }
         try dispatch(
-            Shader.matmul(op: piece.op, family: family, weight: type), [y, oldY, x] + adapter + matrix, push: push,
+            Shader.matmul(op: piece.op, family: family, weight: type), [y, oldY, x] + adapter + matrix,
+            push: push,
             specialization: constants, groups: groups, flops: piece.flops, label: label)
     }
 
@@ -72,9 +77,12 @@ extension CommandEncoder {
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 1
         let groups = tile.groups(piece.n, piece.m)
-        let y = piece.y.slice, x = piece.x.slice, oldY = piece.accumulate ? y : x
+        let y = piece.y.slice
+        let x = piece.x.slice
+        let oldY = piece.accumulate ? y : x
         let push: [any PushWord] = [
-            piece.n, piece.m, piece.k, 0, w.width / 4, 0, piece.x.width / 4, piece.xColumn / 4, piece.y.width / 4,
+            piece.n, piece.m, piece.k, 0, w.width / 4, 0, piece.x.width / 4, piece.xColumn / 4,
+            piece.y.width / 4,
             piece.yColumn / 4, piece.scale,
         ]
         if op == .nt {
@@ -97,7 +105,8 @@ extension CommandEncoder {
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         let groups = tile.groups(piece.m, piece.n)
-        let y = piece.y.slice, x = piece.x.slice
+        let y = piece.y.slice
+        let x = piece.x.slice
         var type = Shader.Weight.f32
         var matrix: [BufferSlice]
         var stride = 0

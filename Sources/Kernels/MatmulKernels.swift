@@ -42,7 +42,8 @@ extension CommandEncoder {
 
     /// dx += dy·W (+ g·A)
     package func matmulBackward(
-        addingTo dx: Tensor, _ dy: Tensor, weight: Weight, lora: LoRATerm? = nil, label: String = "matmulBackward"
+        addingTo dx: Tensor, _ dy: Tensor, weight: Weight, lora: LoRATerm? = nil,
+        label: String = "matmulBackward"
     ) throws(VulkanError) {
         try product(.nn, dx, dy, .weight(weight), lora, accumulate: true, label: label)
     }
@@ -88,16 +89,19 @@ extension CommandEncoder {
 
     /// y += s·op(a, b)
     package func matmul(
-        _ op: Shader.Op, addingTo y: Tensor, _ a: Tensor, _ b: Tensor, scale: Float = 1, label: String = "matmul"
+        _ op: Shader.Op, addingTo y: Tensor, _ a: Tensor, _ b: Tensor, scale: Float = 1,
+        label: String = "matmul"
     ) throws(VulkanError) {
         try product(op, y, a, .tensor(b), scale: scale, accumulate: true, label: label)
     }
 
     private func product(
-        _ op: Shader.Op, _ y: Tensor, _ x: Tensor, _ w: MatmulMatrix, _ lora: LoRATerm? = nil, scale: Float = 1,
+        _ op: Shader.Op, _ y: Tensor, _ x: Tensor, _ w: MatmulMatrix, _ lora: LoRATerm? = nil,
+        scale: Float = 1,
         accumulate: Bool, label: String
     ) throws(VulkanError) {
-        let product = MatmulProduct(op: op, y: y, x: x, w: w, lora: lora, scale: scale, accumulate: accumulate)
+        let product = MatmulProduct(
+            op: op, y: y, x: x, w: w, lora: lora, scale: scale, accumulate: accumulate)
         product.check(label)
         guard y.count > 0 else { return }
         try run(product, label: label)

@@ -81,8 +81,10 @@ struct MatmulProduct {
 
     private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let widths = [x.width, y.width] + (lora.map { [$0.h.width] } ?? [])
-        let matrixSpans = w.spans(capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.accurateSum : .max)
-        return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap { rows in
+        let matrixSpans = w.spans(
+            capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.accurateSum : .max)
+        return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap {
+            rows in
             matrixSpans.map { span in
                 var piece = self
                 piece.y = y.rows(rows)
@@ -105,7 +107,8 @@ struct MatmulProduct {
     private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let sums = capabilities.spans(of: k, rowByteCounts: [x.width * 4, w.columns * 4], family: family)
             .cut(atMost: Self.accurateSum)
-        return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap { rows in
+        return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap {
+            rows in
             sums.map { sum in
                 var piece = self
                 piece.y = y.rows(rows)
@@ -126,8 +129,10 @@ extension MatmulMatrix {
     ) -> [Range<Int>] {
         switch self {
         case .tensor(let tensor):
-            return capabilities.spans(of: tensor.rows, rowByteCounts: [tensor.width * 4], family: family, multiple: 4)
-                .cut(atMost: atMost)
+            return capabilities.spans(
+                of: tensor.rows, rowByteCounts: [tensor.width * 4], family: family, multiple: 4
+            )
+            .cut(atMost: atMost)
         case .weight(let weight):
             let layout = weight.layout
             let elements = family == .texel ? capabilities.maxTexelBufferElements : Int.max
@@ -142,7 +147,9 @@ extension MatmulMatrix {
             let granule = layout.rowGranule(alignment: capabilities.bindingAlignment, rank: rank)
             let size = min(fitting, atMost / 4) * 4 / granule * granule
             precondition(
-                size > 0, "\(granule) rows of a \(layout.type) weight of \(layout.columns) columns do not fit a binding")
+                size > 0,
+                "\(granule) rows of a \(layout.type) weight of \(layout.columns) columns do not fit a binding"
+            )
             return [0..<layout.rows].cut(atMost: size)
         }
     }

@@ -45,7 +45,8 @@ extension WeightLayout {
         for block in 0..<(columns / 32) {
             let from = source + block * 34
             scales?.storeBytes(
-                of: from.loadUnaligned(as: UInt16.self), toByteOffset: block * scaleByteCount + row * 2, as: UInt16.self)
+                of: from.loadUnaligned(as: UInt16.self), toByteOffset: block * scaleByteCount + row * 2,
+                as: UInt16.self)
             for tile in 0..<8 {
                 tiles.storeBytes(
                     of: from.loadUnaligned(fromByteOffset: 2 + tile * 4, as: UInt32.self),

@@ -16,7 +16,8 @@ package struct WeightLayout: Sendable, Equatable {
     package init(_ type: Shader.Weight, rows: Int, columns: Int) {
         precondition(
             rows > 0 && columns > 0 && columns % Self.columnMultiple(type) == 0,
-            "a \(type) weight of (\(rows), \(columns)): the columns must be a multiple of \(Self.columnMultiple(type))")
+            "a \(type) weight of (\(rows), \(columns)): the columns must be a multiple of \(Self.columnMultiple(type))"
+        )
         self.type = type
         self.rows = (rows + 3) / 4 * 4
         self.sourceRows = rows
@@ -85,7 +86,9 @@ package struct WeightLayout: Sendable, Equatable {
     /// The smallest run of rows whose ends can be bound: both planes, and an adapter's rows beside them, are aligned.
     func rowGranule(alignment: Int, rank: Int) -> Int {
         var bands = 1
-        while [bandTileByteCount, bandScaleByteCount, rank * 16].contains(where: { bands * $0 % alignment != 0 }) {
+        while [bandTileByteCount, bandScaleByteCount, rank * 16].contains(where: {
+            bands * $0 % alignment != 0
+        }) {
             bands *= 2
         }
         return bands * 4
@@ -100,7 +103,8 @@ package struct Weight: Sendable {
     package init(_ layout: WeightLayout, tiles: BufferSlice, scales: BufferSlice?) {
         precondition(
             tiles.byteCount == layout.tilesByteCount && (scales?.byteCount ?? 0) == layout.scalesByteCount,
-            "the planes of '\(tiles.buffer.label)' do not fit (\(layout.rows), \(layout.columns)) \(layout.type)")
+            "the planes of '\(tiles.buffer.label)' do not fit (\(layout.rows), \(layout.columns)) \(layout.type)"
+        )
         self.layout = layout
         self.tiles = tiles
         self.scales = scales

@@ -18,7 +18,8 @@ import VulkanCompute
     @Test func referenceBackwardIsTheGradient() {
         var random = RandomValues(seed: 1)
         let layer = Self.layer(5, 6, rank: 2, weight: Matrix(5, 6, random.normal(30)), random: &random)
-        let x = Matrix(3, 6, random.normal(18)), dy = Matrix(3, 5, random.normal(15))
+        let x = Matrix(3, 6, random.normal(18))
+        let dy = Matrix(3, 5, random.normal(15))
         let gradients = layer.backward(dy, x: x)
         let tolerance = Tolerance(absolute: 1e-8, relative: 1e-8)
         func measured(_ at: Matrix, _ output: (Matrix) -> Matrix) -> [Double] {
@@ -43,7 +44,8 @@ import VulkanCompute
 
     /// (tokens, out, in, rank); the number of tokens is the length of the sums in dA and dB, and may be anything.
     static let shapes = [
-        (1, 32, 64, 8), (7, 68, 32, 8), (33, 96, 128, 16), (45, 132, 64, 24), (64, 64, 96, 32), (130, 160, 160, 40),
+        (1, 32, 64, 8), (7, 68, 32, 8), (33, 96, 128, 16), (45, 132, 64, 24), (64, 64, 96, 32),
+        (130, 160, 160, 40),
     ]
 
     @Test(arguments: try FamilyRun.all(), shapes)
@@ -56,13 +58,17 @@ import VulkanCompute
         try stored.bytes.withUnsafeBytes { try run.device.upload($0, into: weight) }
         let x = Matrix(shape.m, shape.in, random.normal(shape.m * shape.in))
         let dy = Matrix(shape.m, shape.out, random.normal(shape.m * shape.out))
-        let oldA = random.normal(shape.rank * shape.in), oldB = random.normal(shape.out * shape.rank)
+        let oldA = random.normal(shape.rank * shape.in)
+        let oldB = random.normal(shape.out * shape.rank)
 
         let (xInput, dyInput) = (try run.input(x), try run.input(dy))
         let (loraA, loraB) = (try run.input(layer.loraA), try run.input(layer.loraB))
-        let h = try run.output([shape.m, shape.rank]), g = try run.output([shape.m, shape.rank])
-        let y = try run.output([shape.m, shape.out]), dx = try run.output([shape.m, shape.in])
-        let dA = try run.output(oldA, [shape.rank, shape.in]), dB = try run.output(oldB, [shape.out, shape.rank])
+        let h = try run.output([shape.m, shape.rank])
+        let g = try run.output([shape.m, shape.rank])
+        let y = try run.output([shape.m, shape.out])
+        let dx = try run.output([shape.m, shape.in])
+        let dA = try run.output(oldA, [shape.rank, shape.in])
+        let dB = try run.output(oldB, [shape.out, shape.rank])
         let scaling = Float(layer.scaling)
         try run.run {
             try $0.loraDown(into: h, xInput, loraA: loraA, scaling: scaling)

@@ -22,7 +22,8 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     ]
     /// Every tile height: 1, 2, 4 … 32 tokens.
     static let heights = [
-        LinearCase(0, 32, 32), LinearCase(1, 36, 32), LinearCase(2, 68, 64, adds: true), LinearCase(3, 64, 96, rank: 8),
+        LinearCase(0, 32, 32), LinearCase(1, 36, 32), LinearCase(2, 68, 64, adds: true),
+        LinearCase(3, 64, 96, rank: 8),
         LinearCase(12, 68, 64), LinearCase(31, 100, 64), LinearCase(33, 132, 160, rank: 8),
     ]
 
@@ -59,7 +60,8 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
             let stored = op == .nt ? adapter.transposed : adapter
             lora = LoRATerm(h: try run.input(h), matrix: try run.input(stored))
         }
-        let old = shape.adds ? random.normal(shape.m * width) : [Float](repeating: .nan, count: shape.m * width)
+        let old =
+            shape.adds ? random.normal(shape.m * width) : [Float](repeating: .nan, count: shape.m * width)
         if shape.adds { expected = expected + Matrix(shape.m, width, old) }
 
         let y = try run.output(old, [shape.m, width])
@@ -85,8 +87,10 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         try reference.bytes.withUnsafeBytes { try run.device.upload($0, into: weight) }
         #expect(weight.layout.rows == 72)
         let padded = Matrix(72, 64, reference.matrix.values + [Double](repeating: 0, count: 128))
-        let x = Matrix(5, 64, random.normal(5 * 64)), dy = Matrix(5, 72, random.normal(5 * 72))
-        let y = try run.output([5, 72]), dx = try run.output([5, 64])
+        let x = Matrix(5, 64, random.normal(5 * 64))
+        let dy = Matrix(5, 72, random.normal(5 * 72))
+        let y = try run.output([5, 72])
+        let dx = try run.output([5, 64])
         let (xInput, dyInput) = (try run.input(x), try run.input(dy))
         try run.run {
             try $0.matmul(into: y, xInput, weight: weight)
@@ -97,17 +101,23 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Row-major operands, narrow and wide, multiples of four and not.
-    @Test(arguments: try FamilyRun.all(), [
-        (1, 1, 1), (3, 5, 7), (4, 4, 4), (32, 64, 8), (33, 68, 36), (9, 132, 32), (65, 8, 40), (40, 16, 260), (17, 130, 9),
-    ])
+    @Test(
+        arguments: try FamilyRun.all(),
+        [
+            (1, 1, 1), (3, 5, 7), (4, 4, 4), (32, 64, 8), (33, 68, 36), (9, 132, 32), (65, 8, 40),
+            (40, 16, 260), (17, 130, 9),
+        ])
     func anyTwoMatrices(_ run: FamilyRun, _ shape: (m: Int, n: Int, k: Int)) throws {
         var random = RandomValues(seed: 6)
         let a = Matrix(shape.m, shape.k, random.normal(shape.m * shape.k))
         let b = Matrix(shape.k, shape.n, random.normal(shape.k * shape.n))
         let old = random.normal(shape.m * shape.n)
         for op in [Shader.Op.nt, .nn, .tn] {
-            let (x, w) = (try run.input(op == .tn ? a.transposed : a), try run.input(op == .nt ? b.transposed : b))
-            let y = try run.output([shape.m, shape.n]), sum = try run.output(old, [shape.m, shape.n])
+            let (x, w) = (
+                try run.input(op == .tn ? a.transposed : a), try run.input(op == .nt ? b.transposed : b)
+            )
+            let y = try run.output([shape.m, shape.n])
+            let sum = try run.output(old, [shape.m, shape.n])
             try run.run {
                 try $0.matmul(op, into: y, x, w, scale: 0.5)
                 try $0.matmul(op, addingTo: sum, x, w, scale: -2)

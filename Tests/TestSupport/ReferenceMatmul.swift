@@ -36,7 +36,9 @@ package struct Matrix: Sendable {
         return Matrix(a.rows, b.columns, product)
     }
 
-    package static func * (s: Double, a: Matrix) -> Matrix { Matrix(a.rows, a.columns, a.values.map { s * $0 }) }
+    package static func * (s: Double, a: Matrix) -> Matrix {
+        Matrix(a.rows, a.columns, a.values.map { s * $0 })
+    }
 
     package static func + (a: Matrix, b: Matrix) -> Matrix {
         Matrix(a.rows, a.columns, zip(a.values, b.values).map { $0 + $1 })
@@ -110,7 +112,8 @@ package struct ReferenceWeight {
             bytes += quants.map { UInt8(bitPattern: $0) }
             return quants.map { d.value * Double($0) }
         case .q4_0, .q4_1:
-            let d = half(value / 8), m = half(random.normal(1, deviation: 0.5)[0])
+            let d = half(value / 8)
+            let m = half(random.normal(1, deviation: 0.5)[0])
             append(d.bits)
             if type == .q4_1 { append(m.bits) }
             let pairs = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
