@@ -19,6 +19,7 @@ struct StepBenchmark: ParsableCommand {
     @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
     @Option(help: "The device, by index or name.") var device: String?
     @Flag(help: "Print device time by kernel.") var profile = false
+    @Flag(help: "Print one JSON object a shape and nothing else.") var json = false
 
     func run() throws {
         let start = ContinuousClock.now
@@ -39,16 +40,20 @@ struct StepBenchmark: ParsableCommand {
             var seconds: [Double] = []
             for step in 0..<steps {
                 seconds.append(try trainer.step([examples], learningRate: 1e-4).seconds)
-                if index == 0, step == 0 {
+                if index == 0, step == 0, !json {
                     print("start to end of the first step: \(fixed((ContinuousClock.now - start) / .seconds(1), 1)) s")
                 }
             }
             let counted = seconds.dropFirst(min(2, steps - 1)).sorted()
             let tokens = Double(examples.reduce(0) { $0 + $1.tokens.count })
+            let (best, median) = (tokens / counted[0], tokens / counted[counted.count / 2])
+            if json {
+                print(#"{"best": \#(best), "median": \#(median), "megabytes": \#(peakMegabytes())}"#)
+                continue
+            }
             let plan = try trainer.plan(TokenBatch(examples).shape)
             print(
-                "\(shape)  best \(fixed(tokens / counted[0], 1)) tokens/s  "
-                    + "median \(fixed(tokens / counted[counted.count / 2], 1))  "
+                "\(shape)  best \(fixed(best, 1)) tokens/s  median \(fixed(median, 1))  "
                     + "\(fixed(plan.flops / counted[0] / 1e9, 1)) GFLOP/s  \(plan.dispatches) dispatches  "
                     + "activations \(plan.arena.byteCount / 1_000_000) MB  peak RSS \(peakMegabytes()) MB")
             if profile { try printProfile(trainer, examples) }

@@ -31,9 +31,10 @@ struct Eval: ParsableCommand {
 
     func run() throws {
         if let limit, limit < 1 { throw ConfigError("--limit is \(limit); it must be at least 1") }
-        let format = try formatOptions.format
+        _ = try formatOptions.format  // wrong options are told before a model is loaded
         Interrupt.install()
         let (model, tokenizer) = try modelOptions.open()
+        let format = try formatOptions.format(for: model)
         let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
         let split: Dataset.Split = Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)

@@ -23,6 +23,11 @@ struct ModelOptions: ParsableArguments {
     func open() throws -> (Transformer, Tokenizer) {
         let checkpoint = try Checkpoint.open(path: model)
         let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
+        guard tokenizer.vocabularySize <= checkpoint.config.vocabSize else {
+            throw FileError(
+                model, "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
+                    + "\(checkpoint.config.vocabSize)", remedy: "use the tokenizer that belongs to the model")
+        }
         let device = try Device.open(device)
         let model = try Transformer.load(checkpoint, device: device, weights: weights) { loaded, total in
             if Terminal.isInteractive { Terminal.status("loading weights \(loaded)/\(total)") }
@@ -57,6 +62,13 @@ struct FormatOptions: ParsableArguments {
 
     @Flag(help: "Do not append the end-of-text token to texts and completions.")
     var noEnd = false
+
+    /// Examples are cut to what the model's positions allow, too.
+    func format(for model: Transformer) throws -> TextFormat {
+        var format = try self.format
+        format.maxTokens = min(format.maxTokens, model.config.contextLength)
+        return format
+    }
 
     var format: TextFormat {
         get throws {

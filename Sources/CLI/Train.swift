@@ -38,10 +38,11 @@ struct Train: ParsableCommand {
 
     func run() throws {
         Interrupt.install()
-        let format = try formatOptions.format
+        _ = try formatOptions.format  // wrong options are told before a model is loaded
         let loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
         let (model, tokenizer) = try modelOptions.open()
+        let format = try formatOptions.format(for: model)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)
@@ -76,7 +77,7 @@ struct Train: ParsableCommand {
             "\(data.examples.count) examples, \(data.tokens) tokens (\(data.countedTokens) to learn); "
                 + "\(config.steps) steps of \(config.batchSize * config.accumulation) examples")
         if data.cutExamples > 0 {
-            Terminal.error("\(data.cutExamples) examples were cut to \(formatOptions.maxLength) tokens (--max-length)")
+            Terminal.error("\(data.cutExamples) examples were cut (--max-length \(formatOptions.maxLength), and what the model allows)")
         }
         if data.skippedExamples > 0 {
             Terminal.error("\(data.skippedExamples) examples have nothing to learn and are left out")

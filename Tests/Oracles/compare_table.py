@@ -1,0 +1,14 @@
+"""The table of scripts/compare. usage: compare_table.py FOLDER SHAPE …: FOLDER has peft-SHAPE and ours-SHAPE, one JSON object a round."""
+import json, statistics, sys
+from pathlib import Path
+
+folder, shapes = Path(sys.argv[1]), sys.argv[2:]
+print("| batch × tokens | ours, tokens/s best (median) | PEFT, best (median) | ratio of the best | ours, peak MB | PEFT, peak MB |")
+print("|---|---|---|---|---|---|")
+for shape in shapes:
+    rounds = {side: [json.loads(line) for line in (folder / f"{side}-{shape}").read_text().splitlines()] for side in ("ours", "peft")}
+    best = {side: max(r["best"] for r in values) for side, values in rounds.items()}
+    median = {side: statistics.median(r["median"] for r in values) for side, values in rounds.items()}
+    peak = {side: max(r["megabytes"] for r in values) for side, values in rounds.items()}
+    print(f"| {shape.replace('x', ' × ')} | {best['ours']:.0f} ({median['ours']:.0f}) | {best['peft']:.0f} ({median['peft']:.0f}) "
+          f"| {best['ours'] / best['peft']:.2f} | {peak['ours']} | {peak['peft']} |")
