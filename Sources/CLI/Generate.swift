@@ -69,7 +69,7 @@ struct Generate: ParsableCommand {
     ) throws {
         let tokens = try promptTokens(text, tokenizer)
         let limit = model.config.contextLength
-        let generator = try Generator(model, adapter, capacity: min(limit, tokens.count + maxTokens))
+        let generator = try Generator(model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
         var stop = Set(model.config.eosTokenIDs.map { Int32($0) })
         stop.formUnion(tokenizer.specialIDs.stops)

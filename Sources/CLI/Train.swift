@@ -38,9 +38,12 @@ struct Train: ParsableCommand {
 
     func run() throws {
         Interrupt.install()
-        _ = try formatOptions.format  // wrong options are told before a model is loaded
+        // Wrong options are told before a model is loaded.
+        _ = try formatOptions.format
         let loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
+        try training.runConfig(examples: 1).validate()
+        try training.optimizer.validate()
         let (model, tokenizer) = try modelOptions.open()
         let format = try formatOptions.format(for: model)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
@@ -193,8 +196,7 @@ struct TrainingOptions: ParsableArguments {
         config.batchSize = batchSize
         config.accumulation = accumulate
         guard steps == nil || epochs == nil else { throw ConfigError("--steps and --epochs exclude each other") }
-        let perStep = max(1, batchSize * accumulate)
-        let perEpoch = Double(examples) / Double(perStep)
+        let perEpoch = Double(examples) / (Double(max(1, batchSize)) * Double(max(1, accumulate)))
         if let epochs {
             guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {
                 throw ConfigError("--epochs is \(epochs); it must be a positive number")

@@ -59,11 +59,16 @@ extension Adapter {
         return adapter
     }
 
-    /// Writes PEFT's two files, whole or not at all.
+    /// Writes PEFT's two files, whole or not at all; never values that are not numbers.
     package func save(to folder: String) throws {
         var tensors: [TensorSource] = []
         for layer in layers {
             let (a, b) = (try values(layer, .loraA), try values(layer, .loraB))
+            guard a.allSatisfy(\.isFinite), b.allSatisfy(\.isFinite) else {
+                throw DivergenceError(
+                    description: "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
+                        + "try a smaller learning rate")
+            }
             tensors.append(
                 TensorSource(AdapterFiles.key(layer.name, .loraA), shape: [layer.rank, layer.inFeatures], a))
             tensors.append(

@@ -38,6 +38,7 @@ package final class Generator {
                     ? "the prompt has no tokens; give at least one"
                     : "the prompt has \(prompt.count) tokens, and only \(cache.capacity - 1) fit before an answer")
         }
+        try model.check(Example(tokens: prompt))
         var sampler = Sampler(sampling)
         var logits = try append(prompt)
         var answer: [Int32] = []

@@ -34,6 +34,20 @@ package final class Transformer: Sendable {
         self.weightByteCount = weightByteCount
     }
 
+    /// Refuses what kernels would read wrongly: tokens outside the vocabulary, more tokens than there are positions.
+    package func check(_ example: Example) throws(ConfigError) {
+        guard example.tokens.count <= config.contextLength else {
+            throw ConfigError(
+                "an example has \(example.tokens.count) tokens, and the model has \(config.contextLength) positions; cut it")
+        }
+        let vocabulary = 0..<Int32(config.vocabSize)
+        let label = example.labels.first { $0 >= vocabulary.upperBound }
+        guard let token = label ?? example.tokens.first(where: { !vocabulary.contains($0) }) else { return }
+        throw ConfigError(
+            "an example has the token \(token), and the model's vocabulary has \(vocabulary.count); "
+                + "use the tokenizer that belongs to the model")
+    }
+
     /// The residual stream (N, C) after the last block, and what a backward pass needs.
     func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Block.Kept?]) {
         var x = pass.arena.take(pass.tokens, config.hiddenSize)

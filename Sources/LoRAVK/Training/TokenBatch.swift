@@ -89,4 +89,6 @@ package struct TokenBatch: Sendable {
 package struct BatchShape: Hashable, Sendable {
     package var tokens: Int
     package var counted: Int
+
+    package init(tokens: Int, counted: Int) { (self.tokens, self.counted) = (tokens, counted) }
 }

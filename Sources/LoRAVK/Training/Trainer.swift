@@ -21,7 +21,15 @@ package struct EvaluationReport: Sendable {
     /// Targets that were the model's first choice.
     package var correct = 0
 
+    package init() {}
+
     package var loss: Double { countedTokens == 0 ? 0 : lossSum / Double(countedTokens) }
+
+    package mutating func add(_ other: EvaluationReport) {
+        lossSum += other.lossSum
+        countedTokens += other.countedTokens
+        correct += other.correct
+    }
 }
 
 /// The loss or the gradients stopped being numbers.

@@ -17,15 +17,21 @@ package struct RunConfig: Sendable, Equatable {
     package var saveEvery = 100
     package var validateEvery = 100
 
+    private static let mostExamples = 1 << 16
+
     package init() {}
 
     package func validate() throws(ConfigError) {
-        func positive(_ value: Int, _ name: String) throws(ConfigError) {
-            if value < 1 { throw ConfigError("\(name) is \(value); it must be at least 1") }
+        func require(_ value: Int, _ name: String, in range: ClosedRange<Int>) throws(ConfigError) {
+            guard !range.contains(value) else { return }
+            let most = range.upperBound == .max ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+            throw ConfigError("\(name) is \(value); it must be \(most)")
         }
-        try positive(batchSize, "the batch size")
-        try positive(accumulation, "the gradient accumulation")
-        try positive(steps, "the number of steps")
+        try require(batchSize, "the batch size", in: 1...Self.mostExamples)
+        try require(accumulation, "the gradient accumulation", in: 1...Self.mostExamples)
+        try require(steps, "the number of steps", in: 1...Int.max)
+        try require(saveEvery, "the number of steps between saves", in: 0...Int.max)
+        try require(validateEvery, "the number of steps between validations", in: 0...Int.max)
         try schedule.validate()
     }
 }
@@ -61,6 +67,7 @@ package final class TrainingRun {
         overwrites: Bool = false
     ) throws {
         try config.validate()
+        for example in data.examples + (validation?.examples ?? []) { try trainer.model.check(example) }
         try FileSystem.makeFolder(folder)
         lock = try DirectoryLock(folder)
         if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
@@ -87,7 +94,7 @@ package final class TrainingRun {
         var speed = Speed()
         for step in 0..<config.steps {
             if shouldStop() {
-                try trainer.adapter.save(to: folder)
+                try keepingLastGoodAdapter { try trainer.adapter.save(to: folder) }
                 return .stopped(step: step)
             }
             let batches = (0..<config.accumulation).map { _ in order.batch().map { data.examples[$0] } }
@@ -106,7 +113,7 @@ package final class TrainingRun {
             do { try metrics.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
-                try trainer.adapter.save(to: folder)
+                try keepingLastGoodAdapter { try trainer.adapter.save(to: folder) }
             } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
                 do { try trainer.adapter.save(to: folder) } catch { onWarning("\(error); the run goes on") }
             }
@@ -122,9 +129,9 @@ package final class TrainingRun {
             BatchShape(tokens: TokenBatch.bucket(longest), counted: TokenBatch.bucket(max(counted, 1))))
     }
 
-    private func keepingLastGoodAdapter(_ step: () throws -> StepReport) throws -> StepReport {
+    private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {
         do {
-            return try step()
+            return try body()
         } catch let error as DivergenceError {
             try trainer.restoreLastGoodParameters()
             try trainer.adapter.save(to: folder)
@@ -147,15 +154,13 @@ extension Evaluator {
     package func evaluate(
         _ data: Dataset, shouldStop: () -> Bool, onProgress: (Int) -> Void = { _ in }
     ) throws -> EvaluationReport {
+        for example in data.examples { try model.check(example) }
         var report = EvaluationReport()
         var batch: [Example] = []
         var done = 0
         func flush() throws {
             guard !batch.isEmpty else { return }
-            let part = try evaluate(batch)
-            report.lossSum += part.lossSum
-            report.correct += part.correct
-            report.countedTokens += part.countedTokens
+            report.add(try evaluate(batch))
             done += batch.count
             batch.removeAll()
             onProgress(done)
