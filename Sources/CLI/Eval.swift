@@ -27,6 +27,9 @@ struct Eval: ParsableCommand {
     @Option(help: "Use only the first so many examples.")
     var limit: Int?
 
+    @Flag(help: "Print the loss of every example too, and how many tokens it is the mean of.")
+    var each = false
+
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
@@ -39,7 +42,8 @@ struct Eval: ParsableCommand {
         let split: Dataset.Split = Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
         let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
-        let report = try Evaluator(model, adapter).evaluate(
+        let evaluator = try Evaluator(model, adapter)
+        let report = each ? try evaluateEach(dataset, evaluator) : try evaluator.evaluate(
             dataset, shouldStop: { Interrupt.isRequested },
             onProgress: { done in
                 if Terminal.isInteractive { Terminal.status("\(done)/\(dataset.examples.count) examples") }
@@ -53,5 +57,16 @@ struct Eval: ParsableCommand {
         Terminal.print("loss        \(Terminal.number(report.loss, digits: 6))")
         Terminal.print("perplexity  \(Terminal.number(exp(report.loss), digits: 6))")
         Terminal.print("accuracy    \(Terminal.number(100 * accuracy)) %")
+    }
+
+    private func evaluateEach(_ data: Dataset, _ evaluator: Evaluator) throws -> EvaluationReport {
+        var report = EvaluationReport()
+        for (index, example) in data.examples.enumerated() where !Interrupt.isRequested {
+            let one = try evaluator.evaluate(Dataset(examples: [example]), shouldStop: { false })
+            Terminal.print(
+                "example \(index + 1)  loss \(Terminal.number(one.loss, digits: 8))  tokens \(one.countedTokens)")
+            report.add(one)
+        }
+        return report
     }
 }
