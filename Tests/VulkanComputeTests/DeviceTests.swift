@@ -11,6 +11,30 @@ import VulkanCompute
         #expect(throws: VulkanError.self) { try Device.open("-1") }
     }
 
+    /// By index or by a part of the name in any case, LORAVK_DEVICE where nothing is named.
+    @Test func aDeviceIsChosenByIndexOrName() throws {
+        let all = try Device.all().map(\.capabilities.name)
+        func open(_ choice: String?, environment: String? = nil) throws -> String {
+            var options = DebugOptions.environment
+            options.device = environment
+            return try Device.open(choice, instance: Instance(options: options)).capabilities.name
+        }
+        for (index, name) in all.enumerated() {
+            #expect(try open("\(index)") == name)
+            #expect(try open(nil, environment: "\(index)") == name)
+            let first = all.firstIndex { $0.lowercased().contains(name.lowercased()) }
+            for text in [name, name.uppercased(), name.lowercased()] {
+                #expect(try open(text) == all[try #require(first)])
+                #expect(try open(nil, environment: text) == all[try #require(first)])
+            }
+            #expect(try all.contains(open(String(name.dropFirst(2).prefix(5)))))
+        }
+        #expect(try open(nil) == all[0])
+        #expect(try open("0", environment: "no such card") == all[0])
+        #expect(throws: VulkanError.self) { try open(nil, environment: "no such card") }
+        #expect(throws: VulkanError.self) { try open(nil, environment: "\(all.count)") }
+    }
+
     @Test func devicesAreListedBestFirst() throws {
         let types = try Device.all().map(\.capabilities.type)
         #expect(types == types.sorted())
