@@ -69,10 +69,12 @@ let package = Package(
             name: "TestSupport", dependencies: ["LoRAVK"], path: "Tests/TestSupport",
             swiftSettings: settings),
         .testTarget(
-            name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"], swiftSettings: settings),
+            name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "CheckpointsTests", dependencies: ["Checkpoints"], exclude: ["Data"], swiftSettings: settings),
+            name: "CheckpointsTests", dependencies: ["Checkpoints"], exclude: ["Data"],
+            swiftSettings: settings),
         .testTarget(
             name: "TokenizerTests", dependencies: ["Tokenizer"], exclude: ["Data"], swiftSettings: settings),
         .testTarget(

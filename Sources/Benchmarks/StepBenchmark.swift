@@ -12,7 +12,9 @@ struct StepBenchmark: ParsableCommand {
         commandName: "step", abstract: "Time training steps on a model, with random tokens.")
 
     @Option(help: "A GGUF file or a Hugging Face folder.") var model: String
-    @Argument(help: "Shapes, sequences x tokens.") var shapes: [String] = ["1x256", "4x128", "1x512", "4x256"]
+    @Argument(help: "Shapes, sequences x tokens.") var shapes: [String] = [
+        "1x256", "4x128", "1x512", "4x256",
+    ]
     @Option(help: "LoRA rank.") var rank = 8
     @Option(help: "Layers to adapt: all-linear or names separated by commas.") var targets = "all-linear"
     @Option(help: "Steps of each shape; the first two are not counted.") var steps = 8
@@ -41,7 +43,9 @@ struct StepBenchmark: ParsableCommand {
             for step in 0..<steps {
                 seconds.append(try trainer.step([examples], learningRate: 1e-4).seconds)
                 if index == 0, step == 0, !json {
-                    print("start to end of the first step: \(fixed((ContinuousClock.now - start) / .seconds(1), 1)) s")
+                    print(
+                        "start to end of the first step: \(fixed((ContinuousClock.now - start) / .seconds(1), 1)) s"
+                    )
                 }
             }
             let counted = seconds.dropFirst(min(2, steps - 1)).sorted()
@@ -80,13 +84,16 @@ struct StepBenchmark: ParsableCommand {
         var groups: [String: (count: Int, seconds: Double, flops: Double)] = [:]
         for timing in timings {
             let group = groups[timing.kernel] ?? (0, 0, 0)
-            groups[timing.kernel] = (group.count + 1, group.seconds + timing.seconds, group.flops + timing.flops)
+            groups[timing.kernel] = (
+                group.count + 1, group.seconds + timing.seconds, group.flops + timing.flops
+            )
         }
         print("  \(pad("kernel", 40)) calls      ms   share  GFLOP/s")
         for (kernel, group) in groups.sorted(by: { $0.value.seconds > $1.value.seconds }) {
             print(
                 "  \(pad(kernel, 40)) \(pad("\(group.count)", 5)) \(pad(fixed(group.seconds * 1e3, 1), 8)) "
-                    + "\(pad(fixed(100 * group.seconds / total, 1) + " %", 7)) \(fixed(group.flops / group.seconds / 1e9, 1))")
+                    + "\(pad(fixed(100 * group.seconds / total, 1) + " %", 7)) \(fixed(group.flops / group.seconds / 1e9, 1))"
+            )
         }
         print("  total \(fixed(total * 1e3, 1)) ms")
     }

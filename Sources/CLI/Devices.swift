@@ -9,7 +9,9 @@ struct Devices: ParsableCommand {
         for (index, candidate) in try Device.all().enumerated() {
             let device = candidate.capabilities
             Terminal.print("\(index): \(device.name) (\(device.type))")
-            Terminal.print("   driver     \(device.driver), Vulkan \(device.apiVersion.major).\(device.apiVersion.minor)")
+            Terminal.print(
+                "   driver     \(device.driver), Vulkan \(device.apiVersion.major).\(device.apiVersion.minor)"
+            )
             Terminal.print("   subgroup   \(device.subgroupSize); kernels: \(device.family.rawValue)")
             Terminal.print(
                 "   limits     \(Terminal.bytes(device.maxStorageBufferRange)) a binding, "

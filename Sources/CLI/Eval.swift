@@ -39,15 +39,21 @@ struct Eval: ParsableCommand {
         let (model, tokenizer) = try modelOptions.open()
         let format = try formatOptions.format(for: model)
         let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
-        let split: Dataset.Split = Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
+        let split: Dataset.Split =
+            Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
         let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
         let evaluator = try Evaluator(model, adapter)
-        let report = each ? try evaluateEach(dataset, evaluator) : try evaluator.evaluate(
-            dataset, shouldStop: { Interrupt.isRequested },
-            onProgress: { done in
-                if Terminal.isInteractive { Terminal.status("\(done)/\(dataset.examples.count) examples") }
-            })
+        let report =
+            each
+            ? try evaluateEach(dataset, evaluator)
+            : try evaluator.evaluate(
+                dataset, shouldStop: { Interrupt.isRequested },
+                onProgress: { done in
+                    if Terminal.isInteractive {
+                        Terminal.status("\(done)/\(dataset.examples.count) examples")
+                    }
+                })
         Terminal.endStatus()
         model.device.savePipelines()
         if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
@@ -64,7 +70,8 @@ struct Eval: ParsableCommand {
         for (index, example) in data.examples.enumerated() where !Interrupt.isRequested {
             let one = try evaluator.evaluate(Dataset(examples: [example]), shouldStop: { false })
             Terminal.print(
-                "example \(index + 1)  loss \(Terminal.number(one.loss, digits: 8))  tokens \(one.countedTokens)")
+                "example \(index + 1)  loss \(Terminal.number(one.loss, digits: 8))  tokens \(one.countedTokens)"
+            )
             report.add(one)
         }
         return report

@@ -65,16 +65,19 @@ struct Generate: ParsableCommand {
     }
 
     private func answer(
-        _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer, _ sampling: SamplerConfig
+        _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
+        _ sampling: SamplerConfig
     ) throws {
         let tokens = try promptTokens(text, tokenizer)
         let limit = model.config.contextLength
-        let generator = try Generator(model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
+        let generator = try Generator(
+            model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
         var stop = Set(model.config.eosTokenIDs.map { Int32($0) })
         stop.formUnion(tokenizer.specialIDs.stops)
         if raw { Terminal.print(text, terminator: "") }
-        try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) { token in
+        try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) {
+            token in
             Terminal.print(decoder.append(token), terminator: "")
             return !Interrupt.isRequested
         }

@@ -26,14 +26,21 @@ struct Inspect: ParsableCommand {
         Terminal.print("\(checkpoint.format.rawValue) model, architecture \(config.modelType)")
         Terminal.print("  parameters   \(parameters) in \(Terminal.bytes(bytes))")
         Terminal.print(
-            "  shape        \(config.layers) blocks, width \(config.hiddenSize), feed-forward \(config.intermediateSize)")
+            "  shape        \(config.layers) blocks, width \(config.hiddenSize), feed-forward \(config.intermediateSize)"
+        )
         Terminal.print(
-            "  attention    \(config.heads) heads of \(config.headDim), \(config.kvHeads) for keys and values")
+            "  attention    \(config.heads) heads of \(config.headDim), \(config.kvHeads) for keys and values"
+        )
         Terminal.print(
-            "  vocabulary   \(config.vocabSize)\(config.tieWordEmbeddings ? ", output tied to the embedding" : "")")
-        Terminal.print("  positions    \(config.maxPositions), rope base \(Terminal.number(config.ropeTheta, digits: 8))")
+            "  vocabulary   \(config.vocabSize)\(config.tieWordEmbeddings ? ", output tied to the embedding" : "")"
+        )
         Terminal.print(
-            "  types        " + types.sorted { $0.value > $1.value }.map { "\($0.value) \($0.key)" }.joined(separator: ", "))
+            "  positions    \(config.maxPositions), rope base \(Terminal.number(config.ropeTheta, digits: 8))"
+        )
+        Terminal.print(
+            "  types        "
+                + types.sorted { $0.value > $1.value }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
+        )
         guard tensors else { return }
         for tensor in checkpoint.tensors {
             Terminal.print("  \(tensor.name)  \(tensor.shape)  \(tensor.type.name)")
@@ -50,7 +57,8 @@ struct Inspect: ParsableCommand {
         guard tensors else { return }
         for module in files.modules {
             Terminal.print(
-                "  \(module.name)  A \(module.loraA.shape)  B \(module.loraB.shape)  scaling \(Terminal.number(module.scaling))")
+                "  \(module.name)  A \(module.loraA.shape)  B \(module.loraB.shape)  scaling \(Terminal.number(module.scaling))"
+            )
         }
     }
 }

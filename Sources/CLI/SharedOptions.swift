@@ -7,7 +7,8 @@ import Tokenizer
 import VulkanCompute
 
 struct ModelOptions: ParsableArguments {
-    @Option(help: "The model: a GGUF file or a Hugging Face folder (config.json, safetensors, tokenizer.json).")
+    @Option(
+        help: "The model: a GGUF file or a Hugging Face folder (config.json, safetensors, tokenizer.json).")
     var model: String
 
     @Option(help: "The Vulkan device: its index or a part of its name, as `lora-vk devices` lists them.")
@@ -25,7 +26,8 @@ struct ModelOptions: ParsableArguments {
         let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
         guard tokenizer.vocabularySize <= checkpoint.config.vocabSize else {
             throw FileError(
-                model, "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
+                model,
+                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
                     + "\(checkpoint.config.vocabSize)", remedy: "use the tokenizer that belongs to the model")
         }
         let device = try Device.open(device)
@@ -72,7 +74,9 @@ struct FormatOptions: ParsableArguments {
 
     var format: TextFormat {
         get throws {
-            guard maxLength >= 2 else { throw ConfigError("the longest example is \(maxLength) tokens; it must be 2 or more") }
+            guard maxLength >= 2 else {
+                throw ConfigError("the longest example is \(maxLength) tokens; it must be 2 or more")
+            }
             var format = TextFormat()
             // A shell passes backslash and n; people mean a new line.
             format.promptTemplate = prompt?.replacing("\\n", with: "\n")

@@ -22,7 +22,9 @@ enum Terminal {
     static let isInteractive = isatty(STDERR_FILENO) == 1
 
     static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
-    static func print(_ text: String, terminator: String = "\n") { write(text + terminator, to: STDOUT_FILENO) }
+    static func print(_ text: String, terminator: String = "\n") {
+        write(text + terminator, to: STDOUT_FILENO)
+    }
 
     /// A status that the next one replaces on a terminal.
     static func status(_ text: String) {

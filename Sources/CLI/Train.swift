@@ -26,7 +26,9 @@ struct Train: ParsableCommand {
     @Option(help: "The folder for the adapter.")
     var out: String
 
-    @Option(help: "Go on from this adapter (a PEFT folder) instead of a new one; its rank, alpha and targets hold.")
+    @Option(
+        help:
+            "Go on from this adapter (a PEFT folder) instead of a new one; its rank, alpha and targets hold.")
     var adapter: String?
 
     @Flag(help: "Replace an adapter that is already in OUT.")
@@ -51,22 +53,27 @@ struct Train: ParsableCommand {
             Dataset.has(.valid, in: data)
             ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
         let adapter =
-            try self.adapter.map { try Adapter.load($0, for: model) } ?? Adapter.create(for: model, loraConfig)
+            try self.adapter.map { try Adapter.load($0, for: model) }
+            ?? Adapter.create(for: model, loraConfig)
         let config = try training.runConfig(examples: dataset.examples.count)
         let trainer = try Trainer(model, adapter, optimizer: training.optimizer, seed: training.seed)
         let run = try TrainingRun(
-            trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite)
+            trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite
+        )
         describe(model, adapter, dataset, config)
         let outcome = try run.run(
             shouldStop: { Interrupt.isRequested }, onProgress: report,
             onWarning: { Terminal.error("lora-vk: warning: \($0)") })
         model.device.savePipelines()
         switch outcome {
-        case .finished: Terminal.error("saved \(out); try: lora-vk generate --model \(modelOptions.model) --adapter \(out)")
+        case .finished:
+            Terminal.error(
+                "saved \(out); try: lora-vk generate --model \(modelOptions.model) --adapter \(out)")
         case .stopped(let step):
             Terminal.error(
                 "stopped after step \(step) of \(config.steps) and saved \(out); to go on from it: "
-                    + "lora-vk train --model \(modelOptions.model) --data \(data) --adapter \(out) --out \(out)-2")
+                    + "lora-vk train --model \(modelOptions.model) --data \(data) --adapter \(out) --out \(out)-2"
+            )
             throw CommandExit(code: 128 + (Interrupt.signal ?? 2))
         }
     }
@@ -80,7 +87,9 @@ struct Train: ParsableCommand {
             "\(data.examples.count) examples, \(data.tokens) tokens (\(data.countedTokens) to learn); "
                 + "\(config.steps) steps of \(config.batchSize * config.accumulation) examples")
         if data.cutExamples > 0 {
-            Terminal.error("\(data.cutExamples) examples were cut (--max-length \(formatOptions.maxLength), and what the model allows)")
+            Terminal.error(
+                "\(data.cutExamples) examples were cut (--max-length \(formatOptions.maxLength), and what the model allows)"
+            )
         }
         if data.skippedExamples > 0 {
             Terminal.error("\(data.skippedExamples) examples have nothing to learn and are left out")
@@ -108,7 +117,9 @@ struct LoRAOptions: ParsableArguments {
     @Option(help: "Rank R of the adapter.")
     var rank = 8
 
-    @Option(help: "Alpha: the update is scaled by alpha/rank (alpha/√rank with --rslora). Default: twice the rank.")
+    @Option(
+        help:
+            "Alpha: the update is scaled by alpha/rank (alpha/√rank with --rslora). Default: twice the rank.")
     var alpha: Double?
 
     @Option(
@@ -118,7 +129,10 @@ struct LoRAOptions: ParsableArguments {
             """)
     var targets = "all-linear"
 
-    @Option(help: "How A and B start: kaiming or gaussian (Init[A], B zero), init-b or init-b-gaussian (Init[B], A zero).")
+    @Option(
+        help:
+            "How A and B start: kaiming or gaussian (Init[A], B zero), init-b or init-b-gaussian (Init[B], A zero)."
+    )
     var initialization: LoRAInitialization = .kaiming
 
     @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
@@ -137,7 +151,9 @@ struct LoRAOptions: ParsableArguments {
         config.seed = seed
         if targets != "all-linear" {
             let names = targets.split(separator: ",").map(String.init)
-            guard !names.isEmpty else { throw ConfigError("--targets names no layer; 'all-linear' means all") }
+            guard !names.isEmpty else {
+                throw ConfigError("--targets names no layer; 'all-linear' means all")
+            }
             config.targets = .names(names)
         }
         return config
@@ -195,7 +211,9 @@ struct TrainingOptions: ParsableArguments {
         var config = RunConfig()
         config.batchSize = batchSize
         config.accumulation = accumulate
-        guard steps == nil || epochs == nil else { throw ConfigError("--steps and --epochs exclude each other") }
+        guard steps == nil || epochs == nil else {
+            throw ConfigError("--steps and --epochs exclude each other")
+        }
         let perEpoch = Double(examples) / (Double(max(1, batchSize)) * Double(max(1, accumulate)))
         if let epochs {
             guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {

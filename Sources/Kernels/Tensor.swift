@@ -15,7 +15,9 @@ package struct Tensor: Sendable {
 
     package init(_ slice: BufferSlice, shape: [Int], dtype: DType = .f32) {
         let needed = shape.reduce(1, *) * dtype.byteCount
-        precondition(slice.byteCount >= needed, "shape \(shape) needs \(needed) bytes, '\(slice.buffer.label)' gives \(slice.byteCount)")
+        precondition(
+            slice.byteCount >= needed,
+            "shape \(shape) needs \(needed) bytes, '\(slice.buffer.label)' gives \(slice.byteCount)")
         self.slice = slice.slice(0, byteCount: needed)
         self.shape = shape
         self.dtype = dtype
@@ -43,18 +45,23 @@ package struct Tensor: Sendable {
 }
 
 extension Device {
-    package func makeTensor(_ shape: [Int], dtype: DType = .f32, label: String) throws(VulkanError) -> Tensor {
+    package func makeTensor(_ shape: [Int], dtype: DType = .f32, label: String) throws(VulkanError) -> Tensor
+    {
         let byteCount = shape.reduce(1, *) * dtype.byteCount
         return Tensor(try makeBuffer(byteCount: byteCount, label: label).slice(), shape: shape, dtype: dtype)
     }
 
-    package func makeTensor(_ values: [Float], _ shape: [Int], label: String = "tensor") throws(VulkanError) -> Tensor {
+    package func makeTensor(_ values: [Float], _ shape: [Int], label: String = "tensor") throws(VulkanError)
+        -> Tensor
+    {
         let tensor = try makeTensor(shape, label: label)
         try upload(values, into: tensor.slice)
         return tensor
     }
 
-    package func makeTensor(_ values: [Int32], _ shape: [Int], label: String = "tensor") throws(VulkanError) -> Tensor {
+    package func makeTensor(_ values: [Int32], _ shape: [Int], label: String = "tensor") throws(VulkanError)
+        -> Tensor
+    {
         let tensor = try makeTensor(shape, dtype: .i32, label: label)
         try upload(values, into: tensor.slice)
         return tensor

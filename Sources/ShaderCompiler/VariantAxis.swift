@@ -8,7 +8,8 @@ struct VariantAxis {
         try text.split(separator: "\n").filter { $0.hasPrefix("//! variants ") }.map { line in
             let sides = line.dropFirst("//! variants ".count).split(separator: "=")
             guard sides.count == 2, let name = sides[0].split(separator: " ").first else {
-                throw CompileFailure(description: "\(file): error: '\(line)' is not '//! variants NAME = A B C'")
+                throw CompileFailure(
+                    description: "\(file): error: '\(line)' is not '//! variants NAME = A B C'")
             }
             return VariantAxis(name: String(name), values: sides[1].split(separator: " ").map(String.init))
         }

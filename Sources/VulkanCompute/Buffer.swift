@@ -41,11 +41,14 @@ package final class Buffer: @unchecked Sendable {
             | VK_BUFFER_USAGE_TRANSFER_SRC_BIT.rawValue | VK_BUFFER_USAGE_TRANSFER_DST_BIT.rawValue
         info.sharingMode = VK_SHARING_MODE_EXCLUSIVE
         var buffer: VkBuffer?
-        try check(vkCreateBuffer(device.handle, &info, nil, &buffer), "vkCreateBuffer", "\(label), \(byteCount) bytes")
+        try check(
+            vkCreateBuffer(device.handle, &info, nil, &buffer), "vkCreateBuffer",
+            "\(label), \(byteCount) bytes")
         guard let buffer else { throw VulkanError(.call, "vkCreateBuffer gave no buffer for \(label)") }
         do throws(VulkanError) {
             let memory = try device.takeMemory(for: buffer, hostVisible: hostVisible)
-            let bound = vkBindBufferMemory(device.handle, buffer, memory.block.handle, VkDeviceSize(memory.offset))
+            let bound = vkBindBufferMemory(
+                device.handle, buffer, memory.block.handle, VkDeviceSize(memory.offset))
             if bound != VK_SUCCESS { device.giveMemory(memory) }
             try check(bound, "vkBindBufferMemory")
             resources = Resources(device: device, handle: buffer, memory: memory)
@@ -115,7 +118,8 @@ package struct BufferSlice: Sendable {
     package init(buffer: Buffer, offset: Int, byteCount: Int) {
         precondition(
             offset >= 0 && byteCount >= 0 && offset + byteCount <= buffer.byteCount,
-            "bytes \(offset)..<\(offset + byteCount) are outside '\(buffer.label)' of \(buffer.byteCount) bytes")
+            "bytes \(offset)..<\(offset + byteCount) are outside '\(buffer.label)' of \(buffer.byteCount) bytes"
+        )
         self.buffer = buffer
         self.offset = offset
         self.byteCount = byteCount

@@ -41,7 +41,8 @@ package final class CommandEncoder {
     /// One kernel over `groups` workgroups. `buffers` follow the shader's bindings; `push` follows `groupBase`.
     /// `flops` is the work it does, for benchmarks and for cutting submissions.
     package func dispatch(
-        _ shader: Shader, _ buffers: [BufferSlice], push: [any PushWord], specialization: [String: UInt32] = [:],
+        _ shader: Shader, _ buffers: [BufferSlice], push: [any PushWord],
+        specialization: [String: UInt32] = [:],
         groups: Int, flops: Double = 0, label: String
     ) throws(VulkanError) {
         guard groups > 0 else { return }
@@ -74,16 +75,20 @@ package final class CommandEncoder {
         for base in stride(from: 0, to: groups, by: size) {
             let count = min(size, groups - base)
             // Pieces of a dispatch in place touch different elements, but validation sees one range read and written.
-            if base > 0, Hazards.isInPlace(reads: reads, writes: writes) { try order(reads: reads, writes: writes) }
+            if base > 0, Hazards.isInPlace(reads: reads, writes: writes) {
+                try order(reads: reads, writes: writes)
+            }
             try recording.dispatch(
                 pipeline, set, [UInt32(base)] + words, groups: count, label: label,
-                work: (flops + bytes) * Double(count) / Double(groups), flops: flops * Double(count) / Double(groups))
+                work: (flops + bytes) * Double(count) / Double(groups),
+                flops: flops * Double(count) / Double(groups))
         }
     }
 
     /// A kernel that is not ours, with its own push constants and a grid of two dimensions: benchmarks run such beside ours.
     package func dispatchForeign(
-        _ shader: Shader, _ buffers: [BufferSlice], push: [UInt32], columns: Int, rows: Int, flops: Double, label: String
+        _ shader: Shader, _ buffers: [BufferSlice], push: [UInt32], columns: Int, rows: Int, flops: Double,
+        label: String
     ) throws(VulkanError) {
         guard let recording else { return }
         dispatchCount += 1
@@ -92,7 +97,8 @@ package final class CommandEncoder {
         let set = try recording.descriptorSet(pipeline, buffers, label: label)
         let accesses = zip(shader.bindings, buffers)
         try order(
-            reads: accesses.filter { $0.0.readable }.map(\.1), writes: accesses.filter { $0.0.writable }.map(\.1))
+            reads: accesses.filter { $0.0.readable }.map(\.1),
+            writes: accesses.filter { $0.0.writable }.map(\.1))
         try recording.dispatch(
             pipeline, set, push, groups: columns, rows: rows, label: label, work: flops, flops: flops)
     }

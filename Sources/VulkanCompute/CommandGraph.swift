@@ -33,7 +33,8 @@ package final class CommandGraph {
         }
         try device.wait(for: fence) {
             let labels = recording.submissions.flatMap(\.labels)
-            return "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
+            return
+                "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         device.pace.note(work: recording.submissions.reduce(0) { $0 + $1.work }, seconds: seconds)

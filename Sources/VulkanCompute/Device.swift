@@ -55,7 +55,8 @@ package final class Device: @unchecked Sendable {
     }
 
     /// Opens the device that `choice` (an index in `all`, or a part of a name) tells, else LORAVK_DEVICE, else the best.
-    package static func open(_ choice: String? = nil, instance: Instance? = nil) throws(VulkanError) -> Device {
+    package static func open(_ choice: String? = nil, instance: Instance? = nil) throws(VulkanError) -> Device
+    {
         let instance = try existing(instance)
         let candidates = try all(instance: instance)
         guard let first = candidates.first else { throw Instance.noDriver }
@@ -68,7 +69,8 @@ package final class Device: @unchecked Sendable {
             return try candidates[index].open()
         }
         let wanted = choice.lowercased()
-        guard let match = candidates.first(where: { $0.capabilities.name.lowercased().contains(wanted) }) else {
+        guard let match = candidates.first(where: { $0.capabilities.name.lowercased().contains(wanted) })
+        else {
             throw VulkanError(.noDevice, "no Vulkan device has '\(choice)' in its name; there are \(list)")
         }
         return try match.open()
@@ -101,7 +103,8 @@ package final class Device: @unchecked Sendable {
         vkGetDeviceQueue(device, family, 0, &queue)
         guard let queue else { throw VulkanError(.call, "vkGetDeviceQueue gave no queue") }
         self.queue = Mutex(QueueBox(handle: queue))
-        let cache = try PipelineCache(device: owner, capabilities: capabilities, folder: instance.options.cacheFolder)
+        let cache = try PipelineCache(
+            device: owner, capabilities: capabilities, folder: instance.options.cacheFolder)
         pipelines.withLock { $0 = cache }
     }
 
@@ -174,8 +177,10 @@ package final class Device: @unchecked Sendable {
         try throwIfLost()
         var requirements = VkMemoryRequirements()
         vkGetBufferMemoryRequirements(handle, buffer, &requirements)
-        guard let type = memoryType(
-                allowed: requirements.memoryTypeBits, hostVisible: hostVisible) else {
+        guard
+            let type = memoryType(
+                allowed: requirements.memoryTypeBits, hostVisible: hostVisible)
+        else {
             throw VulkanError(.unsupported, "\(capabilities.name) has no memory type for storage buffers")
         }
         return try pool.take(

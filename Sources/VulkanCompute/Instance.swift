@@ -28,7 +28,8 @@ package final class Instance: @unchecked Sendable {
         if options.validation, !Self.availableLayers().contains(Self.validationLayer) {
             throw VulkanError(
                 .unsupported,
-                "validation was asked for, but \(Self.validationLayer) is not installed (Debian: vulkan-validationlayers)")
+                "validation was asked for, but \(Self.validationLayer) is not installed (Debian: vulkan-validationlayers)"
+            )
         }
         var enabled: [String] = wantsLabels ? ["VK_EXT_debug_utils"] : []
         let portability = extensions.contains("VK_KHR_portability_enumeration")
@@ -50,7 +51,8 @@ package final class Instance: @unchecked Sendable {
 
     deinit {
         if let messenger,
-            let destroy = function("vkDestroyDebugUtilsMessengerEXT", as: PFN_vkDestroyDebugUtilsMessengerEXT.self)
+            let destroy = function(
+                "vkDestroyDebugUtilsMessengerEXT", as: PFN_vkDestroyDebugUtilsMessengerEXT.self)
         {
             destroy(handle, messenger, nil)
         }
@@ -59,7 +61,8 @@ package final class Instance: @unchecked Sendable {
 
     static let noDriver = VulkanError(
         .noDevice,
-        "no Vulkan driver was found: install one for your GPU, or Mesa's software driver (Debian: mesa-vulkan-drivers)")
+        "no Vulkan driver was found: install one for your GPU, or Mesa's software driver (Debian: mesa-vulkan-drivers)"
+    )
 
     func physicalDevices() throws(VulkanError) -> [VkPhysicalDevice] {
         var count: UInt32 = 0
@@ -76,7 +79,8 @@ package final class Instance: @unchecked Sendable {
     private static let validationLayer = "VK_LAYER_KHRONOS_validation"
 
     private static func create(
-        layers: [String], extensions: [String], portability: Bool, validation: Bool, _ instance: inout VkInstance?
+        layers: [String], extensions: [String], portability: Bool, validation: Bool,
+        _ instance: inout VkInstance?
     ) -> VkResult {
         var application = VkApplicationInfo()
         application.sType = VK_STRUCTURE_TYPE_APPLICATION_INFO
@@ -127,7 +131,9 @@ package final class Instance: @unchecked Sendable {
     private static func makeMessenger(
         _ instance: VkInstance, _ messages: ValidationMessages
     ) -> VkDebugUtilsMessengerEXT? {
-        guard let address = vkGetInstanceProcAddr(instance, "vkCreateDebugUtilsMessengerEXT") else { return nil }
+        guard let address = vkGetInstanceProcAddr(instance, "vkCreateDebugUtilsMessengerEXT") else {
+            return nil
+        }
         let create = unsafeBitCast(address, to: PFN_vkCreateDebugUtilsMessengerEXT.self)
         var info = VkDebugUtilsMessengerCreateInfoEXT()
         info.sType = VK_STRUCTURE_TYPE_DEBUG_UTILS_MESSENGER_CREATE_INFO_EXT
@@ -165,6 +171,6 @@ func text<T>(_ tuple: T) -> String {
 
 func withCStrings<R>(_ strings: [String], _ body: (UnsafeBufferPointer<UnsafePointer<CChar>?>) -> R) -> R {
     let copies = strings.map { strdup($0) }
-    defer { copies.forEach { free($0) } }
+    defer { for copy in copies { free(copy) } }
     return copies.map { UnsafePointer($0) }.withUnsafeBufferPointer(body)
 }

@@ -32,7 +32,7 @@ final class MemoryBlock: @unchecked Sendable {
             return
         }
         var pointer: UnsafeMutableRawPointer?
-        let result = vkMapMemory(owner.device, memory, 0, VK_WHOLE_SIZE_VALUE, 0, &pointer)
+        let result = vkMapMemory(owner.device, memory, 0, wholeSize, 0, &pointer)
         mapped = pointer
         if result != VK_SUCCESS { try check(result, "vkMapMemory") }
     }
@@ -78,13 +78,15 @@ final class MemoryPool: Sendable {
     private let blocks = Mutex<[UInt32: [MemoryBlock]]>([:])
 
     func take(
-        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: DeviceHandle, limit: Int
+        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: DeviceHandle,
+        limit: Int
     ) throws(VulkanError) -> MemoryRange {
         let byteCount = Int(requirements.size)
         let alignment = Int(requirements.alignment)
         guard byteCount <= limit else {
             throw VulkanError(
-                .outOfMemory, "a buffer of \(byteCount) bytes was asked for; this device allows \(limit) in one piece")
+                .outOfMemory,
+                "a buffer of \(byteCount) bytes was asked for; this device allows \(limit) in one piece")
         }
         let found = blocks.withLock { blocks in
             for block in blocks[typeIndex, default: []] {
@@ -120,4 +122,4 @@ final class MemoryPool: Sendable {
 }
 
 /// VK_WHOLE_SIZE is a macro that Swift does not import.
-let VK_WHOLE_SIZE_VALUE = VkDeviceSize.max
+let wholeSize = VkDeviceSize.max

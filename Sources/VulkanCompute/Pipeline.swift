@@ -17,7 +17,8 @@ final class Pipeline {
     private let owner: DeviceHandle
 
     init(
-        _ shader: Shader, _ specialization: [String: UInt32], device owner: DeviceHandle, cache: VkPipelineCache?
+        _ shader: Shader, _ specialization: [String: UInt32], device owner: DeviceHandle,
+        cache: VkPipelineCache?
     ) throws(VulkanError) {
         var made = Parts()
         do throws(VulkanError) {
@@ -48,7 +49,9 @@ private struct Parts {
     var layout: VkPipelineLayout?
     var pipeline: VkPipeline?
 
-    init(setLayout: VkDescriptorSetLayout? = nil, layout: VkPipelineLayout? = nil, pipeline: VkPipeline? = nil) {
+    init(
+        setLayout: VkDescriptorSetLayout? = nil, layout: VkPipelineLayout? = nil, pipeline: VkPipeline? = nil
+    ) {
         (self.setLayout, self.layout, self.pipeline) = (setLayout, layout, pipeline)
     }
 
@@ -65,7 +68,8 @@ private struct Parts {
         try check(makeModule(shader, device), "vkCreateShaderModule", shader.name)
         try check(makeSetLayout(shader, device), "vkCreateDescriptorSetLayout", shader.name)
         try check(makeLayout(shader, device), "vkCreatePipelineLayout", shader.name)
-        try check(makePipeline(shader, specialization, device, cache), "vkCreateComputePipelines", shader.name)
+        try check(
+            makePipeline(shader, specialization, device, cache), "vkCreateComputePipelines", shader.name)
         if let module { vkDestroyShaderModule(device, module, nil) }
         module = nil
     }
@@ -208,7 +212,9 @@ final class PipelineCache: @unchecked Sendable {
         guard dirty, let file, let cache else { return }
         dirty = false
         var count = 0
-        guard vkGetPipelineCacheData(owner.device, cache, &count, nil) == VK_SUCCESS, count > 0 else { return }
+        guard vkGetPipelineCacheData(owner.device, cache, &count, nil) == VK_SUCCESS, count > 0 else {
+            return
+        }
         var bytes = [UInt8](repeating: 0, count: count)
         guard vkGetPipelineCacheData(owner.device, cache, &count, &bytes) == VK_SUCCESS else { return }
         file.write(Array(bytes.prefix(count)))
@@ -222,7 +228,8 @@ private struct PipelineFile {
 
     init(folder: String, capabilities: Capabilities) {
         self.folder = folder
-        let id = capabilities.cacheUUID.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }.joined()
+        let id = capabilities.cacheUUID.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
+            .joined()
         path = "\(folder)/pipelines-\(id).bin"
     }
 

@@ -36,11 +36,13 @@ final class Recording {
         let labels = device.instance.labelsEnabled
         beginLabel =
             labels
-            ? device.instance.function("vkCmdBeginDebugUtilsLabelEXT", as: PFN_vkCmdBeginDebugUtilsLabelEXT.self)
+            ? device.instance.function(
+                "vkCmdBeginDebugUtilsLabelEXT", as: PFN_vkCmdBeginDebugUtilsLabelEXT.self)
             : nil
         endLabel =
             labels
-            ? device.instance.function("vkCmdEndDebugUtilsLabelEXT", as: PFN_vkCmdEndDebugUtilsLabelEXT.self) : nil
+            ? device.instance.function("vkCmdEndDebugUtilsLabelEXT", as: PFN_vkCmdEndDebugUtilsLabelEXT.self)
+            : nil
         timestamps = timed ? Timestamps(device) : nil
         try begin()
         // Whatever ran before this recording is ordered before it.
@@ -90,7 +92,8 @@ final class Recording {
     }
 
     func dispatch(
-        _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1, label: String,
+        _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1,
+        label: String,
         work: Double, flops: Double
     ) throws(VulkanError) {
         try cutIfFull(adding: work)
@@ -158,7 +161,8 @@ final class Recording {
     }
 
     private func write(
-        _ set: VkDescriptorSet, _ index: UInt32, _ binding: Shader.Binding, _ slice: BufferSlice, _ label: String
+        _ set: VkDescriptorSet, _ index: UInt32, _ binding: Shader.Binding, _ slice: BufferSlice,
+        _ label: String
     ) throws(VulkanError) {
         precondition(
             slice.offset % device.capabilities.bindingAlignment == 0 && slice.byteCount > 0,
@@ -190,7 +194,8 @@ final class Recording {
                         + "\(device.capabilities.maxStorageBufferRange) in one binding")
             }
             var info = VkDescriptorBufferInfo(
-                buffer: slice.buffer.handle, offset: VkDeviceSize(slice.offset), range: VkDeviceSize(slice.byteCount))
+                buffer: slice.buffer.handle, offset: VkDeviceSize(slice.offset),
+                range: VkDeviceSize(slice.byteCount))
             withUnsafePointer(to: &info) {
                 write.pBufferInfo = $0
                 vkUpdateDescriptorSets(device.handle, 1, &write, 0, nil)

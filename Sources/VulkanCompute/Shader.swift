@@ -44,7 +44,8 @@ package final class Shader: Sendable {
             case 32: VK_FORMAT_R8G8B8A8_UINT
             case 33: VK_FORMAT_R32_UINT
             case 35: VK_FORMAT_R32G32_UINT
-            default: preconditionFailure("texel format \(spirv) is not mapped; add it to Shader.Binding.format")
+            default:
+                preconditionFailure("texel format \(spirv) is not mapped; add it to Shader.Binding.format")
             }
         }
     }
@@ -83,12 +84,12 @@ package final class Shader: Sendable {
         code = .bytes(spirv)
     }
 
-
     var spirv: [UInt8] {
         switch code {
         case .bytes(let bytes): return bytes
         case .base64(let text):
-            guard let data = Data(base64Encoded: Data(bytes: text.utf8Start, count: text.utf8CodeUnitCount)) else {
+            guard let data = Data(base64Encoded: Data(bytes: text.utf8Start, count: text.utf8CodeUnitCount))
+            else {
                 preconditionFailure("the embedded code of shader \(name) is not base64")
             }
             return [UInt8](data)

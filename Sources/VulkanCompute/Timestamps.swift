@@ -21,7 +21,8 @@ final class Timestamps {
 
     deinit { for pool in pools { vkDestroyQueryPool(device.handle, pool, nil) } }
 
-    func begin(_ commands: VkCommandBuffer, label: String, kernel: String, flops: Double) throws(VulkanError) {
+    func begin(_ commands: VkCommandBuffer, label: String, kernel: String, flops: Double) throws(VulkanError)
+    {
         if used % Self.queriesPerPool == 0 { try addPool(commands) }
         write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT)
         entries.append((label, kernel, flops))

@@ -19,7 +19,8 @@ extension Device {
         }
     }
 
-    package func download(_ slice: BufferSlice, into bytes: UnsafeMutableRawBufferPointer) throws(VulkanError) {
+    package func download(_ slice: BufferSlice, into bytes: UnsafeMutableRawBufferPointer) throws(VulkanError)
+    {
         precondition(bytes.count == slice.byteCount, "\(bytes.count) bytes for a slice of \(slice.byteCount)")
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
         if let mapped = slice.mapped {
@@ -34,12 +35,16 @@ extension Device {
 
     package func upload<T: BitwiseCopyable>(_ values: [T], into slice: BufferSlice) throws(VulkanError) {
         let result: Result<Void, VulkanError> = values.withUnsafeBytes { bytes in
-            do throws(VulkanError) { return .success(try upload(bytes, into: slice)) } catch { return .failure(error) }
+            do throws(VulkanError) { return .success(try upload(bytes, into: slice)) } catch {
+                return .failure(error)
+            }
         }
         try result.get()
     }
 
-    package func download<T: BitwiseCopyable>(_ slice: BufferSlice, as type: T.Type) throws(VulkanError) -> [T] {
+    package func download<T: BitwiseCopyable>(_ slice: BufferSlice, as type: T.Type) throws(VulkanError)
+        -> [T]
+    {
         let count = slice.byteCount / MemoryLayout<T>.stride
         var failure: VulkanError?
         let values = [T](unsafeUninitializedCapacity: count) { values, initialized in

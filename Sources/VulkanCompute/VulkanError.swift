@@ -25,7 +25,8 @@ package struct VulkanError: Error, CustomStringConvertible, Sendable {
 }
 
 /// Throws unless `result` is VK_SUCCESS (or, for enumerations, VK_INCOMPLETE).
-func check(_ result: VkResult, _ call: String, _ context: @autoclosure () -> String = "") throws(VulkanError) {
+func check(_ result: VkResult, _ call: String, _ context: @autoclosure () -> String = "") throws(VulkanError)
+{
     guard result != VK_SUCCESS, result != VK_INCOMPLETE else { return }
     let text = context()
     let detail = text.isEmpty ? "" : " (\(text))"
@@ -37,7 +38,8 @@ func check(_ result: VkResult, _ call: String, _ context: @autoclosure () -> Str
     case VK_ERROR_DEVICE_LOST:
         throw VulkanError(
             .deviceLost,
-            "the Vulkan device was lost in \(call)\(detail); the driver reset it or it was removed: restart the program")
+            "the Vulkan device was lost in \(call)\(detail); the driver reset it or it was removed: restart the program"
+        )
     default:
         throw VulkanError(.call, "\(call) failed with \(name(of: result))\(detail)")
     }

@@ -46,7 +46,9 @@ import Testing
 
     @Test func tableOfPlainFrequencies() {
         let angles = RotaryAngles(headSize: 8, base: 10000)
-        #expect(mismatch(angles.frequencies, [1, 0.1, 0.01, 0.001], Tolerance(absolute: 0, relative: 1e-14)) == nil)
+        #expect(
+            mismatch(angles.frequencies, [1, 0.1, 0.01, 0.001], Tolerance(absolute: 0, relative: 1e-14))
+                == nil)
         let table = angles.table(positions: 2)
         #expect(Array(table[0..<8]) == [1, 1, 1, 1, 0, 0, 0, 0])
         #expect(abs(table[8] - 0.5403023) < 1e-7 && abs(table[12] - 0.8414710) < 1e-7)

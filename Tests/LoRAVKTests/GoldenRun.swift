@@ -66,7 +66,8 @@ struct GoldenRun {
         defer { try? FileManager.default.removeItem(at: copy) }
         var config = try JSONFields(JSON.read("\(copy.path)/config.json"), path: "config.json").object
         config["rope_scaling"] = scaling
-        try JSON.object(config).text(.compact).write(toFile: "\(copy.path)/config.json", atomically: true, encoding: .utf8)
+        try JSON.object(config).text(.compact).write(
+            toFile: "\(copy.path)/config.json", atomically: true, encoding: .utf8)
         return try Transformer.load(copy.path, device: TestDevices.main)
     }
 
@@ -78,7 +79,9 @@ struct GoldenRun {
             for (part, filePart) in [(Adapter.Part.loraA, AdapterFiles.Part.loraA), (.loraB, .loraB)] {
                 let count = layer.rank * (part == .loraA ? layer.inFeatures : layer.outFeatures)
                 let values =
-                    try stored[AdapterFiles.key(layer.name, filePart)].map { try $0.floats(rows: 0..<$0.rows) }
+                    try stored[AdapterFiles.key(layer.name, filePart)].map {
+                        try $0.floats(rows: 0..<$0.rows)
+                    }
                 try adapter.set(layer, part, to: values ?? [Float](repeating: 0, count: count))
             }
         }
@@ -94,7 +97,8 @@ struct GoldenRun {
     }
 
     private func tensors(_ names: [String]) throws -> [String: StoredTensor] {
-        let name = try #require(names.first { FileSystem.exists("\(folder)/\($0)") }, "none of \(names) in \(folder)")
+        let name = try #require(
+            names.first { FileSystem.exists("\(folder)/\($0)") }, "none of \(names) in \(folder)")
         let file = try SafetensorsFile("\(folder)/\(name)")
         return Dictionary(uniqueKeysWithValues: file.tensors.map { ($0.name, $0) })
     }
@@ -112,7 +116,9 @@ struct GoldenRun {
             let counted = examples.reduce(0) { $0 + $1.countedTokens }
             try trainer.zeroGradients()
             let loss = try trainer.forwardBackward(examples, counted: counted) / Double(counted)
-            #expect(abs(loss - losses[step]) <= 1e-3 * losses[step], "loss of step \(step): \(loss), not \(losses[step])")
+            #expect(
+                abs(loss - losses[step]) <= 1e-3 * losses[step],
+                "loss of step \(step): \(loss), not \(losses[step])")
             if step == 0 { try compareGradients(adapter) }
             let norm = try trainer.apply(learningRate: learningRate)
             #expect(
@@ -141,7 +147,9 @@ struct GoldenRun {
             count += got.count
             close += zip(got, want).count { Double(abs($0 - $1)) <= bound }
         }
-        #expect(count > 0 && Double(close) >= 0.98 * Double(count), "\(close) of \(count) final entries are within \(bound)")
+        #expect(
+            count > 0 && Double(close) >= 0.98 * Double(count),
+            "\(close) of \(count) final entries are within \(bound)")
     }
 
     private func eachMatrix(

@@ -8,7 +8,9 @@ package struct NumpyFile {
 
     package init(_ path: String) throws {
         let file = try Data(contentsOf: URL(fileURLWithPath: path))
-        guard file.prefix(6) == Data([0x93] + Array("NUMPY".utf8)) else { throw Failure("\(path) is no numpy file") }
+        guard file.prefix(6) == Data([0x93] + Array("NUMPY".utf8)) else {
+            throw Failure("\(path) is no numpy file")
+        }
         let start = file[6] == 1 ? 10 : 12
         let length = (8..<start).reduce(0) { $0 + Int(file[$1]) << (8 * ($1 - 8)) }
         let header = String(decoding: file[start..<(start + length)], as: UTF8.self)

@@ -71,7 +71,8 @@ struct SmolLM2Tests {
         let process = Process()
         process.executableURL = URL(filePath: python)
         let script =
-            String(#filePath.dropLast("TokenizerTests/SmolLM2Tests.swift".count)) + "Oracles/tokenizer_fixtures.py"
+            String(#filePath.dropLast("TokenizerTests/SmolLM2Tests.swift".count))
+            + "Oracles/tokenizer_fixtures.py"
         process.arguments = [script] + arguments
         try process.run()
         process.waitUntilExit()

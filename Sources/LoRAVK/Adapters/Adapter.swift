@@ -77,7 +77,8 @@ package final class Adapter {
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
-        byName = Dictionary(layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+        byName = Dictionary(
+            layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
         try device.run { encoder throws(VulkanError) in
             try encoder.fill(parameters.slice)
             try encoder.fill(gradients.slice)
@@ -125,10 +126,12 @@ package final class Adapter {
         var padded = [Float](repeating: 0, count: target.count)
         switch part {
         case .loraA:
-            precondition(values.count == layer.rank * layer.inFeatures, "A of \(layer.name): \(values.count) values")
+            precondition(
+                values.count == layer.rank * layer.inFeatures, "A of \(layer.name): \(values.count) values")
             padded.replaceSubrange(0..<values.count, with: values)
         case .loraB:
-            precondition(values.count == layer.rank * layer.outFeatures, "B of \(layer.name): \(values.count) values")
+            precondition(
+                values.count == layer.rank * layer.outFeatures, "B of \(layer.name): \(values.count) values")
             for row in 0..<layer.outFeatures {
                 for column in 0..<layer.rank {
                     padded[row * layer.paddedRank + column] = values[row * layer.rank + column]

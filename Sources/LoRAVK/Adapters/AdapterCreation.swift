@@ -25,7 +25,8 @@ extension Adapter {
         var random = RandomNumbers(seed: config.seed)
         for layer in adapter.layers {
             let values = config.initialization.values(
-                rank: layer.rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, using: &random)
+                rank: layer.rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, using: &random
+            )
             try adapter.set(layer, config.initialization.startsFromA ? .loraA : .loraB, to: values)
         }
         return adapter
@@ -66,7 +67,8 @@ extension Adapter {
             let (a, b) = (try values(layer, .loraA), try values(layer, .loraB))
             guard a.allSatisfy(\.isFinite), b.allSatisfy(\.isFinite) else {
                 throw DivergenceError(
-                    description: "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
+                    description:
+                        "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
                         + "try a smaller learning rate")
             }
             tensors.append(
@@ -81,7 +83,9 @@ extension Adapter {
 extension LoRAConfig {
     /// PEFT's `target_modules`: last names where they say it all, whole names where only some blocks are adapted.
     fileprivate func targetNames(_ modules: [String]) -> [String] {
-        guard case .names(let names) = targets, names.contains(where: { $0.contains("*") || $0.contains(".") }) else {
+        guard case .names(let names) = targets,
+            names.contains(where: { $0.contains("*") || $0.contains(".") })
+        else {
             return Set(modules.compactMap { $0.split(separator: ".").last.map(String.init) }).sorted()
         }
         return modules

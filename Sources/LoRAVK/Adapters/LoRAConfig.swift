@@ -31,7 +31,8 @@ package struct LoRAConfig: Sendable, Equatable {
             throw ConfigError("the LoRA rank is \(rank); it must be 1 to 4096 (8 and 16 are usual)")
         }
         guard alpha > 0, alpha.isFinite else {
-            throw ConfigError("the LoRA alpha is \(alpha); it must be a positive number (twice the rank is usual)")
+            throw ConfigError(
+                "the LoRA alpha is \(alpha); it must be a positive number (twice the rank is usual)")
         }
         guard dropout >= 0, dropout < 1 else {
             throw ConfigError("the LoRA dropout is \(dropout); it must be at least 0 and below 1")

@@ -43,7 +43,8 @@ package enum LoRAInitialization: String, Sendable, CaseIterable {
         case .initB:
             let bound = 1 / Double(rank).squareRoot()
             return (0..<count).map { _ in Float((2 * random.uniform() - 1) * bound) }
-        case .initBGaussian: return (0..<count).map { _ in Float(random.normal() / Double(rank).squareRoot()) }
+        case .initBGaussian:
+            return (0..<count).map { _ in Float(random.normal() / Double(rank).squareRoot()) }
         }
     }
 }

@@ -14,7 +14,9 @@ package struct BatchOrder: Sendable {
     }
 
     /// Steps of an epoch: the last may be smaller.
-    package static func stepsPerEpoch(examples: Int, batchSize: Int) -> Int { (examples + batchSize - 1) / batchSize }
+    package static func stepsPerEpoch(examples: Int, batchSize: Int) -> Int {
+        (examples + batchSize - 1) / batchSize
+    }
 
     /// Indices of the next batch.
     package mutating func batch() -> [Int] {

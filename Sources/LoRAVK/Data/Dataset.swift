@@ -42,8 +42,10 @@ package struct Dataset: Sendable {
         }
         guard !examples.isEmpty else {
             throw FileError(
-                file, "has no example with a token to learn"
-                    + (skipped > 0 ? " (\(skipped) were empty, or longer than \(format.maxTokens) tokens)" : ""))
+                file,
+                "has no example with a token to learn"
+                    + (skipped > 0
+                        ? " (\(skipped) were empty, or longer than \(format.maxTokens) tokens)" : ""))
         }
         self.path = file
         self.examples = examples
@@ -61,7 +63,8 @@ package struct Dataset: Sendable {
 
     private static func file(_ path: String, _ split: Split) throws -> String {
         guard FileSystem.exists(path) else {
-            throw FileError(path, "does not exist", remedy: "name a .jsonl or .txt file, or a folder with train.jsonl")
+            throw FileError(
+                path, "does not exist", remedy: "name a .jsonl or .txt file, or a folder with train.jsonl")
         }
         guard FileSystem.isFolder(path) else { return path }
         guard let file = candidates(path, split).first(where: FileSystem.exists) else {
@@ -102,7 +105,9 @@ package struct Dataset: Sendable {
             let line = bytes[at..<end]
             at = end + 1
             guard line.count <= maxLineBytes else {
-                throw FileError("\(file.path):\(number)", "is a line of \(line.count) bytes, at most \(maxLineBytes) are read")
+                throw FileError(
+                    "\(file.path):\(number)",
+                    "is a line of \(line.count) bytes, at most \(maxLineBytes) are read")
             }
             let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
             if !isBlank { try body(UnsafeRawBufferPointer(rebasing: line), number) }

@@ -62,7 +62,8 @@ struct ExampleReader {
         } else if fields["input_ids"] != nil {
             whole = try pretokenized(fields)
         } else {
-            throw FileError(fields.path, "has the keys \(fields.object.keys.prefix(8)), expected \(Self.expected)")
+            throw FileError(
+                fields.path, "has the keys \(fields.object.keys.prefix(8)), expected \(Self.expected)")
         }
         let isCut = whole.tokens.count > format.maxTokens
         if isCut {
@@ -97,7 +98,8 @@ struct ExampleReader {
                 guard case .integer(let id) = value, (lowest..<tokenizer.vocabularySize).contains(id) else {
                     throw FileError(
                         fields.path,
-                        "'\(key)' holds \(value.summary), expected token ids below \(tokenizer.vocabularySize)")
+                        "'\(key)' holds \(value.summary), expected token ids below \(tokenizer.vocabularySize)"
+                    )
                 }
                 return Int32(id)
             }
@@ -106,7 +108,8 @@ struct ExampleReader {
         guard fields["labels"] != nil else { return Example(tokens: tokens) }
         let labels = try integers("labels", Int(TokenBatch.ignored))
         guard labels.count == tokens.count else {
-            throw FileError(fields.path, "has \(tokens.count) input_ids and \(labels.count) labels, expected as many")
+            throw FileError(
+                fields.path, "has \(tokens.count) input_ids and \(labels.count) labels, expected as many")
         }
         return Example(tokens: tokens, labels: labels)
     }
@@ -139,7 +142,8 @@ struct ExampleReader {
         func extend(to text: String, isTarget: Bool) throws {
             guard text.utf8.starts(with: written.utf8) else {
                 throw FileError(
-                    fields.path, "cannot be split into turns: the model's chat template rewrites earlier messages",
+                    fields.path,
+                    "cannot be split into turns: the model's chat template rewrites earlier messages",
                     remedy: "use 'prompt' and 'completion' instead")
             }
             let rest = String(decoding: text.utf8.dropFirst(written.utf8.count), as: UTF8.self)
@@ -186,7 +190,9 @@ struct ExampleReader {
             let choices = parts[1].split(separator: "|", omittingEmptySubsequences: false)
             guard case .integer(let index) = value, choices.indices.contains(index) else {
                 throw FileError(
-                    fields.path, "'\(name)' is \(value.summary), expected 0 to \(choices.count - 1), which the template names")
+                    fields.path,
+                    "'\(name)' is \(value.summary), expected 0 to \(choices.count - 1), which the template names"
+                )
             }
             return String(choices[index])
         }

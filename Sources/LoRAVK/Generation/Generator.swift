@@ -36,7 +36,8 @@ package final class Generator {
             throw ConfigError(
                 prompt.isEmpty
                     ? "the prompt has no tokens; give at least one"
-                    : "the prompt has \(prompt.count) tokens, and only \(cache.capacity - 1) fit before an answer")
+                    : "the prompt has \(prompt.count) tokens, and only \(cache.capacity - 1) fit before an answer"
+            )
         }
         try model.check(Example(tokens: prompt))
         var sampler = Sampler(sampling)

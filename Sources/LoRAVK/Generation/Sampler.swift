@@ -23,8 +23,12 @@ package struct SamplerConfig: Sendable, Equatable {
         guard temperature >= 0, temperature.isFinite else {
             throw ConfigError("the temperature is \(temperature); it must be 0 (greedy) or positive")
         }
-        guard topK >= 0 else { throw ConfigError("top-k is \(topK); it must be positive, or 0 for all tokens") }
-        guard topP > 0, topP <= 1 else { throw ConfigError("top-p is \(topP); it must be above 0 and at most 1") }
+        guard topK >= 0 else {
+            throw ConfigError("top-k is \(topK); it must be positive, or 0 for all tokens")
+        }
+        guard topP > 0, topP <= 1 else {
+            throw ConfigError("top-p is \(topP); it must be above 0 and at most 1")
+        }
         guard repetitionPenalty >= 1, repetitionPenalty.isFinite else {
             throw ConfigError("the repetition penalty is \(repetitionPenalty); it must be at least 1")
         }

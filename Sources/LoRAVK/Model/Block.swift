@@ -43,7 +43,9 @@ struct Block: Sendable {
     // MARK: Forward
 
     /// Takes over `x` and returns y with what a backward needs; with `keep` false nothing is kept and y is `x` in place.
-    func forward(_ x: Tensor, keep: Bool, cache: KVCache.Layer? = nil, _ pass: Pass) throws(VulkanError) -> (Tensor, Kept?) {
+    func forward(_ x: Tensor, keep: Bool, cache: KVCache.Layer? = nil, _ pass: Pass) throws(VulkanError) -> (
+        Tensor, Kept?
+    ) {
         let (encoder, arena) = (pass.encoder, pass.arena)
         let n = arena.take(x.rows, width)
         let (rstd1, rstd2) = (arena.take(x.rows), arena.take(x.rows))
@@ -63,11 +65,13 @@ struct Block: Sendable {
         if let cache {
             try cache.append(k, v, encoder)
             try encoder.attention(
-                into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans, heads: heads,
+                into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans,
+                heads: heads,
                 kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
         } else {
             try encoder.attention(
-                into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans, heads: heads, kvHeads: kvHeads)
+                into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans, heads: heads,
+                kvHeads: kvHeads)
         }
         if !keep { arena.give(q, k, v, lse, rstd1) }
 
@@ -91,7 +95,8 @@ struct Block: Sendable {
             return (y, nil)
         }
         let kept = Kept(
-            x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse, middle: middle, rstd2: rstd2,
+            x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse, middle: middle,
+            rstd2: rstd2,
             gate: gate, up: up, h: (hq, hk, hv, ho, hgate, hup, hdown))
         return (y, kept)
     }
@@ -123,7 +128,8 @@ struct Block: Sendable {
             arena.give(kept.h.o)
         }
         if !needed.heads { arena.give(kept.h.q, kept.h.k, kept.h.v) }
-        arena.give(kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.middle, kept.rstd2)
+        arena.give(
+            kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.middle, kept.rstd2)
     }
 
     private func backwardMLP(_ dx: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass) throws(VulkanError) {
@@ -134,13 +140,18 @@ struct Block: Sendable {
         try downProj.backward(
             needed.mlpInput ? .into(dActivation) : .none, dx, x: activation, h: kept.h.down, pass)
         arena.give(activation)
-        guard needed.mlpInput else { return arena.give(dActivation, kept.gate, kept.up, kept.h.gate, kept.h.up) }
+        guard needed.mlpInput else {
+            return arena.give(dActivation, kept.gate, kept.up, kept.h.gate, kept.h.up)
+        }
 
-        let (dGate, dUp) = (arena.take(dx.rows, gateProj.outFeatures), arena.take(dx.rows, gateProj.outFeatures))
+        let (dGate, dUp) = (
+            arena.take(dx.rows, gateProj.outFeatures), arena.take(dx.rows, gateProj.outFeatures)
+        )
         try encoder.swiGLUBackward(intoGate: dGate, up: dUp, dActivation, gate: kept.gate, up: kept.up)
         arena.give(dActivation, kept.gate, kept.up)
         let (n, dn) = (arena.take(dx.rows, width), arena.take(dx.rows, width))
-        try encoder.rmsNorm(into: n, rstd: kept.rstd2, kept.middle, weight: postAttentionNorm, epsilon: epsilon)
+        try encoder.rmsNorm(
+            into: n, rstd: kept.rstd2, kept.middle, weight: postAttentionNorm, epsilon: epsilon)
         let below = needed.attentionOutput
         try gateProj.backward(below ? .into(dn) : .none, dGate, x: n, h: kept.h.gate, pass)
         try upProj.backward(below ? .addingTo(dn) : .none, dUp, x: n, h: kept.h.up, pass)

@@ -64,7 +64,8 @@ package struct Linear: Sendable {
         let encoder = pass.encoder
         let g = pass.arena.take(dy.rows, lora.paddedRank)
         let dropped = try dropout(x, lora, pass)
-        try encoder.loraDownBackward(into: g, dy, loraB: lora.loraB, scaling: lora.scaling, label: "\(name) g")
+        try encoder.loraDownBackward(
+            into: g, dy, loraB: lora.loraB, scaling: lora.scaling, label: "\(name) g")
         try encoder.loraGradientA(addingTo: lora.gradientA, g: g, x: dropped ?? x, label: "\(name) dA")
         try encoder.loraGradientB(addingTo: lora.gradientB, dy: dy, h: h, label: "\(name) dB")
         if dropped == nil {

@@ -25,7 +25,8 @@ extension Transformer {
     package static func load(
         _ checkpoint: Checkpoint, device: Device, weights: WeightStorage = .auto, progress: Progress? = nil
     ) throws -> Transformer {
-        var loader = WeightLoader(checkpoint: checkpoint, device: device, storage: weights, progress: progress)
+        var loader = WeightLoader(
+            checkpoint: checkpoint, device: device, storage: weights, progress: progress)
         let config = checkpoint.config
         try loader.checkWidths(config)
         let embedding = try loader.weight("model.embed_tokens.weight")
@@ -46,7 +47,8 @@ extension Transformer {
                     inputNorm: try loader.vector(BlockTensor.huggingFaceName(layer, .inputNorm)),
                     qProj: try linear(.qProj, 0), kProj: try linear(.kProj, 1), vProj: try linear(.vProj, 2),
                     oProj: try linear(.oProj, 3),
-                    postAttentionNorm: try loader.vector(BlockTensor.huggingFaceName(layer, .postAttentionNorm)),
+                    postAttentionNorm: try loader.vector(
+                        BlockTensor.huggingFaceName(layer, .postAttentionNorm)),
                     gateProj: try linear(.gateProj, 4), upProj: try linear(.upProj, 5),
                     downProj: try linear(.downProj, 6), heads: config.heads, kvHeads: config.kvHeads,
                     epsilon: Float(config.rmsNormEps), rotaryTable: rotaryTable))

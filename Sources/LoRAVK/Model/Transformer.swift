@@ -22,7 +22,8 @@ package final class Transformer: Sendable {
     package let weightByteCount: Int
 
     init(
-        checkpoint: Checkpoint, device: Device, embedding: Weight, blocks: [Block], finalNorm: Tensor, head: Weight,
+        checkpoint: Checkpoint, device: Device, embedding: Weight, blocks: [Block], finalNorm: Tensor,
+        head: Weight,
         weightByteCount: Int
     ) {
         self.checkpoint = checkpoint
@@ -38,7 +39,8 @@ package final class Transformer: Sendable {
     package func check(_ example: Example) throws(ConfigError) {
         guard example.tokens.count <= config.contextLength else {
             throw ConfigError(
-                "an example has \(example.tokens.count) tokens, and the model has \(config.contextLength) positions; cut it")
+                "an example has \(example.tokens.count) tokens, and the model has \(config.contextLength) positions; cut it"
+            )
         }
         let vocabulary = 0..<Int32(config.vocabSize)
         let label = example.labels.first { $0 >= vocabulary.upperBound }
@@ -49,7 +51,8 @@ package final class Transformer: Sendable {
     }
 
     /// The residual stream (N, C) after the last block, and what a backward pass needs.
-    func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Block.Kept?]) {
+    func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Block.Kept?])
+    {
         var x = pass.arena.take(pass.tokens, config.hiddenSize)
         try pass.encoder.embedding(into: x, pass.batch.tokens, weight: embedding)
         var kept: [Block.Kept?] = []
@@ -74,6 +77,7 @@ package final class Transformer: Sendable {
     }
 
     private func lowestAdapted(_ adapter: Adapter?) -> Int {
-        blocks.firstIndex { block in block.linears.contains { adapter?.layer($0.name) != nil } } ?? blocks.count
+        blocks.firstIndex { block in block.linears.contains { adapter?.layer($0.name) != nil } }
+            ?? blocks.count
     }
 }

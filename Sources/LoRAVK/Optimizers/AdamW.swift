@@ -17,12 +17,14 @@ package struct AdamWConfig: Sendable, Equatable {
         func require(_ condition: Bool, _ text: String) throws(ConfigError) {
             if !condition { throw ConfigError(text) }
         }
-        try require(weightDecay >= 0 && weightDecay < 1, "the weight decay is \(weightDecay); it must be 0 to 1")
+        try require(
+            weightDecay >= 0 && weightDecay < 1, "the weight decay is \(weightDecay); it must be 0 to 1")
         try require(beta1 >= 0 && beta1 < 1, "AdamW's beta1 is \(beta1); it must be at least 0 and below 1")
         try require(beta2 >= 0 && beta2 < 1, "AdamW's beta2 is \(beta2); it must be at least 0 and below 1")
         try require(epsilon > 0 && epsilon.isFinite, "AdamW's epsilon is \(epsilon); it must be positive")
         if let norm = maxGradientNorm {
-            try require(norm > 0 && norm.isFinite, "the gradient norm to clip at is \(norm); it must be positive")
+            try require(
+                norm > 0 && norm.isFinite, "the gradient norm to clip at is \(norm); it must be positive")
         }
     }
 }
@@ -78,6 +80,7 @@ final class AdamW {
         try encoder.copy(into: previous.slice, from: adapter.parameters.slice)
         try encoder.gradientNorm(into: result, adapter.gradients, scratch: scratch, state: state)
         try encoder.adamW(
-            updating: adapter.parameters, m: m, v: v, gradients: adapter.gradients, state: state, result: result)
+            updating: adapter.parameters, m: m, v: v, gradients: adapter.gradients, state: state,
+            result: result)
     }
 }

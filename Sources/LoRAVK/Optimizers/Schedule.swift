@@ -36,8 +36,11 @@ package struct Schedule: Sendable, Equatable {
 
     package func validate() throws(ConfigError) {
         guard learningRate > 0, Float(learningRate).isFinite else {
-            throw ConfigError("the learning rate is \(learningRate); it must be positive (1e-4 to 1e-3 are usual)")
+            throw ConfigError(
+                "the learning rate is \(learningRate); it must be positive (1e-4 to 1e-3 are usual)")
         }
-        guard warmupSteps >= 0 else { throw ConfigError("there are \(warmupSteps) warm-up steps; 0 means none") }
+        guard warmupSteps >= 0 else {
+            throw ConfigError("there are \(warmupSteps) warm-up steps; 0 means none")
+        }
     }
 }

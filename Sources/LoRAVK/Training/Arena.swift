@@ -16,7 +16,9 @@ package struct ArenaPlan: Sendable, Equatable {
 
     func union(_ other: ArenaPlan) -> ArenaPlan {
         let count = max(chunks.count, other.chunks.count)
-        func size(_ plan: ArenaPlan, _ index: Int) -> Int { index < plan.chunks.count ? plan.chunks[index] : 0 }
+        func size(_ plan: ArenaPlan, _ index: Int) -> Int {
+            index < plan.chunks.count ? plan.chunks[index] : 0
+        }
         return ArenaPlan(chunks: (0..<count).map { max(size(self, $0), size(other, $0)) })
     }
 }
@@ -88,7 +90,9 @@ package final class Arena {
         for case let tensor? in tensors {
             guard let index = chunks.firstIndex(where: { $0.buffer === tensor.slice.buffer }),
                 let size = taken.removeValue(forKey: Place(chunk: index, offset: tensor.slice.offset))
-            else { preconditionFailure("a tensor of shape \(tensor.shape) was given back that was not taken") }
+            else {
+                preconditionFailure("a tensor of shape \(tensor.shape) was given back that was not taken")
+            }
             give(tensor.slice.offset..<(tensor.slice.offset + size), to: index)
         }
     }

@@ -23,7 +23,8 @@ struct LossHead {
         try eachChunk(of: counted.n.rows, pass) { rows, logits throws(VulkanError) in
             try encoder.matmul(into: logits, counted.n.rows(rows), weight: model.head, label: "lm_head")
             try encoder.crossEntropy(
-                into: losses.elements(rows), gradientInPlaceOf: logits, labels: pass.batch.targets.elements(rows),
+                into: losses.elements(rows), gradientInPlaceOf: logits,
+                labels: pass.batch.targets.elements(rows),
                 columns: model.config.vocabSize, state: pass.state)
             try encoder.matmulBackward(into: dn.rows(rows), logits, weight: model.head, label: "lm_head dx")
         }
@@ -32,7 +33,8 @@ struct LossHead {
 
         let dxCounted = arena.take(dn.rows, dn.width)
         try encoder.rmsNormBackward(
-            into: dxCounted, dn, x: counted.x, weight: model.finalNorm, rstd: counted.rstd, label: "final norm dx")
+            into: dxCounted, dn, x: counted.x, weight: model.finalNorm, rstd: counted.rstd,
+            label: "final norm dx")
         arena.give(dn, counted.n, counted.x, counted.rstd)
         arena.give(x)
         let dx = arena.take(pass.tokens, model.config.hiddenSize)
@@ -62,7 +64,9 @@ struct LossHead {
         pass.arena.give(counted.n, counted.x, counted.rstd, x)
     }
 
-    private func countedRows(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (x: Tensor, n: Tensor, rstd: Tensor) {
+    private func countedRows(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (
+        x: Tensor, n: Tensor, rstd: Tensor
+    ) {
         let rows = pass.batch.countedPositions.count
         let counted = pass.arena.take(rows, x.width)
         let n = pass.arena.take(rows, x.width)

@@ -128,7 +128,8 @@ package final class Trainer {
         if report.skipped {
             optimizer.undo()
             throw DivergenceError(
-                description: "the gradient norm became \(report.gradientNorm) at step \(step + 1); the step was not "
+                description:
+                    "the gradient norm became \(report.gradientNorm) at step \(step + 1); the step was not "
                     + "applied. Try a smaller learning rate, a warm-up, or clipping the gradient norm at 1")
         }
         return Double(report.gradientNorm)
@@ -191,7 +192,9 @@ package final class Trainer {
         return graph
     }
 
-    private func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) throws(VulkanError) {
+    private func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers)
+        throws(VulkanError)
+    {
         let pass = Pass(
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
             isTraining: true)
@@ -247,7 +250,9 @@ final class Workspace {
     }
 
     func open(_ shape: BatchShape) throws(VulkanError) -> (TokenBuffers, Arena) {
-        guard let arena, let tokens else { preconditionFailure("a workspace is reserved before it is opened") }
+        guard let arena, let tokens else {
+            preconditionFailure("a workspace is reserved before it is opened")
+        }
         return (TokenBuffers(tokens.slice(0, byteCount: TokenBuffers.byteCount(shape)), shape), arena)
     }
 }

@@ -24,7 +24,9 @@ package struct RunConfig: Sendable, Equatable {
     package func validate() throws(ConfigError) {
         func require(_ value: Int, _ name: String, in range: ClosedRange<Int>) throws(ConfigError) {
             guard !range.contains(value) else { return }
-            let most = range.upperBound == .max ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
+            let most =
+                range.upperBound == .max
+                ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
             throw ConfigError("\(name) is \(value); it must be \(most)")
         }
         try require(batchSize, "the batch size", in: 1...Self.mostExamples)
@@ -72,7 +74,8 @@ package final class TrainingRun {
         lock = try DirectoryLock(folder)
         if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
             throw FileError(
-                folder, "already holds an adapter", remedy: "choose another folder, or overwrite it with --overwrite")
+                folder, "already holds an adapter",
+                remedy: "choose another folder, or overwrite it with --overwrite")
         }
         metrics = try MetricsFile("\(folder)/metrics.jsonl")
         self.trainer = trainer
@@ -90,7 +93,8 @@ package final class TrainingRun {
     ) throws -> RunOutcome {
         try reserve()
         var order = BatchOrder(
-            examples: data.examples.count, batchSize: config.batchSize, seed: config.seed, shuffles: config.shuffles)
+            examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,
+            shuffles: config.shuffles)
         var speed = Speed()
         for step in 0..<config.steps {
             if shouldStop() {
