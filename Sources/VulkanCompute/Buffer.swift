@@ -47,10 +47,15 @@ package final class Buffer: @unchecked Sendable {
         guard let buffer else { throw VulkanError(.call, "vkCreateBuffer gave no buffer for \(label)") }
         do throws(VulkanError) {
             let memory = try device.takeMemory(for: buffer, hostVisible: hostVisible)
-            let bound = vkBindBufferMemory(
-                device.handle, buffer, memory.block.handle, VkDeviceSize(memory.offset))
-            if bound != VK_SUCCESS { device.giveMemory(memory) }
-            try check(bound, "vkBindBufferMemory")
+            do throws(VulkanError) {
+                try check(
+                    vkBindBufferMemory(
+                        device.handle, buffer, memory.block.handle, VkDeviceSize(memory.offset)),
+                    "vkBindBufferMemory")
+            } catch {
+                device.giveMemory(memory)
+                throw error
+            }
             resources = Resources(device: device, handle: buffer, memory: memory)
         } catch {
             vkDestroyBuffer(device.handle, buffer, nil)

@@ -28,13 +28,19 @@ package final class CommandGraph {
         var handle: VkFence? = fence
         try check(vkResetFences(device.handle, 1, &handle), "vkResetFences")
         let last = recording.submissions.count - 1
-        for (index, submission) in recording.submissions.enumerated() {
-            try device.submit(submission.commands, fence: index == last ? fence : nil)
-        }
-        try device.wait(for: fence) {
-            let labels = recording.submissions.flatMap(\.labels)
-            return
-                "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
+        do throws(VulkanError) {
+            for (index, submission) in recording.submissions.enumerated() {
+                try device.submit(submission.commands, fence: index == last ? fence : nil)
+            }
+            try device.wait(for: fence) {
+                let labels = recording.submissions.flatMap(\.labels)
+                return
+                    "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
+            }
+        } catch {
+            // Nothing that is released next may still be in use by what was submitted.
+            vkDeviceWaitIdle(device.handle)
+            throw error
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)
         device.pace.note(work: recording.submissions.reduce(0) { $0 + $1.work }, seconds: seconds)

@@ -177,14 +177,14 @@ final class PipelineCache: @unchecked Sendable {
         file = folder.map { PipelineFile(folder: $0, capabilities: capabilities) }
         let stored = file?.read() ?? []
         var cache: VkPipelineCache?
-        let result = stored.withUnsafeBytes { bytes in
-            var info = VkPipelineCacheCreateInfo()
-            info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO
-            info.initialDataSize = bytes.count
-            info.pInitialData = bytes.baseAddress
-            return vkCreatePipelineCache(owner.device, &info, nil, &cache)
-        }
-        try check(result, "vkCreatePipelineCache")
+        try check(
+            stored.withUnsafeBytes { bytes in
+                var info = VkPipelineCacheCreateInfo()
+                info.sType = VK_STRUCTURE_TYPE_PIPELINE_CACHE_CREATE_INFO
+                info.initialDataSize = bytes.count
+                info.pInitialData = bytes.baseAddress
+                return vkCreatePipelineCache(owner.device, &info, nil, &cache)
+            }, "vkCreatePipelineCache")
         self.cache = cache
     }
 

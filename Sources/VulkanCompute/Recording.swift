@@ -208,15 +208,15 @@ final class Recording {
         setsLeft -= 1
         var layout: VkDescriptorSetLayout? = layout
         var set: VkDescriptorSet?
-        let result = withUnsafePointer(to: &layout) { layout in
-            var info = VkDescriptorSetAllocateInfo()
-            info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO
-            info.descriptorPool = descriptorPools.last
-            info.descriptorSetCount = 1
-            info.pSetLayouts = layout
-            return vkAllocateDescriptorSets(device.handle, &info, &set)
-        }
-        try check(result, "vkAllocateDescriptorSets")
+        try check(
+            withUnsafePointer(to: &layout) { layout in
+                var info = VkDescriptorSetAllocateInfo()
+                info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_SET_ALLOCATE_INFO
+                info.descriptorPool = descriptorPools.last
+                info.descriptorSetCount = 1
+                info.pSetLayouts = layout
+                return vkAllocateDescriptorSets(device.handle, &info, &set)
+            }, "vkAllocateDescriptorSets")
         guard let set else { throw VulkanError(.call, "vkAllocateDescriptorSets gave no set") }
         return set
     }
@@ -228,15 +228,15 @@ final class Recording {
             VkDescriptorPoolSize(type: VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, descriptorCount: each),
         ]
         var pool: VkDescriptorPool?
-        let result = sizes.withUnsafeBufferPointer { sizes in
-            var info = VkDescriptorPoolCreateInfo()
-            info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO
-            info.maxSets = UInt32(Self.setsPerPool)
-            info.poolSizeCount = UInt32(sizes.count)
-            info.pPoolSizes = sizes.baseAddress
-            return vkCreateDescriptorPool(device.handle, &info, nil, &pool)
-        }
-        try check(result, "vkCreateDescriptorPool")
+        try check(
+            sizes.withUnsafeBufferPointer { sizes in
+                var info = VkDescriptorPoolCreateInfo()
+                info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO
+                info.maxSets = UInt32(Self.setsPerPool)
+                info.poolSizeCount = UInt32(sizes.count)
+                info.pPoolSizes = sizes.baseAddress
+                return vkCreateDescriptorPool(device.handle, &info, nil, &pool)
+            }, "vkCreateDescriptorPool")
         guard let pool else { throw VulkanError(.call, "vkCreateDescriptorPool gave no pool") }
         descriptorPools.append(pool)
         setsLeft = Self.setsPerPool

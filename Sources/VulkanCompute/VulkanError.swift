@@ -24,9 +24,11 @@ package struct VulkanError: Error, CustomStringConvertible, Sendable {
     }
 }
 
-/// Throws unless `result` is VK_SUCCESS (or, for enumerations, VK_INCOMPLETE).
-func check(_ result: VkResult, _ call: String, _ context: @autoclosure () -> String = "") throws(VulkanError)
-{
+/// Throws unless `result` is VK_SUCCESS (or, for enumerations, VK_INCOMPLETE). A test may have the call fail instead of made.
+func check(
+    _ result: @autoclosure () -> VkResult, _ call: String, _ context: @autoclosure () -> String = ""
+) throws(VulkanError) {
+    let result = VulkanFaults.active?.failure(of: call) ?? result()
     guard result != VK_SUCCESS, result != VK_INCOMPLETE else { return }
     let text = context()
     let detail = text.isEmpty ? "" : " (\(text))"
