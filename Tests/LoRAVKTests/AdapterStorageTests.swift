@@ -61,7 +61,9 @@ import VulkanCompute
             let batch = examples([9, 5])
             let first = try Trainer(model, adapter).step([batch], learningRate: 1e-2)
             let second = try Trainer(model, loaded).step([batch], learningRate: 1e-2)
-            #expect(first.loss == second.loss && first.gradientNorm == second.gradientNorm)
+            #expect(first.loss == second.loss)
+            // The layers lie in another order, and so are summed in another.
+            #expect(isClose(first.gradientNorm, second.gradientNorm, 1e-6))
             #expect(try adapter.all() == loaded.all())
         }
     }

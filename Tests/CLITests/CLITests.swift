@@ -1,0 +1,98 @@
+// The built program where no GPU and no Python is needed: help, wrong usage, and files that `inspect` reads or refuses.
+
+import Foundation
+import Testing
+
+@Suite struct CLITests {
+    private struct Result {
+        let code: Int32
+        let output: String
+        let errors: String
+    }
+
+    /// The program lies beside the bundle of tests; LORAVK_BIN names another.
+    private static var program: URL {
+        if let path = ProcessInfo.processInfo.environment["LORAVK_BIN"] { return URL(fileURLWithPath: path) }
+        var folder = URL(fileURLWithPath: CommandLine.arguments[0]).resolvingSymlinksInPath()
+        while folder.path != "/" {
+            folder.deleteLastPathComponent()
+            let program = folder.appendingPathComponent("lora-vk")
+            if FileManager.default.isExecutableFile(atPath: program.path) { return program }
+        }
+        return URL(fileURLWithPath: "lora-vk")
+    }
+
+    private func run(_ words: String...) throws -> Result { try run(words) }
+
+    private func run(_ words: [String]) throws -> Result {
+        let process = Process()
+        process.executableURL = Self.program
+        process.arguments = words
+        let (output, errors) = (Pipe(), Pipe())
+        (process.standardOutput, process.standardError) = (output, errors)
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let texts = [output, errors].map {
+            String(decoding: $0.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        }
+        process.waitUntilExit()
+        #expect(process.terminationReason == .exit, "\(words) ended by signal \(process.terminationStatus)")
+        return Result(code: process.terminationStatus, output: texts[0], errors: texts[1])
+    }
+
+    private func fixture(_ name: String) -> String {
+        let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        return tests.appendingPathComponent("CheckpointsTests/Data/\(name)").path
+    }
+
+    @Test(arguments: ["train", "generate", "eval", "inspect", "devices"])
+    func everyCommandExplainsItself(_ command: String) throws {
+        let help = try run(command, "--help")
+        #expect(help.code == 0 && help.errors.isEmpty)
+        #expect(help.output.contains("USAGE: lora-vk \(command)") && help.output.contains("OVERVIEW: "))
+        let all = try run("--help")
+        #expect(all.code == 0 && all.output.contains("  \(command) "))
+    }
+
+    @Test(arguments: [["fly"], ["train"], ["train", "--rank", "x"], ["inspect"], ["devices", "--fast"]])
+    func wrongUsageIsExplained(_ words: [String]) throws {
+        let process = try run(words)
+        #expect(process.code == 64 && process.output.isEmpty)
+        #expect(process.errors.hasPrefix("Error: ") && process.errors.contains("Usage: lora-vk"))
+    }
+
+    @Test func modelsAndAdaptersAreDescribed() throws {
+        let folder = try run("inspect", fixture("tiny-hf"))
+        #expect(folder.code == 0 && folder.output.hasPrefix("Hugging Face model, architecture llama\n"))
+        let gguf = try run("inspect", fixture("tiny.gguf"), "--tensors")
+        #expect(gguf.code == 0 && gguf.output.hasPrefix("GGUF model, architecture llama\n"))
+        #expect(gguf.output.contains("  model.layers.0.self_attn.q_proj.weight  ["))
+        let adapter = try run("inspect", fixture("adapters/plain"))
+        #expect(adapter.code == 0 && adapter.output.contains("PEFT LoRA adapter for"))
+    }
+
+    @Test(arguments: [
+        ("nothing-there", "does not exist; name a Hugging Face folder or a .gguf file"),
+        ("adapters", "has no config.json; name the folder of the base model"),
+        ("rope.json", "rope.json"),
+    ])
+    func whatIsNoModelIsRefusedInOneSentence(name: String, reason: String) throws {
+        let result = try run("inspect", fixture(name))
+        #expect(result.code == 1 && result.output.isEmpty)
+        #expect(result.errors.hasPrefix("lora-vk: \(fixture(name))") && result.errors.contains(reason))
+        #expect(result.errors.split(separator: "\n").count == 1)
+    }
+
+    /// A GGUF file cut anywhere is refused, and never ends the program by a signal.
+    @Test func aCutFileIsRefusedWhereverItIsCut() throws {
+        let whole = try Data(contentsOf: URL(fileURLWithPath: fixture("tiny.gguf")))
+        let path = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "loravk-\(UUID().uuidString).gguf")
+        defer { try? FileManager.default.removeItem(at: path) }
+        for kept in stride(from: 0, to: whole.count, by: whole.count / 40) {
+            try whole.prefix(kept).write(to: path)
+            let result = try run("inspect", path.path)
+            #expect(result.code == 1 && result.errors.hasPrefix("lora-vk: \(path.path)"), "cut at \(kept)")
+        }
+    }
+}
