@@ -13,11 +13,6 @@ package struct BatchOrder: Sendable {
         (count, self.batchSize, self.seed, self.shuffles) = (examples, batchSize, seed, shuffles)
     }
 
-    /// Steps of an epoch: the last may be smaller.
-    package static func stepsPerEpoch(examples: Int, batchSize: Int) -> Int {
-        (examples + batchSize - 1) / batchSize
-    }
-
     /// Indices of the next batch.
     package mutating func batch() -> [Int] {
         if next >= order.count { beginEpoch() }

@@ -73,8 +73,13 @@ package struct Dataset: Sendable {
         return file
     }
 
+    /// The bytes behind a byte-order mark, if there is one.
+    private static func content(_ file: MappedFile) -> Slice<UnsafeRawBufferPointer> {
+        file.bytes.dropFirst(file.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0)
+    }
+
     private static func text(_ file: MappedFile) throws -> String {
-        guard let text = String(validating: file.bytes, as: UTF8.self) else {
+        guard let text = String(validating: content(file), as: UTF8.self) else {
             throw FileError(file.path, "is not UTF-8 text")
         }
         return text
@@ -92,12 +97,12 @@ package struct Dataset: Sendable {
 
     private static let maxLineBytes = 64 << 20
 
-    /// Lines that are not blank, without their ends, and their numbers from 1. A byte-order mark is passed over.
+    /// Lines that are not blank, without their ends, and their numbers from 1.
     private static func eachLine(
         _ file: MappedFile, _ body: (UnsafeRawBufferPointer, Int) throws -> Void
     ) throws {
         let bytes = file.bytes
-        var at = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
+        var at = content(file).startIndex
         var number = 0
         while at < bytes.count {
             number += 1
