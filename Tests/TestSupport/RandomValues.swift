@@ -1,4 +1,6 @@
-// Repeatable inputs for tests (SplitMix64: Steele, Lea, Flood 2014).
+// Repeatable inputs for tests.
+
+import LoRAVK
 
 #if canImport(Glibc)
     import Glibc
@@ -7,17 +9,11 @@
 #endif
 
 package struct RandomValues: RandomNumberGenerator {
-    private var state: UInt64
+    private var numbers: RandomNumbers
 
-    package init(seed: UInt64) { state = seed }
+    package init(seed: UInt64) { numbers = RandomNumbers(seed: seed) }
 
-    package mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var z = state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
-    }
+    package mutating func next() -> UInt64 { numbers.next() }
 
     package mutating func uniform(_ count: Int, in range: ClosedRange<Float> = -1...1) -> [Float] {
         (0..<count).map { _ in Float.random(in: range, using: &self) }
