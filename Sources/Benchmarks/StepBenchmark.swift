@@ -19,6 +19,7 @@ struct StepBenchmark: ParsableCommand {
     @Option(help: "Layers to adapt: all-linear or names separated by commas.") var targets = "all-linear"
     @Option(help: "Steps of each shape; the first two are not counted.") var steps = 8
     @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
+    @Option(help: "Blocks that the backward computes again.") var recompute = 0
     @Option(help: "The device, by index or name.") var device: String?
     @Flag(help: "Print device time by kernel.") var profile = false
     @Flag(help: "Print one JSON object a shape and nothing else.") var json = false
@@ -35,7 +36,7 @@ struct StepBenchmark: ParsableCommand {
         config.alpha = 2 * Double(rank)
         if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
         let adapter = try Adapter.create(for: model, config)
-        let trainer = try Trainer(model, adapter)
+        let trainer = try Trainer(model, adapter, recomputedBlocks: recompute)
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
             let examples = try self.examples(shape, model, &random)

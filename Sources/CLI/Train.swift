@@ -36,6 +36,7 @@ struct Train: ParsableCommand {
 
     @OptionGroup(title: "Adapter") var lora: LoRAOptions
     @OptionGroup(title: "Training") var training: TrainingOptions
+    @OptionGroup(title: "Memory") var memory: MemoryOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
@@ -56,7 +57,9 @@ struct Train: ParsableCommand {
             try self.adapter.map { try Adapter.load($0, for: model) }
             ?? Adapter.create(for: model, loraConfig)
         let config = try training.runConfig(examples: dataset.examples.count)
-        let trainer = try Trainer(model, adapter, optimizer: training.optimizer, seed: training.seed)
+        let trainer = try Trainer(
+            model, adapter, optimizer: training.optimizer, seed: training.seed,
+            recomputedBlocks: memory.recompute?.count ?? 0)
         let run = try TrainingRun(
             trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite
         )

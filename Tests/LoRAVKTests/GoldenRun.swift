@@ -106,11 +106,11 @@ struct GoldenRun {
     // MARK: The same run here
 
     /// Trains as the reference did and compares everything that its README binds.
-    func reproduce(_ model: Transformer, replays: Bool) throws {
+    func reproduce(_ model: Transformer, replays: Bool = true, recomputedBlocks: Int = 0) throws {
         let adapter = try adapter(for: model)
         var optimizer = AdamWConfig()
         optimizer.weightDecay = weightDecay
-        let trainer = try Trainer(model, adapter, optimizer: optimizer)
+        let trainer = try Trainer(model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks)
         trainer.replays = replays
         for (step, examples) in batches.enumerated() {
             let counted = examples.reduce(0) { $0 + $1.countedTokens }

@@ -14,15 +14,24 @@ import Testing
         return try Transformer.load(path, device: TestDevices.main)
     }
 
-    @Test(arguments: ["initA", "initB"], [true, false])
-    func aRealModelTrainsAsInPEFT(name: String, replays: Bool) throws {
-        try GoldenRun(name).reproduce(try Self.smolLM2(), replays: replays)
+    @Test(arguments: ["initA", "initB"])
+    func aRealModelTrainsAsInPEFT(name: String) throws {
+        try GoldenRun(name).reproduce(try Self.smolLM2())
+    }
+
+    @Test func aRealModelTrainsAsInPEFTWithoutReplay() throws {
+        try GoldenRun("initA").reproduce(try Self.smolLM2(), replays: false)
+    }
+
+    @Test(arguments: [("initA", 15), ("initB", Int.max)])
+    func aRealModelTrainsAsInPEFTWithBlocksComputedAgain(name: String, count: Int) throws {
+        try GoldenRun(name).reproduce(try Self.smolLM2(), recomputedBlocks: count)
     }
 
     /// The tiny model of Examples: ragged ranks, rsLoRA, few targets, a scaled rope, and all matrices compared.
-    @Test(arguments: ["initA", "initB", "rslora", "rank3", "qv", "rope_llama3"])
-    func aTinyModelTrainsAsInPEFT(name: String) throws {
+    @Test(arguments: ["initA", "initB", "rslora", "rank3", "qv", "rope_llama3"], [0, 1, Int.max])
+    func aTinyModelTrainsAsInPEFT(name: String, recomputedBlocks: Int) throws {
         let run = try GoldenRun("tiny/\(name)")
-        try run.reproduce(try run.tinyModel(), replays: true)
+        try run.reproduce(try run.tinyModel(), recomputedBlocks: recomputedBlocks)
     }
 }

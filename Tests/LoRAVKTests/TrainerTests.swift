@@ -10,13 +10,15 @@ import VulkanCompute
 @Suite struct TrainerTests {
     /// Losses, norms and the final parameters of some steps on batches of two shapes.
     private func run(
-        _ model: Transformer, dropout: Double = 0, seed: UInt64 = 7, replays: Bool = true, steps: Int = 5
+        _ model: Transformer, dropout: Double = 0, targets: LoRAConfig.Targets = .allLinear, seed: UInt64 = 7,
+        replays: Bool = true, recomputedBlocks: Int = 0, steps: Int = 5
     ) throws -> (losses: [Double], norms: [Double], parameters: [String: [Float]]) {
-        let adapter = try Adapter.random(for: model, dropout: dropout)
+        let adapter = try Adapter.random(for: model, dropout: dropout, targets: targets)
         var optimizer = AdamWConfig()
         optimizer.weightDecay = 0.1
         optimizer.maxGradientNorm = 1
-        let trainer = try Trainer(model, adapter, optimizer: optimizer, seed: seed)
+        let trainer = try Trainer(
+            model, adapter, optimizer: optimizer, seed: seed, recomputedBlocks: recomputedBlocks)
         trainer.replays = replays
         let batches = [examples([9, 5], seed: 1), examples([20, 3, 30], prompt: 2, seed: 2)]
         var (losses, norms): ([Double], [Double]) = ([], [])
@@ -38,6 +40,40 @@ import VulkanCompute
         #expect(replayed.parameters == recorded.parameters)
         #expect(
             Set(replayed.losses).count == replayed.losses.count && replayed.losses[4] < replayed.losses[0])
+    }
+
+    /// Bit by bit, dropout masks too, wherever the lowest adapted block is.
+    @Test(
+        arguments: [0, 0.3],
+        [["*"], ["layers.1*"], ["layers.2.self_attn.v_proj"], ["layers.2.mlp.down_proj"]])
+    func blocksComputedAgainChangeNothing(dropout: Double, targets: [String]) throws {
+        let model = try TinyModel(layers: 3).load(TestDevices.main)
+        let kept = try run(model, dropout: dropout, targets: .names(targets), steps: 3)
+        for count in [1, 2, Int.max] {
+            let again = try run(
+                model, dropout: dropout, targets: .names(targets), recomputedBlocks: count, steps: 3)
+            #expect(again.losses == kept.losses && again.norms == kept.norms, "\(count) blocks")
+            #expect(again.parameters == kept.parameters, "\(count) blocks")
+        }
+    }
+
+    @Test func memoryGrowsWithTokensAndShrinksWithEveryBlockComputedAgain() throws {
+        let model = try TinyModel(layers: 6, positions: 16).load(TestDevices.main)
+        let adapter = try Adapter.random(for: model)
+        func bytes(_ tokens: Int, _ recomputed: Int) throws -> Int {
+            try Trainer(model, adapter, recomputedBlocks: recomputed)
+                .plan(BatchShape(tokens: tokens, counted: 64)).arena.byteCount
+        }
+        let levels = try (0...6).map { try bytes(1024, $0) }
+        // The topmost block is computed again at once: only the loss's memory is not beside its own.
+        for level in 0..<5 { #expect(levels[level + 1] < levels[level]) }
+        #expect(levels[6] <= levels[5] && levels[6] * 2 < levels[0])
+        for recomputed in [0, 6] {
+            let (one, two, four) = (
+                try bytes(1024, recomputed), try bytes(2048, recomputed), try bytes(4096, recomputed)
+            )
+            #expect(abs((four - two) - 2 * (two - one)) * 50 < four)
+        }
     }
 
     @Test func theSeedDecidesWhatIsDropped() throws {
@@ -117,7 +153,7 @@ import VulkanCompute
         let device = try Device.open()
         let model = try TinyModel(positions: 16).load(device)
         let trainer = try Trainer(model, try Adapter.random(for: model))
-        let shape = BatchShape(tokens: 20480, counted: 2048)
+        let shape = BatchShape(tokens: 32768, counted: 2048)
         let plan = try trainer.plan(shape)
         // Larger than a block, so that it gets one of its own, of exactly its size.
         try #require(plan.arena.chunks.count == 1 && plan.arena.byteCount > 64 << 20)
@@ -127,9 +163,9 @@ import VulkanCompute
         try trainer.reserve(BatchShape(tokens: 8192, counted: 1024))
         #expect(device.heldByteCount - before == plan.arena.byteCount, "a smaller shape took more")
 
-        let larger = try trainer.plan(BatchShape(tokens: 40960, counted: 2048))
+        let larger = try trainer.plan(BatchShape(tokens: 65536, counted: 2048))
         #expect(larger.arena.byteCount > plan.arena.byteCount && larger.flops > plan.flops)
-        try trainer.reserve(BatchShape(tokens: 40960, counted: 2048))
+        try trainer.reserve(BatchShape(tokens: 65536, counted: 2048))
         #expect(device.heldByteCount - before == larger.arena.byteCount, "the old memory is still there")
     }
 

@@ -33,29 +33,56 @@ struct Block: Sendable {
         let v: Tensor  // (N, KVH·D)
         let attention: Tensor  // (N, H·D)
         let lse: Tensor  // (N, H)
-        let middle: Tensor  // (N, C)
-        let rstd2: Tensor  // (N)
-        let gate: Tensor  // (N, F)
-        let up: Tensor  // (N, F)
-        let h: (q: Tensor?, k: Tensor?, v: Tensor?, o: Tensor?, gate: Tensor?, up: Tensor?, down: Tensor?)
+        // From here on n rows: N, or as many as the output needs.
+        let attentionRows: Tensor?  // (n, H·D), where n is not N
+        let middle: Tensor  // (n, C)
+        let rstd2: Tensor  // (n)
+        let gate: Tensor  // (n, F)
+        let up: Tensor  // (n, F)
+        var h: (q: Tensor?, k: Tensor?, v: Tensor?, o: Tensor?, gate: Tensor?, up: Tensor?, down: Tensor?)
     }
 
     // MARK: Forward
 
-    /// Takes over `x` and returns y with what a backward needs; with `keep` false nothing is kept and y is `x` in place.
-    func forward(_ x: Tensor, keep: Bool, cache: KVCache.Layer? = nil, _ pass: Pass) throws(VulkanError) -> (
-        Tensor, Kept?
-    ) {
+    /// Takes over `x` and returns y with what a backward needs; with `keep` false nothing is kept. `outputRows` (n) says of
+    /// which tokens y is needed: then y is (n, C), and only keys and values are computed of the others.
+    func forward(
+        _ x: Tensor, keep: Bool, cache: KVCache.Layer? = nil, outputRows: Tensor? = nil, _ pass: Pass
+    ) throws(VulkanError) -> (Tensor, Kept?) {
+        var (middle, activation, kept) = try forwardToActivation(
+            x, keep: keep, cache: cache, outputRows: outputRows, pass)
+        let y = keep ? try pass.copy(middle) : middle
+        let hdown = try downProj.forward(addingTo: y, activation, pass)
+        pass.arena.give(activation)
+        if keep { kept?.h.down = hdown } else { pass.arena.give(hdown) }
+        return (y, kept)
+    }
+
+    /// What a backward needs, computed again from the block's input, which it takes over.
+    func recompute(_ x: Tensor, outputRows: Tensor?, _ pass: Pass) throws(VulkanError) -> Kept {
+        var (_, activation, kept) = try forwardToActivation(
+            x, keep: true, cache: nil, outputRows: outputRows, pass)
+        kept?.h.down = try downProj.down(activation, pass)
+        pass.arena.give(activation)
+        guard let kept else { preconditionFailure("a forward that keeps kept nothing") }
+        return kept
+    }
+
+    /// Everything up to what down_proj reads: m, silu(gate)·up, and what is kept of all that.
+    private func forwardToActivation(
+        _ x: Tensor, keep: Bool, cache: KVCache.Layer?, outputRows: Tensor?, _ pass: Pass
+    ) throws(VulkanError) -> (middle: Tensor, activation: Tensor, kept: Kept?) {
         let (encoder, arena) = (pass.encoder, pass.arena)
-        let n = arena.take(x.rows, width)
-        let (rstd1, rstd2) = (arena.take(x.rows), arena.take(x.rows))
-        try encoder.rmsNorm(into: n, rstd: rstd1, x, weight: inputNorm, epsilon: epsilon)
+        let n1 = arena.take(x.rows, width)
+        let rstd1 = arena.take(x.rows)
+        try encoder.rmsNorm(into: n1, rstd: rstd1, x, weight: inputNorm, epsilon: epsilon)
         let q = arena.take(x.rows, qProj.outFeatures)
         let k = arena.take(x.rows, kProj.outFeatures)
         let v = arena.take(x.rows, vProj.outFeatures)
-        let hq = try qProj.forward(into: q, n, pass)
-        let hk = try kProj.forward(into: k, n, pass)
-        let hv = try vProj.forward(into: v, n, pass)
+        let hq = try qProj.forward(into: q, n1, pass)
+        let hk = try kProj.forward(into: k, n1, pass)
+        let hv = try vProj.forward(into: v, n1, pass)
+        arena.give(n1)
         for heads in [q, k] {
             try encoder.rotary(into: heads, heads, positions: pass.batch.positions, table: rotaryTable)
         }
@@ -75,61 +102,71 @@ struct Block: Sendable {
         }
         if !keep { arena.give(q, k, v, lse, rstd1) }
 
-        let middle = try residual(x, keep: keep, pass)
-        let ho = try oProj.forward(addingTo: middle, attention, pass)
-        if !keep { arena.give(attention) }
-        try encoder.rmsNorm(into: n, rstd: rstd2, middle, weight: postAttentionNorm, epsilon: epsilon)
-        let gate = arena.take(x.rows, gateProj.outFeatures)
-        let up = arena.take(x.rows, upProj.outFeatures)
-        let hgate = try gateProj.forward(into: gate, n, pass)
-        let hup = try upProj.forward(into: up, n, pass)
-        arena.give(n)
-        let activation = arena.take(x.rows, gateProj.outFeatures)
+        let attentionRows = try outputRows.map { rows throws(VulkanError) in try pass.gather(attention, rows)
+        }
+        let middle: Tensor
+        if let outputRows {
+            middle = try pass.gather(x, outputRows)
+            if !keep { arena.give(x) }
+        } else {
+            middle = keep ? try pass.copy(x) : x
+        }
+        let ho = try oProj.forward(addingTo: middle, attentionRows ?? attention, pass)
+        if !keep { arena.give(attention, attentionRows) }
+        let n2 = arena.take(middle.rows, width)
+        let rstd2 = arena.take(middle.rows)
+        try encoder.rmsNorm(into: n2, rstd: rstd2, middle, weight: postAttentionNorm, epsilon: epsilon)
+        let gate = arena.take(middle.rows, gateProj.outFeatures)
+        let up = arena.take(middle.rows, upProj.outFeatures)
+        let hgate = try gateProj.forward(into: gate, n2, pass)
+        let hup = try upProj.forward(into: up, n2, pass)
+        arena.give(n2)
+        let activation = arena.take(middle.rows, gateProj.outFeatures)
         try encoder.swiGLU(into: activation, gate: gate, up: up)
-        if !keep { arena.give(gate, up, rstd2) }
-        let y = try residual(middle, keep: keep, pass)
-        let hdown = try downProj.forward(addingTo: y, activation, pass)
-        arena.give(activation)
         guard keep else {
-            arena.give(hq, hk, hv, ho, hgate, hup, hdown)
-            return (y, nil)
+            arena.give(gate, up, rstd2, hq, hk, hv, ho, hgate, hup)
+            return (middle, activation, nil)
         }
         let kept = Kept(
-            x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse, middle: middle,
-            rstd2: rstd2,
-            gate: gate, up: up, h: (hq, hk, hv, ho, hgate, hup, hdown))
-        return (y, kept)
-    }
-
-    /// The tensor that the next sum goes into: a copy where x itself is needed again.
-    private func residual(_ x: Tensor, keep: Bool, _ pass: Pass) throws(VulkanError) -> Tensor {
-        guard keep else { return x }
-        let sum = pass.arena.take(x.rows, x.width)
-        try pass.encoder.copy(into: sum.slice, from: x.slice)
-        return sum
+            x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse,
+            attentionRows: attentionRows, middle: middle, rstd2: rstd2, gate: gate, up: up,
+            h: (hq, hk, hv, ho, hgate, hup, nil))
+        return (middle, activation, kept)
     }
 
     // MARK: Backward
 
-    /// Turns `dx`, the gradient of y, into that of x in place, and gives `kept` back. Where nothing below needs a
-    /// gradient, the work stops at the lowest adapted layer of this block.
-    func backward(_ dx: Tensor, _ kept: Kept, inputNeeded: Bool, _ pass: Pass) throws(VulkanError) {
+    /// Takes over `dx`, the gradient of y, and returns that of x; gives `kept` back. Where nothing below needs a gradient,
+    /// the work stops at the lowest adapted layer of this block.
+    func backward(
+        _ dx: Tensor, _ kept: Kept, inputNeeded: Bool, outputRows: Tensor?, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
         let needed = Needed(self, pass.adapter, inputNeeded)
         let arena = pass.arena
+        var dx = dx
         try backwardMLP(dx, kept, needed, pass)
 
         if needed.attentionOutput {
-            let dAttention = arena.take(dx.rows, qProj.outFeatures)
+            var dAttention = arena.take(dx.rows, qProj.outFeatures)
             try oProj.backward(
-                needed.heads ? .into(dAttention) : .none, dx, x: kept.attention, h: kept.h.o, pass)
-            if needed.heads { try backwardHeads(dx, dAttention, kept, needed, pass) }
+                needed.heads ? .into(dAttention) : .none, dx, x: kept.attentionRows ?? kept.attention,
+                h: kept.h.o, pass)
+            if needed.heads {
+                if let outputRows {
+                    dAttention = try pass.scatter(dAttention, outputRows, rows: kept.x.rows)
+                    dx = try pass.scatter(dx, outputRows, rows: kept.x.rows)
+                }
+                try backwardHeads(dx, dAttention, kept, needed, pass)
+            }
             arena.give(dAttention)
         } else {
             arena.give(kept.h.o)
         }
         if !needed.heads { arena.give(kept.h.q, kept.h.k, kept.h.v) }
         arena.give(
-            kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.middle, kept.rstd2)
+            kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.attentionRows,
+            kept.middle, kept.rstd2)
+        return dx
     }
 
     private func backwardMLP(_ dx: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass) throws(VulkanError) {

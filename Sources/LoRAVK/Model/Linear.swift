@@ -34,7 +34,7 @@ package struct Linear: Sendable {
     }
 
     /// h = s·x'·Aᵀ (N, R), or nil without an adapter.
-    private func down(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
+    func down(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         guard let lora = pass.adapter?.layer(name) else { return nil }
         let h = pass.arena.take(x.rows, lora.paddedRank)
         let dropped = try dropout(x, lora, pass)

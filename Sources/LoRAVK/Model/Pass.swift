@@ -13,8 +13,33 @@ struct Pass {
     let adapter: Adapter?
     /// Dropout is applied, and a backward pass follows.
     let isTraining: Bool
+    /// Blocks, from the lowest that a backward needs, of which only the input is kept.
+    var recomputedBlocks = 0
 
     var tokens: Int { batch.tokens.count }
+}
+
+extension Pass {
+    func copy(_ x: Tensor) throws(VulkanError) -> Tensor {
+        let copy = arena.take(x.rows, x.width)
+        try encoder.copy(into: copy.slice, from: x.slice)
+        return copy
+    }
+
+    /// The rows of `x` that `index` names.
+    func gather(_ x: Tensor, _ index: Tensor) throws(VulkanError) -> Tensor {
+        let rows = arena.take(index.count, x.width)
+        try encoder.gatherRows(into: rows, x, index: index)
+        return rows
+    }
+
+    /// So many rows, zero but for those that `index` names. Takes `few` over.
+    func scatter(_ few: Tensor, _ index: Tensor, rows: Int) throws(VulkanError) -> Tensor {
+        let many = arena.take(rows, few.width)
+        try encoder.scatterRows(into: many, few, index: index)
+        arena.give(few)
+        return many
+    }
 }
 
 /// Where a gradient goes.

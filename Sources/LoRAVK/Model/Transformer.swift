@@ -50,30 +50,58 @@ package final class Transformer: Sendable {
                 + "use the tokenizer that belongs to the model")
     }
 
-    /// The residual stream (N, C) after the last block, and what a backward pass needs.
-    func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Block.Kept?])
-    {
-        var x = pass.arena.take(pass.tokens, config.hiddenSize)
-        try pass.encoder.embedding(into: x, pass.batch.tokens, weight: embedding)
-        var kept: [Block.Kept?] = []
-        let lowest = lowestAdapted(pass.adapter)
-        for (index, block) in blocks.enumerated() {
-            let keep = pass.isTraining && index >= lowest
-            let result = try block.forward(x, keep: keep, cache: caches?[index], pass)
-            x = result.0
-            kept.append(result.1)
-        }
-        return (x, kept)
+    /// What the forward holds of a block until its backward.
+    enum Held {
+        case nothing
+        /// Its input (N, C), from which the backward computes the rest again.
+        case input(Tensor)
+        case all(Block.Kept)
     }
 
-    /// Records the backward of all blocks that have an adapted layer in or below them. Takes over `dx`.
-    func backward(_ dx: Tensor, _ kept: [Block.Kept?], _ pass: Pass) throws(VulkanError) {
+    /// The residual stream (n, C) of the counted positions after the last block, and what a backward pass needs.
+    func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Held]) {
+        var x = pass.arena.take(pass.tokens, config.hiddenSize)
+        try pass.encoder.embedding(into: x, pass.batch.tokens, weight: embedding)
+        var held: [Held] = []
         let lowest = lowestAdapted(pass.adapter)
-        for (index, block) in blocks.enumerated().reversed() {
-            guard let kept = kept[index] else { break }
-            try block.backward(dx, kept, inputNeeded: index > lowest, pass)
+        for (index, block) in blocks.enumerated() {
+            let needsBackward = pass.isTraining && index >= lowest
+            // The lowest are computed again: when the backward comes to them, the others hold nothing any more.
+            let recomputes = needsBackward && index - lowest < pass.recomputedBlocks
+            if recomputes {
+                held.append(.input(x))
+                x = try pass.copy(x)
+            }
+            let (y, kept) = try block.forward(
+                x, keep: needsBackward && !recomputes, cache: caches?[index],
+                outputRows: outputRows(index, pass),
+                pass)
+            x = y
+            if !recomputes { held.append(kept.map { .all($0) } ?? .nothing) }
+        }
+        return (x, held)
+    }
+
+    /// Records the backward of all blocks that have an adapted layer in or below them. Takes over `dx` (n, C).
+    func backward(_ dx: Tensor, _ held: [Held], _ pass: Pass) throws(VulkanError) {
+        let lowest = lowestAdapted(pass.adapter)
+        var dx = dx
+        for (index, block) in blocks.enumerated().reversed() where index >= lowest {
+            let rows = outputRows(index, pass)
+            let kept: Block.Kept
+            switch held[index] {
+            case .nothing: preconditionFailure("the forward kept nothing of block \(index)")
+            case .input(let x): kept = try block.recompute(x, outputRows: rows, pass)
+            case .all(let all): kept = all
+            }
+            dx = try block.backward(dx, kept, inputNeeded: index > lowest, outputRows: rows, pass)
         }
         pass.arena.give(dx)
+    }
+
+    /// Of the last block only the positions that the loss counts are needed.
+    private func outputRows(_ block: Int, _ pass: Pass) -> Tensor? {
+        block == blocks.count - 1 ? pass.batch.countedPositions : nil
     }
 
     private func lowestAdapted(_ adapter: Adapter?) -> Int {

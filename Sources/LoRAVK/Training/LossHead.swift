@@ -1,5 +1,5 @@
-// From the residual stream to the loss: only positions whose next token counts are normed and projected, a chunk of
-// rows at a time, and the gradient replaces the logits in place, so that (N, V) logits never exist.
+// From the residual stream of the positions whose next token counts to the loss: normed and projected a chunk of rows
+// at a time, and the gradient replaces the logits in place, so that (n, V) logits never exist.
 // loss = Σ −log softmax(rms(x)·Wᵀ)[target] · scale.
 
 import Kernels
@@ -14,14 +14,14 @@ struct LossHead {
         max(64, Self.chunkByteCount / (model.head.layout.rows * 4) / 64 * 64)
     }
 
-    /// Records loss and gradient. Takes over `x` (N, C) and returns dx (N, C).
+    /// Records loss and gradient. Takes over `x` (n, C) and returns dx (n, C).
     func trainingLoss(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor {
         let (encoder, arena) = (pass.encoder, pass.arena)
-        let counted = try countedRows(x, pass)
-        let dn = arena.take(counted.n.rows, counted.n.width)
-        let losses = arena.take(counted.n.rows)
-        try eachChunk(of: counted.n.rows, pass) { rows, logits throws(VulkanError) in
-            try encoder.matmul(into: logits, counted.n.rows(rows), weight: model.head, label: "lm_head")
+        let (n, rstd) = try normed(x, pass)
+        let dn = arena.take(n.rows, n.width)
+        let losses = arena.take(n.rows)
+        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
+            try encoder.matmul(into: logits, n.rows(rows), weight: model.head, label: "lm_head")
             try encoder.crossEntropy(
                 into: losses.elements(rows), gradientInPlaceOf: logits,
                 labels: pass.batch.targets.elements(rows),
@@ -30,16 +30,10 @@ struct LossHead {
         }
         try encoder.lossSum(into: pass.result, losses)
         arena.give(losses)
-
-        let dxCounted = arena.take(dn.rows, dn.width)
+        let dx = arena.take(n.rows, n.width)
         try encoder.rmsNormBackward(
-            into: dxCounted, dn, x: counted.x, weight: model.finalNorm, rstd: counted.rstd,
-            label: "final norm dx")
-        arena.give(dn, counted.n, counted.x, counted.rstd)
-        arena.give(x)
-        let dx = arena.take(pass.tokens, model.config.hiddenSize)
-        try encoder.scatterRows(into: dx, dxCounted, index: pass.batch.countedPositions)
-        arena.give(dxCounted)
+            into: dx, dn, x: x, weight: model.finalNorm, rstd: rstd, label: "final norm dx")
+        arena.give(dn, n, rstd, x)
         return dx
     }
 
@@ -47,35 +41,30 @@ struct LossHead {
     func evaluation(
         _ x: Tensor, losses: Tensor, correct: Tensor, _ pass: Pass
     ) throws(VulkanError) {
-        let counted = try countedRows(x, pass)
-        try eachChunk(of: counted.n.rows, pass) { rows, logits throws(VulkanError) in
-            try pass.encoder.matmul(into: logits, counted.n.rows(rows), weight: model.head, label: "lm_head")
+        let (n, rstd) = try normed(x, pass)
+        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
+            try pass.encoder.matmul(into: logits, n.rows(rows), weight: model.head, label: "lm_head")
             try pass.encoder.crossEntropy(
                 into: losses.elements(rows), correct: correct.elements(rows), logits,
                 labels: pass.batch.targets.elements(rows), columns: model.config.vocabSize)
         }
-        pass.arena.give(counted.n, counted.x, counted.rstd, x)
+        pass.arena.give(n, rstd, x)
     }
 
     /// Records the logits (n, Vp) of the counted positions. Takes over `x`.
     func logits(_ x: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
-        let counted = try countedRows(x, pass)
-        try pass.encoder.matmul(into: logits, counted.n, weight: model.head, label: "lm_head")
-        pass.arena.give(counted.n, counted.x, counted.rstd, x)
+        let (n, rstd) = try normed(x, pass)
+        try pass.encoder.matmul(into: logits, n, weight: model.head, label: "lm_head")
+        pass.arena.give(n, rstd, x)
     }
 
-    private func countedRows(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (
-        x: Tensor, n: Tensor, rstd: Tensor
-    ) {
-        let rows = pass.batch.countedPositions.count
-        let counted = pass.arena.take(rows, x.width)
-        let n = pass.arena.take(rows, x.width)
-        let rstd = pass.arena.take(rows)
-        try pass.encoder.gatherRows(into: counted, x, index: pass.batch.countedPositions)
+    private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, rstd: Tensor) {
+        let n = pass.arena.take(x.rows, x.width)
+        let rstd = pass.arena.take(x.rows)
         try pass.encoder.rmsNorm(
-            into: n, rstd: rstd, counted, weight: model.finalNorm, epsilon: Float(model.config.rmsNormEps),
+            into: n, rstd: rstd, x, weight: model.finalNorm, epsilon: Float(model.config.rmsNormEps),
             label: "final norm")
-        return (counted, n, rstd)
+        return (n, rstd)
     }
 
     private func eachChunk(

@@ -42,6 +42,8 @@ package final class Trainer {
     package let model: Transformer
     package let adapter: Adapter
     package var replays = !DebugOptions.environment.noReplay
+    /// Blocks of which only the input is kept for the backward: as many as there are, at most.
+    package let recomputedBlocks: Int
 
     private let optimizer: AdamW
     private let device: Device
@@ -55,9 +57,11 @@ package final class Trainer {
     private var clearGraph: CommandGraph?
 
     package init(
-        _ model: Transformer, _ adapter: Adapter, optimizer: AdamWConfig = AdamWConfig(), seed: UInt64 = 0
+        _ model: Transformer, _ adapter: Adapter, optimizer: AdamWConfig = AdamWConfig(), seed: UInt64 = 0,
+        recomputedBlocks: Int = 0
     ) throws {
         try optimizer.validate()
+        self.recomputedBlocks = recomputedBlocks
         self.model = model
         self.adapter = adapter
         device = model.device
@@ -197,10 +201,10 @@ package final class Trainer {
     {
         let pass = Pass(
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
-            isTraining: true)
-        let (x, kept) = try model.forward(pass)
+            isTraining: true, recomputedBlocks: recomputedBlocks)
+        let (x, held) = try model.forward(pass)
         let dx = try LossHead(model: model).trainingLoss(x, pass)
-        try model.backward(dx, kept, pass)
+        try model.backward(dx, held, pass)
         precondition(arena.isEmpty, "a step kept activations")
     }
 }
