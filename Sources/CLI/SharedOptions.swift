@@ -40,7 +40,6 @@ struct ModelOptions: ParsableArguments {
 }
 
 extension WeightStorage: ExpressibleByArgument {}
-extension LoRAInitialization: ExpressibleByArgument {}
 extension Schedule.Shape: ExpressibleByArgument {}
 
 /// Blocks that the backward computes again instead of the forward keeping what it needs.

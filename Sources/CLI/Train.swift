@@ -133,10 +133,24 @@ struct LoRAOptions: ParsableArguments {
     var targets = "all-linear"
 
     @Option(
-        help:
-            "How A and B start: kaiming or gaussian (Init[A], B zero), init-b or init-b-gaussian (Init[B], A zero)."
-    )
-    var initialization: LoRAInitialization = .kaiming
+        help: ArgumentHelp(
+            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var method = "lora"
+
+    @Option(
+        name: [.customLong("init"), .long],
+        help: ArgumentHelp(
+            "How A and B start: \(LoRAInitialization.all.map(\.description).joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var initialization = "kaiming"
+
+    @Option(
+        name: .customLong("module-lr"),
+        help: ArgumentHelp(
+            "Multiplies the learning rate of layers, named as in --targets: q_proj=0.5,v_proj=2; 0 freezes.",
+            valueName: "layer=number,…"))
+    var moduleRates: String?
 
     @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
     var rslora = false
@@ -148,7 +162,9 @@ struct LoRAOptions: ParsableArguments {
         var config = LoRAConfig()
         config.rank = rank
         config.alpha = alpha ?? 2 * Double(rank)
-        config.initialization = initialization
+        config.method = try AdapterMethods.named(method)
+        config.initialization = try LoRAInitialization.named(initialization)
+        config.learningRates = try moduleRates.map(Self.multipliers) ?? []
         config.usesRsLoRA = rslora
         config.dropout = dropout
         config.seed = seed
@@ -160,6 +176,16 @@ struct LoRAOptions: ParsableArguments {
             config.targets = .names(names)
         }
         return config
+    }
+
+    private static func multipliers(_ text: String) throws -> [(target: String, multiplier: Double)] {
+        try text.split(separator: ",").map { setting in
+            let sides = setting.split(separator: "=", maxSplits: 1)
+            guard sides.count == 2, let multiplier = Double(sides[1]) else {
+                throw ConfigError("--module-lr: '\(setting)' is not of the form layer=number")
+            }
+            return (String(sides[0]), multiplier)
+        }
     }
 }
 

@@ -60,22 +60,24 @@ extension CommandEncoder {
     }
 
     /// Runs a kernel over all elements of tensors of one size; `kernel` gives it, and what it is pushed after the count,
-    /// for the span that begins at the vec4 it is told.
+    /// for the span that begins at the vec4 it is told. The kernel binds `tensors`, then `uniforms`, then `more` tensors.
     func elementwise(
-        _ tensors: [Tensor], uniforms: [BufferSlice] = [], label: String,
+        _ tensors: [Tensor], uniforms: [BufferSlice] = [], more: [Tensor] = [], label: String,
         kernel: (Shader.Family, Int) -> (Shader, [any PushWord])
     ) throws(VulkanError) {
         let count = tensors[0].count
         precondition(
-            count % 4 == 0 && tensors.allSatisfy { $0.count == count },
-            "\(label): shapes \(tensors.map(\.shape))")
+            count % 4 == 0 && (tensors + more).allSatisfy { $0.count == count },
+            "\(label): shapes \((tensors + more).map(\.shape))")
         let lanes = capabilities.lanes(family)
         let vectors = capabilities.type == .cpu ? 8 : 1
         for span in capabilities.spans(of: count / 4, rowByteCounts: [16], family: family) {
             let (shader, push) = kernel(family == .texel ? .texel : .shared, span.lowerBound)
-            let slices = tensors.map { $0.slice.slice(span.lowerBound * 16, byteCount: span.count * 16) }
+            func slices(_ tensors: [Tensor]) -> [BufferSlice] {
+                tensors.map { $0.slice.slice(span.lowerBound * 16, byteCount: span.count * 16) }
+            }
             try dispatch(
-                shader, slices + uniforms, push: [span.count] + push,
+                shader, slices(tensors) + uniforms + slices(more), push: [span.count] + push,
                 specialization: ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)],
                 groups: (span.count + lanes * vectors - 1) / (lanes * vectors), label: label)
         }

@@ -8,9 +8,11 @@ extension CommandEncoder {
     /// Floats of scratch that `gradientNorm` needs for `count` gradients.
     package static func gradientNormScratchCount(_ count: Int) -> Int { (count + chunk - 1) / chunk }
 
-    /// Writes `gradientNorm`, `clipFactor` and `skipped` of `result`, with `maxGradientNorm` from `state`.
+    /// Writes `gradientNorm`, `clipFactor` and `skipped` of `result`, with `maxGradientNorm` from `state`. Parameters whose
+    /// multiplier in `rates` is 0 do not count.
     package func gradientNorm(
-        into result: BufferSlice, _ gradients: Tensor, scratch: Tensor, state: BufferSlice,
+        into result: BufferSlice, _ gradients: Tensor, rates: Tensor? = nil, scratch: Tensor,
+        state: BufferSlice,
         label: String = "gradientNorm"
     ) throws(VulkanError) {
         let count = gradients.count
@@ -21,7 +23,9 @@ extension CommandEncoder {
         for span in capabilities.spans(of: partials, rowByteCounts: [Self.chunk * 4], family: family) {
             let elements = span.lowerBound * Self.chunk..<min(span.upperBound * Self.chunk, count)
             try dispatch(
-                Shader.squareSums(family: family), [scratch.slice, gradients.elements(elements).slice],
+                Shader.squareSums(family: family, rates: rates == nil ? .one : .each),
+                [scratch.slice, gradients.elements(elements).slice]
+                    + (rates.map { [$0.elements(elements).slice] } ?? []),
                 push: [elements.count / 4, span.lowerBound],
                 specialization: rowLanes.merging(["CHUNK": UInt32(Self.chunk / 4)]) { $1 },
                 groups: span.count, label: label)
@@ -32,17 +36,22 @@ extension CommandEncoder {
             push: [partials], specialization: rowLanes, groups: 1, label: label)
     }
 
-    /// One step of AdamW with the rates in `state`, the gradients clipped by `result.clipFactor`; nothing changes where
-    /// `result.skipped`. The multipliers set a group of parameters apart: a rate of its own, or no decay (0).
+    /// One step of AdamW with the settings in `state`, the gradients clipped by `result.clipFactor`; nothing changes where
+    /// `result.skipped`. `rates` multiply the learning rate, parameter by parameter.
     package func adamW(
-        updating parameters: Tensor, m: Tensor, v: Tensor, gradients: Tensor, state: BufferSlice,
-        result: BufferSlice, learningRateMultiplier: Float = 1, weightDecayMultiplier: Float = 1,
-        label: String = "adamW"
+        updating parameters: Tensor, m: Tensor, v: Tensor, gradients: Tensor, rates: Tensor? = nil,
+        state: BufferSlice, result: BufferSlice, label: String = "adamW"
     ) throws(VulkanError) {
         try elementwise(
-            [parameters, m, v, parameters, m, v, gradients], uniforms: [state, result], label: label
+            [parameters, m, v, parameters, m, v, gradients], uniforms: [state, result],
+            more: rates.map { [$0] } ?? [], label: label
         ) { family, _ in
-            (Shader.adamw(family: family), [learningRateMultiplier, weightDecayMultiplier])
+            (Shader.adamw(family: family, rates: rates == nil ? .one : .each), [])
         }
     }
+}
+
+extension Shader {
+    /// Whether all parameters learn at one rate.
+    package enum Rates: String, Sendable { case one, each }
 }

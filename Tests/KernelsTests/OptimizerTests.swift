@@ -27,16 +27,14 @@ import VulkanCompute
             result = try run.device.makeStepResult()
         }
 
-        func step(_ values: [Float], _ stepState: StepState, multipliers: (Float, Float) = (1, 1)) throws
-            -> StepResult
-        {
+        func step(_ values: [Float], _ stepState: StepState, rates: Tensor? = nil) throws -> StepResult {
             try run.device.upload(values, into: gradients.slice)
             try run.device.upload([stepState], into: state)
             try run.run {
-                try $0.gradientNorm(into: result, gradients, scratch: scratch, state: state)
+                try $0.gradientNorm(into: result, gradients, rates: rates, scratch: scratch, state: state)
                 try $0.adamW(
-                    updating: parameters, m: m, v: v, gradients: gradients, state: state, result: result,
-                    learningRateMultiplier: multipliers.0, weightDecayMultiplier: multipliers.1)
+                    updating: parameters, m: m, v: v, gradients: gradients, rates: rates, state: state,
+                    result: result)
             }
             return try run.device.download(result, as: StepResult.self)[0]
         }
@@ -121,16 +119,32 @@ import VulkanCompute
         }
     }
 
-    @Test(arguments: try FamilyRun.all())
-    func multipliersSetAGroupApart(_ run: FamilyRun) throws {
-        let initial: [Float] = [1, -2, 3, -4]
-        let gradients: [Float] = [0.1, 0.2, -0.3, 0.4]
+    /// Four parameters at a time share a rate; those of rate 0 neither move nor count in the norm, whatever their gradient.
+    @Test(arguments: try FamilyRun.all(), [28, 4100])
+    func everyParameterHasARateOfItsOwn(_ run: FamilyRun, _ count: Int) throws {
+        var random = RandomValues(seed: 20)
+        let (initial, gradients) = (random.normal(count), random.normal(count))
+        let multipliers: [Float] = [1, 0, 16, 0.5, 0]
+        let rates = (0..<count).map { multipliers[$0 % 5] }
         let bench = try Bench(run, initial)
-        _ = try bench.step(
-            gradients, Self.state(step: 1, rate: 1e-3, decay: 0.5, clip: 0), multipliers: (16, 0))
-        var reference = ReferenceAdamW(initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
-        _ = reference.step(gradients.doubles, learningRate: 16e-3, weightDecay: 0, maxGradientNorm: 0)
-        #expect(mismatch(try run.values(bench.parameters), reference.parameters, .float()) == nil)
+        let dirty = zip(gradients, rates).enumerated().map { index, pair in
+            pair.1 == 0 && index % 7 == 0 ? Float.nan : pair.0
+        }
+        let trained = zip(gradients, rates).map { $1 == 0 ? 0 : Double($0) }
+        let norm = trained.reduce(0) { $0 + $1 * $1 }.squareRoot()
+        let result = try bench.step(
+            dirty, Self.state(step: 1, rate: 1e-3, decay: 0.5, clip: 1), rates: try run.input(rates, [count]))
+        #expect(mismatch([result.gradientNorm], [norm], .float(roundings: 8, scale: 0)) == nil)
+        let after = try run.values(bench.parameters)
+        for rate in Set(multipliers) {
+            var reference = ReferenceAdamW(initial.doubles, beta1: 0.9, beta2: 0.999, epsilon: 1e-8)
+            _ = reference.step(
+                trained, learningRate: Double(Float(1e-3)) * Double(rate), weightDecay: 0.5,
+                maxGradientNorm: 1)
+            let group = rates.indices.filter { rates[$0] == rate }
+            let expected = group.map { reference.parameters[$0] }
+            #expect(mismatch(group.map { after[$0] }, expected, .float(roundings: 40)) == nil)
+        }
     }
 
     @Test(arguments: try FamilyRun.all(), [Float.nan, .infinity, -.infinity, 1e30])

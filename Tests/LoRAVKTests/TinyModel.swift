@@ -87,9 +87,10 @@ extension Adapter {
         let adapter = try Adapter.create(for: model, config)
         var random = RandomValues(seed: seed)
         for layer in adapter.layers {
-            for part in Part.allCases {
-                let count = layer.rank * (part == .loraA ? layer.inFeatures : layer.outFeatures)
-                try adapter.set(layer, part, to: random.normal(count, deviation: deviation))
+            for parameter in layer.parameters {
+                try adapter.set(
+                    layer, parameter.shape.part,
+                    to: random.normal(parameter.shape.count, deviation: deviation))
             }
         }
         return adapter
@@ -99,8 +100,10 @@ extension Adapter {
     func all(_ kind: Kind = .parameter) throws -> [String: [Float]] {
         var all: [String: [Float]] = [:]
         for layer in layers {
-            all[AdapterFiles.key(layer.name, .loraA)] = try values(layer, .loraA, kind)
-            all[AdapterFiles.key(layer.name, .loraB)] = try values(layer, .loraB, kind)
+            for part in layer.parts {
+                let key = part.filePart.map { AdapterFiles.key(layer.name, $0) } ?? "\(layer.name).\(part)"
+                all[key] = try values(layer, part, kind)
+            }
         }
         return all
     }

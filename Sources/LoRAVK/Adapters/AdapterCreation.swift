@@ -6,28 +6,31 @@ import VulkanCompute
 
 extension Adapter {
     /// A new adapter for `model`, whose output it does not change yet.
-    package static func create(for model: Transformer, _ config: LoRAConfig) throws -> Adapter {
+    package static func create(for model: Transformer, _ wanted: LoRAConfig) throws -> Adapter {
+        var config = wanted
+        config.method.settle(&config)
         try config.validate()
         let names = try config.modules(of: model.linears.map(\.name))
-        var peft = PEFTConfig(
-            rank: config.rank, alpha: config.alpha, targetModules: .names(config.targetNames(names)),
-            baseModel: model.source)
-        peft.dropout = config.dropout
-        peft.usesRsLoRA = config.usesRsLoRA
-        // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
-        peft.initialisation = config.initialization == .gaussian ? .string("gaussian") : .bool(true)
-        let shapes = model.linears.filter { names.contains($0.name) }.map { linear in
-            AdapterModuleShape(
-                name: linear.name, rank: config.rank, scaling: config.scaling, inFeatures: linear.inFeatures,
-                outFeatures: linear.outFeatures)
+        let linears = model.linears.filter { names.contains($0.name) }
+        let modules = linears.map { linear in
+            let frozen = config.initialization.startsInWeight ? config.rank : 0
+            return AdapterModuleShape(
+                name: linear.name, rank: config.rank + frozen, frozenRank: frozen, scaling: config.scaling,
+                inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
+                learningRate: config.learningRate(of: linear.name))
         }
-        let adapter = try Adapter(peft, modules: shapes, device: model.device)
+        let adapter = try Adapter(
+            config.peft(names, baseModel: model.source), method: config.method, modules: modules,
+            device: model.device)
         var random = RandomNumbers(seed: config.seed)
-        for layer in adapter.layers {
-            let values = config.initialization.values(
-                rank: layer.rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures, using: &random
-            )
-            try adapter.set(layer, config.initialization.startsFromA ? .loraA : .loraB, to: values)
+        for (layer, linear) in zip(adapter.layers, linears) {
+            let site = InitialSite(
+                rank: config.rank, inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
+                scaling: config.scaling, base: InitialSite.Base(linear: linear, model: model))
+            let start = try config.method.start(site, config.initialization, using: &random)
+            for (part, values) in start {
+                try adapter.set(layer, part, to: layer.withFrozenStart(part, values))
+            }
         }
         return adapter
     }
@@ -45,7 +48,7 @@ extension Adapter {
                 name: module.name, rank: module.rank, scaling: module.scaling,
                 inFeatures: module.loraA.columns, outFeatures: module.loraB.rows)
         }
-        let adapter = try Adapter(files.config, modules: shapes, device: model.device)
+        let adapter = try Adapter(files.config, method: LoRA(), modules: shapes, device: model.device)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for (part, stored) in [(Part.loraA, module.loraA), (.loraB, module.loraB)] {
                 let values = try stored.floats(rows: 0..<stored.rows)
@@ -62,25 +65,51 @@ extension Adapter {
 
     /// Writes PEFT's two files, whole or not at all; never values that are not numbers.
     package func save(to folder: String) throws {
-        var tensors: [TensorSource] = []
         for layer in layers {
-            let (a, b) = (try values(layer, .loraA), try values(layer, .loraB))
-            guard a.allSatisfy(\.isFinite), b.allSatisfy(\.isFinite) else {
+            for part in layer.parts where try !values(layer, part).allSatisfy(\.isFinite) {
                 throw DivergenceError(
                     description:
                         "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
                         + "try a smaller learning rate")
             }
-            tensors.append(
-                TensorSource(AdapterFiles.key(layer.name, .loraA), shape: [layer.rank, layer.inFeatures], a))
-            tensors.append(
-                TensorSource(AdapterFiles.key(layer.name, .loraB), shape: [layer.outFeatures, layer.rank], b))
         }
+        let tensors = try layers.flatMap { try method.saved($0, of: self) }
         try AdapterFiles.write(config, tensors, to: folder)
     }
 }
 
+extension LoRALayer {
+    /// The start as the layer's parameter has it: with the frozen ranks that take B·A off again, [A; A] and [B, −B].
+    fileprivate func withFrozenStart(_ part: Adapter.Part, _ values: [Float]) -> [Float] {
+        if module.frozenRank == 0 { return values }
+        switch part {
+        case .loraA: return values + values
+        case .loraB:
+            let rank = module.frozenRank
+            return (0..<outFeatures).flatMap { row in
+                let start = values[row * rank..<(row + 1) * rank]
+                return start + start.map { -$0 }
+            }
+        default: return values
+        }
+    }
+}
+
 extension LoRAConfig {
+    /// The file PEFT would write for it. Frozen ranks count as ranks, at the same scaling.
+    fileprivate func peft(_ modules: [String], baseModel: String) -> PEFTConfig {
+        let times = initialization.startsInWeight ? 2 : 1
+        let alphaTimes = usesRsLoRA ? Double(times).squareRoot() : Double(times)
+        var peft = PEFTConfig(
+            rank: rank * times, alpha: alpha * alphaTimes, targetModules: .names(targetNames(modules)),
+            baseModel: baseModel)
+        peft.dropout = dropout
+        peft.usesRsLoRA = usesRsLoRA
+        // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
+        peft.initialisation = initialization.peftName.map { .string($0) } ?? .bool(true)
+        return peft
+    }
+
     /// PEFT's `target_modules`: last names where they say it all, whole names where only some blocks are adapted.
     fileprivate func targetNames(_ modules: [String]) -> [String] {
         guard case .names(let names) = targets,

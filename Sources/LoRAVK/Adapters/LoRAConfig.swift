@@ -1,9 +1,8 @@
-// What a LoRA adapter is: rank, scaling, targets and how its matrices start, in PEFT's words.
-// Hu et al. 2021, LoRA; Kalajdzievski 2023, rsLoRA; Hayou, Ghosh & Yu 2024 for the two initialisations.
+// What an adapter is: its method, rank, scaling, targets and how its matrices start, in PEFT's words.
 
 import Checkpoints
 
-package struct LoRAConfig: Sendable, Equatable {
+package struct LoRAConfig: Sendable {
     package enum Targets: Sendable, Equatable {
         /// Every linear layer of the blocks, as PEFT's `all-linear` (the output head is not one of them).
         case allLinear
@@ -19,7 +18,11 @@ package struct LoRAConfig: Sendable, Equatable {
     package var dropout = 0.0
     package var targets = Targets.allLinear
     package var usesRsLoRA = false
+    package var method: any AdapterMethod = LoRA()
     package var initialization = LoRAInitialization.kaiming
+    /// Multiplies the learning rate of modules, by names as in `targets`; the last that means a module holds for it.
+    /// Yao et al. 2024 train v faster than q.
+    package var learningRates: [(target: String, multiplier: Double)] = []
     package var seed: UInt64 = 0
 
     package init() {}
@@ -37,18 +40,36 @@ package struct LoRAConfig: Sendable, Equatable {
         guard dropout >= 0, dropout < 1 else {
             throw ConfigError("the LoRA dropout is \(dropout); it must be at least 0 and below 1")
         }
+        for (target, multiplier) in learningRates where !(0...1e6).contains(multiplier) {
+            throw ConfigError(
+                "the learning rate of '\(target)' is multiplied by \(multiplier); it must be 0 (frozen) to 1e6"
+            )
+        }
+        try method.validate(self)
+    }
+
+    package func learningRate(of module: String) -> Double {
+        learningRates.last { matches(module, $0.target) }?.multiplier ?? 1
     }
 
     /// The modules of a model that the targets mean, in the model's order; every target must mean one.
     package func modules(of linears: [String]) throws(ConfigError) -> [String] {
-        guard case .names(let names) = targets else { return linears }
+        let rated = learningRates.map(\.target)
+        guard case .names(let names) = targets else {
+            try check(rated, linears)
+            return linears
+        }
+        try check(names + rated, linears)
+        return linears.filter { module in names.contains { matches(module, $0) } }
+    }
+
+    private func check(_ names: [String], _ linears: [String]) throws(ConfigError) {
         for name in names where !linears.contains(where: { matches($0, name) }) {
             let kinds = Set(linears.compactMap { $0.split(separator: ".").last.map(String.init) }).sorted()
             throw ConfigError(
                 "the target module '\(name)' matches no linear layer of the model; it has "
                     + "\(kinds.joined(separator: ", ")), in blocks such as '\(linears.first ?? "")'")
         }
-        return linears.filter { module in names.contains { matches(module, $0) } }
     }
 }
 

@@ -62,7 +62,7 @@ struct Block: Sendable {
     func recompute(_ x: Tensor, outputRows: Tensor?, _ pass: Pass) throws(VulkanError) -> Kept {
         var (_, activation, kept) = try forwardToActivation(
             x, keep: true, cache: nil, outputRows: outputRows, pass)
-        kept?.h.down = try downProj.down(activation, pass)
+        kept?.h.down = try downProj.kept(of: activation, pass)
         pass.arena.give(activation)
         guard let kept else { preconditionFailure("a forward that keeps kept nothing") }
         return kept

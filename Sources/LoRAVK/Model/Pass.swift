@@ -3,16 +3,16 @@
 import Kernels
 import VulkanCompute
 
-struct Pass {
-    let encoder: CommandEncoder
-    let arena: Arena
+package struct Pass {
+    package let encoder: CommandEncoder
+    package let arena: Arena
     let batch: TokenBuffers
     /// Step state and result in device memory (StepState, StepResult).
-    let state: BufferSlice
+    package let state: BufferSlice
     let result: BufferSlice
     let adapter: Adapter?
     /// Dropout is applied, and a backward pass follows.
-    let isTraining: Bool
+    package let isTraining: Bool
     /// Blocks, from the lowest that a backward needs, of which only the input is kept.
     var recomputedBlocks = 0
 
@@ -42,8 +42,14 @@ extension Pass {
     }
 }
 
+/// Where an output goes.
+package enum Destination {
+    case into(Tensor)
+    case addingTo(Tensor)
+}
+
 /// Where a gradient goes.
-enum GradientDestination {
+package enum GradientDestination {
     case into(Tensor)
     case addingTo(Tensor)
     /// Nobody needs it.

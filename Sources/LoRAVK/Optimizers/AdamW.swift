@@ -78,9 +78,12 @@ final class AdamW {
 
     func record(_ encoder: CommandEncoder, state: BufferSlice, result: BufferSlice) throws(VulkanError) {
         try encoder.copy(into: previous.slice, from: adapter.parameters.slice)
-        try encoder.gradientNorm(into: result, adapter.gradients, scratch: scratch, state: state)
+        let rates = adapter.learningRates
+        try encoder.gradientNorm(
+            into: result, adapter.gradients, rates: rates, scratch: scratch, state: state)
         try encoder.adamW(
-            updating: adapter.parameters, m: m, v: v, gradients: adapter.gradients, state: state,
+            updating: adapter.parameters, m: m, v: v, gradients: adapter.gradients, rates: rates,
+            state: state,
             result: result)
     }
 }

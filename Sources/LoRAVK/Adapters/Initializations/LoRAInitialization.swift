@@ -1,0 +1,74 @@
+// How A (R, in) and B (out, R) start, so that training starts from the pretrained model: with B·A = 0, or with s·B·A taken off
+// the weight. A new initialisation is a value in one file, and one line in the list here.
+
+import VulkanCompute
+
+package struct LoRAInitialization: Sendable {
+    /// As the command line has it: `init-b`.
+    package let name: String
+    package let summary: String
+    package var options: [MethodOption] = []
+    /// The matrix that starts at zero, if one does.
+    package var zero: Adapter.Part?
+    /// B·A is not zero: as many ranks again, frozen, take the start off: s·[B, −B₀]·[A; A₀].
+    package var startsInWeight = false
+    /// What PEFT calls it in init_lora_weights, where loading may say so.
+    package var peftName: String?
+    let make: @Sendable (Self, InitialSite, inout RandomNumbers) throws -> [Adapter.Part: [Float]]
+
+    /// A and B row by row; what is left out is zero.
+    package func matrices(
+        _ site: InitialSite, using random: inout RandomNumbers
+    ) throws -> [Adapter.Part: [Float]] {
+        try make(self, site, &random)
+    }
+
+    func option(_ name: String) -> Double {
+        guard let option = options.first(where: { $0.name == name }) else {
+            preconditionFailure("\(self.name) has no option '\(name)'")
+        }
+        return option.value
+    }
+
+    package var description: String { name + options.text }
+}
+
+extension LoRAInitialization {
+    package static var all: [LoRAInitialization] {
+        [kaiming, gaussian, initB, initBGaussian]
+    }
+
+    /// The initialisation that `name[:option=value,…]` means.
+    package static func named(_ text: String) throws(ConfigError) -> LoRAInitialization {
+        let wanted = try NamedOptions(text)
+        guard var found = all.first(where: { $0.name == wanted.name }) else {
+            throw ConfigError(
+                "there is no initialization '\(wanted.name)'; there are \(all.map(\.name).joined(separator: ", "))"
+            )
+        }
+        try found.options.set(wanted.values, of: "the initialization \(found.name)")
+        return found
+    }
+}
+
+/// The layer whose matrices start.
+package struct InitialSite: Sendable {
+    /// Ranks that train.
+    package let rank: Int
+    package let inFeatures: Int
+    package let outFeatures: Int
+    package let scaling: Double
+    /// The frozen layer, for what starts from its weight.
+    package let base: Base?
+
+    package struct Base: Sendable {
+        package let linear: Linear
+        package let model: Transformer
+    }
+
+    package init(rank: Int, inFeatures: Int, outFeatures: Int, scaling: Double, base: Base? = nil) {
+        (self.rank, self.inFeatures, self.outFeatures) = (rank, inFeatures, outFeatures)
+        self.scaling = scaling
+        self.base = base
+    }
+}

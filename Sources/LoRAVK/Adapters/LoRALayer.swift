@@ -1,0 +1,160 @@
+// The parameters of one adapted linear layer, and how they lie in the adapter's flat buffer: each is a matrix in the corner
+// of one whose ranks are padded to a multiple of 8 with zeros.
+
+import Checkpoints
+import Kernels
+
+extension Adapter {
+    /// Which parameter of a layer.
+    package struct Part: Hashable, Sendable, CustomStringConvertible {
+        package let description: String
+        /// What it is in PEFT's files, if it is there.
+        package let filePart: AdapterFiles.Part?
+
+        package init(_ name: String, as filePart: AdapterFiles.Part? = nil) {
+            description = name
+            self.filePart = filePart
+        }
+
+        package static let loraA = Part("loraA", as: .loraA)
+        package static let loraB = Part("loraB", as: .loraB)
+    }
+}
+
+/// Shape of one adapted module.
+package struct AdapterModuleShape: Sendable, Equatable {
+    package var name: String
+    /// R of the matrices, frozen ranks included.
+    package var rank: Int
+    /// The last of the ranks that do not train: what a start in the weight itself is taken off again with.
+    package var frozenRank = 0
+    package var scaling: Double
+    package var inFeatures: Int
+    package var outFeatures: Int
+    /// Multiplies the learning rate of all parameters of the module.
+    package var learningRate = 1.0
+
+    var paddedRank: Int { (rank + 7) / 8 * 8 }
+}
+
+package struct ParameterShape: Sendable, Equatable {
+    package let part: Adapter.Part
+    /// Without padding: a vector has one row.
+    package let rows: Int
+    package let columns: Int
+    package let storedRows: Int
+    package let storedColumns: Int
+    package let savedShape: [Int]
+
+    package init(
+        _ part: Adapter.Part, rows: Int, columns: Int, storedRows: Int? = nil, storedColumns: Int? = nil
+    ) {
+        self.part = part
+        (self.rows, self.columns) = (rows, columns)
+        self.storedRows = storedRows ?? rows
+        self.storedColumns = storedColumns ?? columns
+        savedShape = [rows, columns]
+    }
+
+    package init(_ part: Adapter.Part, count: Int) {
+        self.part = part
+        (rows, columns, storedRows, storedColumns) = (1, count, 1, (count + 3) / 4 * 4)
+        savedShape = [count]
+    }
+
+    package static func loraA(_ module: AdapterModuleShape) -> ParameterShape {
+        ParameterShape(.loraA, rows: module.rank, columns: module.inFeatures, storedRows: module.paddedRank)
+    }
+
+    package static func loraB(_ module: AdapterModuleShape) -> ParameterShape {
+        ParameterShape(
+            .loraB, rows: module.outFeatures, columns: module.rank, storedColumns: module.paddedRank)
+    }
+
+    package var count: Int { rows * columns }
+    /// Floats in the flat buffer: each parameter begins where it may be bound.
+    var stride: Int { (storedRows * storedColumns + 63) / 64 * 64 }
+
+    func padded(_ values: [Float]) -> [Float] {
+        precondition(values.count == count, "\(part): \(values.count) values for \(savedShape)")
+        if rows == storedRows, columns == storedColumns { return values }
+        var padded = [Float](repeating: 0, count: storedRows * storedColumns)
+        for row in 0..<rows {
+            padded.replaceSubrange(
+                row * storedColumns..<row * storedColumns + columns,
+                with: values[row * columns..<(row + 1) * columns])
+        }
+        return padded
+    }
+
+    func unpadded(_ stored: [Float]) -> [Float] {
+        if columns == storedColumns { return Array(stored.prefix(count)) }
+        return (0..<rows).flatMap { stored[$0 * storedColumns..<$0 * storedColumns + columns] }
+    }
+}
+
+package struct AdapterParameter: Sendable {
+    package let shape: ParameterShape
+    package let value: Tensor
+    package let gradient: Tensor
+    /// Multiplies the learning rate; 0: frozen, and its gradient is not computed.
+    package let learningRate: Double
+
+    package var trainedGradient: Tensor? { learningRate == 0 ? nil : gradient }
+}
+
+/// One adapted linear layer.
+package struct LoRALayer: Sendable {
+    package let module: AdapterModuleShape
+    package let method: any AdapterMethod
+    package let dropout: Double
+    package let parameters: [AdapterParameter]
+
+    /// Hugging Face's name: `model.layers.0.self_attn.q_proj`.
+    package var name: String { module.name }
+    /// R as configured; the tensors have `paddedRank` rows or columns.
+    package var rank: Int { module.rank }
+    package var paddedRank: Int { module.paddedRank }
+    package var scaling: Float { Float(module.scaling) }
+    package var inFeatures: Int { module.inFeatures }
+    package var outFeatures: Int { module.outFeatures }
+    package var parts: [Adapter.Part] { parameters.map(\.shape.part) }
+
+    package subscript(part: Adapter.Part) -> AdapterParameter {
+        guard let parameter = parameters.first(where: { $0.shape.part == part }) else {
+            preconditionFailure("\(name) has no \(part)")
+        }
+        return parameter
+    }
+
+    package var loraA: Tensor { self[.loraA].value }  // (R, I)
+    package var loraB: Tensor { self[.loraB].value }  // (O, R)
+
+    /// Numbers of a parameter that training changes.
+    func trainedCount(_ parameter: AdapterParameter) -> Int {
+        guard parameter.learningRate != 0 else { return 0 }
+        let shape = parameter.shape
+        switch shape.part {
+        case .loraA: return (shape.rows - module.frozenRank) * shape.columns
+        case .loraB: return shape.rows * (shape.columns - module.frozenRank)
+        default: return shape.count
+        }
+    }
+
+    /// The learning rates of a parameter, entry by entry as it is stored, where frozen ranks have 0.
+    func learningRates(_ parameter: AdapterParameter) -> [Float] {
+        let shape = parameter.shape
+        let trained = module.rank - module.frozenRank
+        return (0..<shape.storedRows).flatMap { row in
+            (0..<shape.storedColumns).map { column in
+                let isFrozen =
+                    switch shape.part {
+                    case .loraA: row >= trained
+                    case .loraB: column >= trained
+                    default: false
+                    }
+                return isFrozen ? 0 : Float(parameter.learningRate)
+            }
+        }
+    }
+}

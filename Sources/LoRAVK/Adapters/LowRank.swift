@@ -1,0 +1,95 @@
+// The arithmetic most methods share, in one pass over the output: y = x·Wᵀ + s·(x'·Dᵀ)·Uᵀ, x' = x, or x with dropout; for
+// plain LoRA D = A and U = B. With h = s·x'·Dᵀ and g = s·dy·U the backward is dx = dy·W + g·D, dD = gᵀ·x', dU = dyᵀ·h.
+
+import Kernels
+import VulkanCompute
+
+package struct LowRankTerm: Sendable {
+    package var down: Tensor  // D (R, I)
+    package var up: Tensor  // U (O, R)
+    package var scaling: Float
+    package var dropout: Double
+    /// Where the gradients of D and U are added; nil where nobody needs them.
+    package var downGradient: Tensor?
+    package var upGradient: Tensor?
+
+    package init(_ layer: LoRALayer) {
+        (down, up) = (layer.loraA, layer.loraB)
+        (scaling, dropout) = (layer.scaling, layer.dropout)
+        downGradient = layer[.loraA].trainedGradient
+        upGradient = layer[.loraB].trainedGradient
+    }
+}
+
+extension Linear {
+    /// Records y and returns h (N, R).
+    package func forward(
+        _ y: Destination, _ x: Tensor, lowRank term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let h = try down(x, term, pass)
+        try base(y, x, LoRATerm(h: h, matrix: term.up), pass)
+        return h
+    }
+
+    /// h = s·x'·Dᵀ (N, R)
+    package func down(_ x: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) -> Tensor {
+        let h = pass.arena.take(x.rows, term.up.width)
+        let dropped = try dropout(x, term, pass)
+        try pass.encoder.loraDown(
+            into: h, dropped ?? x, loraA: term.down, scaling: term.scaling, label: "\(name) h")
+        pass.arena.give(dropped)
+        return h
+    }
+
+    /// Records the gradients of D, U and x. Gives `h` back.
+    package func backward(
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, h: Tensor, lowRank term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) {
+        let encoder = pass.encoder
+        let g = pass.arena.take(dy.rows, term.up.width)
+        let dropped = try dropout(x, term, pass)
+        try encoder.loraDownBackward(
+            into: g, dy, loraB: term.up, scaling: term.scaling, label: "\(name) g")
+        if let gradient = term.downGradient {
+            try encoder.loraGradientA(addingTo: gradient, g: g, x: dropped ?? x, label: "\(name) dA")
+        }
+        if let gradient = term.upGradient {
+            try encoder.loraGradientB(addingTo: gradient, dy: dy, h: h, label: "\(name) dB")
+        }
+        if dropped == nil {
+            try baseBackward(dx, dy, LoRATerm(h: g, matrix: term.down), pass)
+        } else {
+            try baseBackward(dx, dy, nil, pass)
+            try droppedInputGradient(dx, g, term, pass)
+        }
+        pass.arena.give(g, h, dropped)
+    }
+
+    /// x with dropout, or nil where there is none. The same in forward and backward: the mask depends only on the step.
+    private func dropout(_ x: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) -> Tensor? {
+        guard pass.isTraining, term.dropout > 0 else { return nil }
+        let y = pass.arena.take(x.rows, x.width)
+        try pass.encoder.dropout(
+            into: y, x, probability: term.dropout, state: pass.state, layer: layer, site: site,
+            label: "\(name) dropout")
+        return y
+    }
+
+    /// dx += dropout(g·D): the mask falls on the adapter's part only, so it cannot ride in the base's pass.
+    private func droppedInputGradient(
+        _ dx: GradientDestination, _ g: Tensor, _ term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) {
+        let target: Tensor
+        switch dx {
+        case .into(let dx), .addingTo(let dx): target = dx
+        case .none: return
+        }
+        let part = pass.arena.take(g.rows, inFeatures)
+        try pass.encoder.matmul(.nn, into: part, g, term.down, label: "\(name) g·A")
+        try pass.encoder.dropout(
+            into: part, part, probability: term.dropout, state: pass.state, layer: layer, site: site,
+            label: "\(name) dropout dx")
+        try pass.encoder.add(part, addingTo: target, label: "\(name) dx")
+        pass.arena.give(part)
+    }
+}

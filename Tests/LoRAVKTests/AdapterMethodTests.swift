@@ -1,0 +1,157 @@
+// Every registered method: what starts, what trains, what is saved. And a method that only these tests have.
+
+import Checkpoints
+import LoRAVK
+import TestSupport
+import Testing
+
+@Suite struct AdapterMethodTests {
+    private func config(_ method: String, rank: Int = 4) throws -> LoRAConfig {
+        var config = LoRAConfig(rank: rank, alpha: 2 * Double(rank))
+        config.method = try AdapterMethods.named(method)
+        config.seed = 3
+        return config
+    }
+
+    @Test(arguments: AdapterMethods.all.map(\.name))
+    func aNewAdapterChangesNothing(_ method: String) throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config(method))
+        let tokens = examples([12])[0].tokens
+        let base = try Evaluator(model, nil).logits(tokens, at: [3, 11])
+        let logits = try Evaluator(model, adapter).logits(tokens, at: [3, 11])
+        for (got, wanted) in zip(logits, base) {
+            #expect(mismatch(got, wanted.doubles, Tolerance(absolute: 1e-5, relative: 1e-5)) == nil)
+        }
+    }
+
+    /// Away from the start, where every parameter matters.
+    @Test(arguments: AdapterMethods.all.map(\.name))
+    func gradientsAreThoseOfTheLoss(_ method: String) throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config(method, rank: 3))
+        try adapter.shake()
+        let batch = examples([9, 5], prompt: 2)
+        _ = try gradients(model, adapter, [batch])
+        let evaluator = try Evaluator(model, adapter)
+        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
+    }
+
+    /// What is saved is the adapter: PEFT's files give the same model, and the same files.
+    @Test(arguments: AdapterMethods.all.map(\.name))
+    func theSavedAdapterIsTheSameModel(_ method: String) throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config(method, rank: 3))
+        try adapter.shake()
+        let batch = examples([9, 5])
+        let loss = try Evaluator(model, adapter).evaluate(batch).lossSum
+        let base = try Evaluator(model, nil).evaluate(batch).lossSum
+        #expect(!isClose(loss, base, 1e-3), "the adapter does nothing")
+        try withTemporaryFolder { folder in
+            try adapter.save(to: folder + "/a")
+            let loaded = try Adapter.load(folder + "/a", for: model)
+            #expect(isClose(try Evaluator(model, loaded).evaluate(batch).lossSum, loss, 1e-4))
+            try loaded.save(to: folder + "/b")
+            for name in [AdapterFiles.configName, AdapterFiles.weightsName] {
+                #expect(try contents("\(folder)/a/\(name)") == contents("\(folder)/b/\(name)"), "\(name)")
+            }
+        }
+    }
+
+    /// A first step of AdamW is as long as the learning rate, whatever the gradient.
+    @Test func theRateOfBIsRatioTimesThatOfA() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        var config = try config("lora+:ratio=5")
+        config.learningRates = [("q_proj", 0), ("mlp.*", 0.5), ("layers.1.mlp.up_proj", 3)]
+        let adapter = try Adapter.create(for: model, config)
+        try adapter.shake()
+        let before = try adapter.all()
+        _ = try Trainer(model, adapter).step([examples([9, 5])], learningRate: 1e-3)
+        for (key, after) in try adapter.all() {
+            let moved = zip(after, try #require(before[key])).map { abs($0 - $1) }.max() ?? 0
+            let module: Float =
+                key.contains("q_proj") ? 0 : key.contains("1.mlp.up") ? 3 : key.contains("mlp") ? 0.5 : 1
+            let wanted = 1e-3 * module * (key.contains("lora_B") ? 5 : 1)
+            #expect(abs(moved - wanted) <= 2e-2 * wanted, "\(key) moved by \(moved)")
+        }
+    }
+
+    @Test func loraFATrainsBOnly() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("lora-fa"))
+        #expect(adapter.parameterCount == adapter.layers.reduce(0) { $0 + 4 * $1.outFeatures })
+        let before = try adapter.all()
+        _ = try Trainer(model, adapter).step([examples([9, 5])], learningRate: 1e-3)
+        for (key, after) in try adapter.all() {
+            #expect((after == before[key]) == key.contains("lora_A"), "\(key)")
+        }
+    }
+
+    @Test func settingsThatCannotBeAreRefused() throws {
+        func refused(_ part: String, _ body: () throws -> Void) {
+            let text = errorText(body)
+            #expect(text?.contains(part) == true, "\(text ?? "accepted")")
+        }
+        refused("no adapter method 'lore'; there are lora, rslora") { _ = try AdapterMethods.named("lore") }
+        refused("no option 'ratios'; it takes ratio") { _ = try AdapterMethods.named("lora+:ratios=2") }
+        refused("lora takes no option 'x'; it takes none") { _ = try AdapterMethods.named("lora:x=1") }
+        refused("ratio is -1.0; it must be 0.001 to") { _ = try AdapterMethods.named("lora+:ratio=-1") }
+        refused("'ratio' is no option; they are written lora+:name=number") {
+            _ = try AdapterMethods.named("lora+:ratio")
+        }
+        refused("no initialization 'zeros'; there are kaiming") { _ = try LoRAInitialization.named("zeros") }
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        refused("lora-fa trains B only") {
+            var config = try config("lora-fa")
+            config.initialization = .initB
+            _ = try Adapter.create(for: model, config)
+        }
+        refused("multiplied by -1.0") {
+            var config = try config("lora")
+            config.learningRates = [("q_proj", -1)]
+            _ = try Adapter.create(for: model, config)
+        }
+        refused("'x_proj' matches no linear layer") {
+            var config = try config("lora")
+            config.learningRates = [("x_proj", 2)]
+            _ = try Adapter.create(for: model, config)
+        }
+    }
+
+    /// The one line that registers a method from outside; all the rest is in MadeUpMethod.swift.
+    @Test func aMadeUpMethodNeedsAFileAndALine() throws {
+        AdapterMethods.register(MadeUpMethod())
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("half-lora:part=0.25"))
+        try adapter.shake()
+        let batch = examples([9, 5], prompt: 2)
+        let before = try Evaluator(model, adapter).evaluate(batch).lossSum
+        _ = try gradients(model, adapter, [batch])
+        let evaluator = try Evaluator(model, adapter)
+        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
+        _ = try Trainer(model, adapter).step([batch], learningRate: 1e-3)
+        #expect(try evaluator.evaluate(batch).lossSum < before)
+        try withTemporaryFolder { folder in
+            try adapter.save(to: folder)
+            let loaded = try Adapter.load(folder, for: model)
+            #expect(
+                isClose(
+                    try Evaluator(model, loaded).evaluate(batch).lossSum,
+                    try evaluator.evaluate(batch).lossSum, 1e-5))
+        }
+    }
+}
+
+extension Adapter {
+    /// Moves every parameter that trains away from its start, as training would; ranks stay as they are padded.
+    func shake(deviation: Float = 0.1) throws {
+        var random = RandomValues(seed: 8)
+        for layer in layers {
+            for parameter in layer.parameters where parameter.learningRate != 0 {
+                let part = parameter.shape.part
+                let start = try values(layer, part)
+                try set(layer, part, to: zip(start, random.normal(start.count, deviation: deviation)).map(+))
+            }
+        }
+    }
+}
