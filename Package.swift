@@ -11,6 +11,7 @@ let package = Package(
     products: [
         .executable(name: "lora-vk", targets: ["CLI"]),
         .executable(name: "loravk-bench", targets: ["Benchmarks"]),
+        .library(name: "loravk", type: .dynamic, targets: ["LoRAVKC", "LoRAVKLibrary"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -53,6 +54,24 @@ let package = Package(
         .target(name: "Tokenizer", dependencies: ["Checkpoints"], swiftSettings: settings),
         .target(
             name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer"], swiftSettings: settings),
+
+        // The C API. LoRAVKLibrary is nothing but how libloravk.so is linked: tests link LoRAVKC as everything else.
+        .systemLibrary(name: "CLoRAVK", path: "include"),
+        .target(name: "LoRAVKC", dependencies: ["CLoRAVK", "LoRAVK"], swiftSettings: settings),
+        .target(
+            name: "LoRAVKLibrary", dependencies: ["LoRAVKC"], swiftSettings: settings,
+            linkerSettings: [
+                .unsafeFlags(
+                    [
+                        "-static-stdlib", "-Xlinker", "-soname=libloravk.so.0",
+                        "-Xlinker", "--version-script=\(Context.packageDirectory)/include/loravk.map",
+                        // Thread-local errors are freed by the library's code, so it stays when it is closed.
+                        "-Xlinker", "-z", "-Xlinker", "nodelete", "-Xlinker", "-z", "-Xlinker", "defs",
+                    ], .when(platforms: [.linux])),
+                // Parts of FoundationEssentials that the compiler names only where all is compiled for static linking.
+                .linkedLibrary("_FoundationCollections", .when(platforms: [.linux])),
+                .linkedLibrary("_FoundationCShims", .when(platforms: [.linux])),
+            ]),
 
         // What people run.
         .executableTarget(

@@ -85,7 +85,7 @@ package struct AdapterFiles: Sendable {
     ) throws(FileError) -> (String, Part?) {
         let key = tensor.name
         func wrong(_ message: String) -> FileError {
-            FileError(tensor.path, "the tensor '\(key.shortened)' \(message)")
+            FileError(tensor.path, "the tensor '\(key.shortened)' \(message)", tensor: key)
         }
         guard tensor.type.isReadable else {
             throw wrong("has the type \(tensor.type.name), expected F32, F16 or BF16")

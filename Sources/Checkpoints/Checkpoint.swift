@@ -65,7 +65,7 @@ package struct Checkpoint: Sendable {
 
     package func tensor(_ name: String) throws(FileError) -> StoredTensor {
         guard let position = positions[name] else {
-            throw FileError(path, "the model has no tensor '\(name.shortened)'")
+            throw FileError(path, "the model has no tensor '\(name.shortened)'", tensor: name)
         }
         return tensors[position]
     }

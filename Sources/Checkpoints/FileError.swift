@@ -11,11 +11,19 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     package var position: Position?
     package var message: String
     package var remedy: String?
+    /// The system's reason, 0 where it had none.
+    package var systemErrno: Int32 = 0
+    /// The tensor that the message is about.
+    package var tensor: String?
 
-    package init(_ path: String, at position: Position? = nil, _ message: String, remedy: String? = nil) {
+    package init(
+        _ path: String, at position: Position? = nil, _ message: String, tensor: String? = nil,
+        remedy: String? = nil
+    ) {
         self.path = path
         self.position = position
         self.message = message
+        self.tensor = tensor
         self.remedy = remedy
     }
 

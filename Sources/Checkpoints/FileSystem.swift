@@ -66,7 +66,10 @@ package enum FileSystem {
             case EROFS, EACCES, EPERM: "check the permissions or choose another place"
             default: nil
             }
-        return FileError(path, "cannot \(action): \(String(cString: strerror(code)))", remedy: remedy)
+        var error = FileError(
+            path, "cannot \(action): \(String(cString: strerror(code)))", remedy: remedy)
+        error.systemErrno = code
+        return error
     }
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }

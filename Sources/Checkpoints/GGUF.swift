@@ -98,7 +98,7 @@ private struct GGUFReader {
             }
             let (start, overflow) = dataStart.addingReportingOverflow(offset)
             guard !overflow else {
-                throw FileError(file.path, "tensor '\(name.shortened)' begins beyond 2^63")
+                throw FileError(file.path, "tensor '\(name.shortened)' begins beyond 2^63", tensor: name)
             }
             // A tensor without data may be described as lying past the end of a file that ends early.
             let place = checkedProduct(shape) == 0 ? min(start, file.count) : start

@@ -115,7 +115,7 @@ package final class SafetensorsFile: Sendable {
 
         init(_ name: String, _ fields: JSONFields, _ limits: LoadLimits) throws(FileError) {
             func wrong(_ message: String) -> FileError {
-                FileError(fields.path, "tensor '\(name.shortened)' \(message)")
+                FileError(fields.path, "tensor '\(name.shortened)' \(message)", tensor: name)
             }
             let dtype = try fields.string("dtype")
             guard let type = StorageType(rawValue: dtype), type.safetensorsRank != nil else {

@@ -15,7 +15,7 @@ package struct StoredTensor: Sendable {
     /// Throws where the shape is not whole blocks or does not lie inside the file.
     init(_ name: String, _ type: StorageType, shape: [Int], file: MappedFile, offset: Int) throws(FileError) {
         func wrong(_ message: String, remedy: String? = nil) -> FileError {
-            FileError(file.path, "tensor '\(name.shortened)' \(message)", remedy: remedy)
+            FileError(file.path, "tensor '\(name.shortened)' \(message)", tensor: name, remedy: remedy)
         }
         let columns = shape.last ?? 1
         guard columns % type.blockElements == 0 else {

@@ -4,9 +4,11 @@
 import VulkanCompute
 
 extension CommandEncoder {
-    /// y = a + b
-    package func add(into y: Tensor, _ a: Tensor, _ b: Tensor, label: String = "add") throws(VulkanError) {
-        try addScaled(y, a, b, 1, label)
+    /// y = a + scale·b
+    package func add(
+        into y: Tensor, _ a: Tensor, _ b: Tensor, scaledBy scale: Float = 1, label: String = "add"
+    ) throws(VulkanError) {
+        try addScaled(y, a, b, scale, label)
     }
 
     /// y += scale·x

@@ -48,6 +48,21 @@ extension CommandEncoder {
         try product(.nn, dx, dy, .weight(weight), lora, accumulate: true, label: label)
     }
 
+    /// y = x·Wᵀ (+ h·Bᵀ), W a row-major f32 matrix.
+    package func matmul(
+        into y: Tensor, _ x: Tensor, matrix: Tensor, lora: LoRATerm?, label: String = "matmul"
+    ) throws(VulkanError) {
+        try product(.nt, y, x, .tensor(matrix), lora, accumulate: false, label: label)
+    }
+
+    /// dx = dy·W (+ g·A), or dx += that; W a row-major f32 matrix.
+    package func matmulBackward(
+        _ dx: Tensor, accumulate: Bool, _ dy: Tensor, matrix: Tensor, lora: LoRATerm?,
+        label: String = "matmulBackward"
+    ) throws(VulkanError) {
+        try product(.nn, dx, dy, .tensor(matrix), lora, accumulate: accumulate, label: label)
+    }
+
     // MARK: Adapters
 
     /// h (M, R) = s·x·Aᵀ

@@ -59,7 +59,8 @@ package final class Buffer: @unchecked Sendable {
             resources = Resources(device: device, handle: buffer, memory: memory)
         } catch {
             vkDestroyBuffer(device.handle, buffer, nil)
-            throw VulkanError(error.kind, "\(label): \(error.description)")
+            throw VulkanError(
+                error.kind, "\(label): \(error.description)", result: VkResult(rawValue: error.result))
         }
         self.byteCount = byteCount
         self.label = label

@@ -51,6 +51,12 @@ package final class Device: @unchecked Sendable {
         package let instance: Instance
         let physical: VkPhysicalDevice
         package let capabilities: Capabilities
+        /// Bytes of the largest device-local heap.
+        package var memoryByteCount: Int {
+            var memory = VkPhysicalDeviceMemoryProperties()
+            vkGetPhysicalDeviceMemoryProperties(physical, &memory)
+            return memory.deviceLocalByteCount
+        }
         package func open() throws(VulkanError) -> Device { try Device(self) }
     }
 
@@ -165,13 +171,7 @@ package final class Device: @unchecked Sendable {
     package var heldByteCount: Int { pool.heldByteCount }
 
     /// Bytes of the largest device-local heap.
-    package var memoryByteCount: Int {
-        withUnsafeBytes(of: memoryProperties.memoryHeaps) { heaps in
-            heaps.bindMemory(to: VkMemoryHeap.self).prefix(Int(memoryProperties.memoryHeapCount))
-                .filter { $0.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.rawValue != 0 }
-                .map { Int(clamping: $0.size) }.max() ?? 0
-        }
-    }
+    package var memoryByteCount: Int { memoryProperties.deviceLocalByteCount }
 
     func takeMemory(for buffer: VkBuffer, hostVisible: Bool) throws(VulkanError) -> MemoryRange {
         try throwIfLost()
@@ -259,6 +259,16 @@ package final class Device: @unchecked Sendable {
         } catch {
             if error.kind == .deviceLost { lost.withLock { $0 = $0 ?? error } }
             throw error
+        }
+    }
+}
+
+extension VkPhysicalDeviceMemoryProperties {
+    fileprivate var deviceLocalByteCount: Int {
+        withUnsafeBytes(of: memoryHeaps) { heaps in
+            heaps.bindMemory(to: VkMemoryHeap.self).prefix(Int(memoryHeapCount))
+                .filter { $0.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.rawValue != 0 }
+                .map { Int(clamping: $0.size) }.max() ?? 0
         }
     }
 }

@@ -17,10 +17,13 @@ package struct VulkanError: Error, CustomStringConvertible, Sendable {
 
     package let kind: Kind
     package let description: String
+    /// The VkResult of the call that failed, 0 where none did.
+    package let result: Int32
 
-    package init(_ kind: Kind, _ description: String) {
+    package init(_ kind: Kind, _ description: String, result: VkResult = VK_SUCCESS) {
         self.kind = kind
         self.description = description
+        self.result = result.rawValue
     }
 }
 
@@ -34,16 +37,16 @@ func check(
     let detail = text.isEmpty ? "" : " (\(text))"
     switch result {
     case VK_ERROR_OUT_OF_HOST_MEMORY:
-        throw VulkanError(.outOfMemory, "\(call) ran out of host memory\(detail)")
+        throw VulkanError(.outOfMemory, "\(call) ran out of host memory\(detail)", result: result)
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
-        throw VulkanError(.outOfMemory, "\(call) ran out of device memory\(detail)")
+        throw VulkanError(.outOfMemory, "\(call) ran out of device memory\(detail)", result: result)
     case VK_ERROR_DEVICE_LOST:
         throw VulkanError(
             .deviceLost,
-            "the Vulkan device was lost in \(call)\(detail); the driver reset it or it was removed: restart the program"
-        )
+            "the Vulkan device was lost in \(call)\(detail); the driver reset it or it was removed: restart the program",
+            result: result)
     default:
-        throw VulkanError(.call, "\(call) failed with \(name(of: result))\(detail)")
+        throw VulkanError(.call, "\(call) failed with \(name(of: result))\(detail)", result: result)
     }
 }
 

@@ -162,6 +162,7 @@ private struct WeightLoader {
         guard let bad = values.firstIndex(where: { !$0.isFinite }) else { return }
         throw FileError(
             stored.path, "tensor '\(stored.name)' holds \(values[bad]) at element \(bad)",
+            tensor: stored.name,
             remedy: "the file is damaged or the model diverged when it was made: use another copy")
     }
 

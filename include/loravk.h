@@ -1,0 +1,347 @@
+/*
+ * LoRA-VK: finetune language models with LoRA on any Vulkan device.
+ *
+ * Two levels. TENSORS AND OPERATIONS are for programs that bring their own training loop: tensors on a device, matrix
+ * products, the LoRA linear layer, norms, attention, cross-entropy, AdamW. MODELS AND TRAINERS are for those that want it
+ * done: load, tokenise, train, evaluate, generate, save.
+ *
+ * Rules that hold throughout
+ *  - A function that can fail returns loravk_status. On failure its outputs are untouched, there is nothing to clean up, and
+ *    loravk_last_error() tells what happened. Nothing aborts and nothing prints.
+ *  - Handles are opaque. `..._create` and `..._load` give one that the caller owns and passes to `..._release`. Releasing NULL
+ *    or a handle that was released already does nothing. Any order is legal: what is still needed lives on.
+ *    A NULL, released or wrong kind of handle is LORAVK_ERROR_INVALID_HANDLE in every other function.
+ *  - Configurations go by pointer and begin with their size: start from LORAVK_..._CONFIG_INIT. Later versions only append
+ *    fields. Results begin with their size too (LORAVK_..._INIT) and are written up to it.
+ *  - Strings are UTF-8. Where one comes with a length it need not end with NUL.
+ *  - Arrays are row-major. Units are in the names: `_bytes`, `_seconds`.
+ *  - Letters in shapes: B batch, T tokens of a sequence, N tokens in all, V vocabulary, I inputs, O outputs, R LoRA rank,
+ *    H heads, K key/value heads, D head size.
+ */
+#ifndef LORAVK_H
+#define LORAVK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ======================================================================================================== Versioning == */
+
+/* Of this header. The library's own: loravk_version(). Versions follow semantic versioning. */
+#define LORAVK_VERSION_MAJOR 0
+#define LORAVK_VERSION_MINOR 1
+#define LORAVK_VERSION_PATCH 0
+
+/* Raised whenever a program built against an older header would no longer run; the SONAME carries it. */
+#define LORAVK_ABI_VERSION 0
+
+/* "0.1.0". The text lives for ever. */
+const char *loravk_version(void);
+
+/* LORAVK_ABI_VERSION of the library that is loaded. */
+int32_t loravk_abi_version(void);
+
+/* Whether the library has something that not every build or version has. Unknown names, and NULL, are false. */
+bool loravk_has_feature(const char *name);
+
+/* ============================================================================================================ Errors == */
+
+/* Zero is success; treat any other number, known or not, as a failure. Codes are never renumbered. */
+typedef int32_t loravk_status;
+enum {
+    LORAVK_OK = 0,
+    LORAVK_ERROR_INVALID_ARGUMENT = 1, /* NULL where it is not allowed, a shape that does not fit, a setting out of range */
+    LORAVK_ERROR_INVALID_HANDLE = 2,   /* NULL, released, or a handle of another kind */
+    LORAVK_ERROR_INVALID_STATE = 3,    /* not now: recording a graph, or not recording one */
+    LORAVK_ERROR_BUSY = 4,             /* the object is inside another call */
+    LORAVK_ERROR_BUFFER_TOO_SMALL = 5, /* the text tells the size that is needed */
+    LORAVK_ERROR_FILE = 6,             /* a file is missing, damaged, or cannot be written */
+    LORAVK_ERROR_NO_DEVICE = 7,        /* no Vulkan loader, driver or device */
+    LORAVK_ERROR_UNSUPPORTED = 8,      /* this device, driver or build cannot do it */
+    LORAVK_ERROR_OUT_OF_MEMORY = 9,    /* of the device or the host */
+    LORAVK_ERROR_DEVICE_LOST = 10,     /* sticky: release the context and make another */
+    LORAVK_ERROR_DRIVER = 11,          /* a Vulkan call failed in another way */
+    LORAVK_ERROR_DIVERGED = 12,        /* the loss or the gradients stopped being numbers; the step was not applied */
+    LORAVK_ERROR_FORKED = 13,          /* the process was forked after the first call: use the library in one of the two */
+    LORAVK_ERROR_INTERNAL = 14         /* a bug of the library: please report it */
+};
+
+/* "LORAVK_OK", "LORAVK_ERROR_FILE"; "unknown status" for a number that this version does not know. Lives for ever. */
+const char *loravk_status_name(loravk_status status);
+
+/* What went wrong in this thread's last call, as a sentence; "" where it succeeded. Never NULL. Valid until this thread's next
+ * call of a function of this library. */
+const char *loravk_last_error(void);
+
+typedef struct loravk_error_detail {
+    size_t struct_size;
+    loravk_status status;
+    int32_t vk_result;    /* VkResult, 0 where Vulkan was not the cause */
+    int32_t system_errno; /* errno, 0 where the system was not the cause */
+    int32_t reserved;
+    int64_t byte_offset; /* in the file, -1 where unknown */
+    int64_t line;        /* in the file from 1, -1 where unknown */
+    char path[512];      /* "" where no file was the cause; cut where longer */
+    char tensor[256];    /* "" where no tensor was the cause */
+    char message[1024];  /* as loravk_last_error, cut where longer */
+} loravk_error_detail;
+
+#define LORAVK_ERROR_DETAIL_INIT {sizeof(loravk_error_detail), 0, 0, 0, 0, -1, -1, {0}, {0}, {0}}
+
+/* This thread's last error in its parts. It leaves the error as it is. */
+loravk_status loravk_last_error_detail(loravk_error_detail *detail);
+
+typedef int32_t loravk_log_level;
+enum { LORAVK_LOG_DEBUG = 0, LORAVK_LOG_INFO = 1, LORAVK_LOG_WARNING = 2, LORAVK_LOG_ERROR = 3 };
+
+/* Called from whatever thread has something to tell, with no lock held. `text` lives for the call. Do not call the library. */
+typedef void (*loravk_log_callback)(void *user_data, loravk_log_level level, const char *text);
+
+/* Frees `user_data`; called once, when the library will not use it again. */
+typedef void (*loravk_destructor)(void *user_data);
+
+/* Where warnings go; without a callback (or with NULL) they are dropped. The one before is destroyed once no thread is inside
+ * it. `destructor` may be NULL. Any thread. On failure the old callback stays and `destructor` is not called. */
+loravk_status loravk_set_log_callback(
+    loravk_log_callback callback, loravk_log_level lowest, void *user_data, loravk_destructor destructor);
+
+/* =========================================================================================================== Threads == */
+/*
+ * Any function may be called from any thread. Calls that use the same context wait for one another, so a context and all that
+ * belongs to it may be shared; contexts do not wait for each other, and one context a thread runs in parallel. Callbacks run
+ * on the thread that made the call, with no lock held: they may call the library, except for the object that is inside the
+ * call (a trainer in loravk_trainer_run), which answers LORAVK_ERROR_BUSY. Releasing a handle while another thread is inside
+ * a call with it is legal: the object goes when the call is done. After fork() only one process may go on using the library;
+ * the child gets LORAVK_ERROR_FORKED.
+ */
+
+/* =========================================================================================================== Devices == */
+
+typedef int32_t loravk_device_type;
+enum {
+    LORAVK_DEVICE_DISCRETE = 0,
+    LORAVK_DEVICE_INTEGRATED = 1,
+    LORAVK_DEVICE_VIRTUAL = 2,
+    LORAVK_DEVICE_CPU = 3,
+    LORAVK_DEVICE_OTHER = 4
+};
+
+typedef struct loravk_device_info {
+    size_t struct_size;
+    char name[256];
+    char driver[256];
+    loravk_device_type type;
+    int32_t vulkan_major;
+    int32_t vulkan_minor;
+    uint32_t vendor_id;
+    uint32_t device_id;
+    int32_t subgroup_size;
+    int64_t memory_bytes;             /* of the largest device-local heap; 0 where unknown */
+    int64_t max_allocation_bytes;     /* the largest tensor */
+    int64_t max_storage_buffer_bytes; /* what one kernel may see of it: larger tensors are worked on in parts */
+    int32_t max_workgroup_size;
+    int32_t reserved;
+} loravk_device_info;
+
+#define LORAVK_DEVICE_INFO_INIT {sizeof(loravk_device_info), {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* Devices that can be used, best first: discrete, integrated, virtual, CPU. */
+loravk_status loravk_device_count(size_t *count);
+
+/* `index` counts from 0 in that order. */
+loravk_status loravk_device_get_info(size_t index, loravk_device_info *info);
+
+/* A device that is open, and everything made on it. */
+typedef struct loravk_context loravk_context;
+
+typedef struct loravk_context_config {
+    size_t struct_size;
+    const char *device; /* an index or a part of a name; NULL: the variable LORAVK_DEVICE, else the best */
+} loravk_context_config;
+
+#define LORAVK_CONTEXT_CONFIG_INIT {sizeof(loravk_context_config), NULL}
+
+/* `config` may be NULL for the defaults. */
+loravk_status loravk_context_create(const loravk_context_config *config, loravk_context **context);
+loravk_status loravk_context_get_device_info(loravk_context *context, loravk_device_info *info);
+
+/* Device memory that this context holds from the driver. */
+loravk_status loravk_context_get_held_bytes(loravk_context *context, int64_t *bytes);
+void loravk_context_release(loravk_context *context);
+
+/* =========================================================================================== Tensors and operations == */
+
+/* An array in device memory. */
+typedef struct loravk_tensor loravk_tensor;
+
+typedef int32_t loravk_dtype;
+enum { LORAVK_F32 = 0, LORAVK_F16 = 1, LORAVK_BF16 = 2, LORAVK_I32 = 3 };
+
+#define LORAVK_MAX_DIMENSIONS 8
+
+typedef struct loravk_tensor_info {
+    size_t struct_size;
+    loravk_dtype dtype;
+    int32_t dimensions;
+    int64_t shape[LORAVK_MAX_DIMENSIONS]; /* 0 from `dimensions` on */
+    int64_t byte_count;
+} loravk_tensor_info;
+
+#define LORAVK_TENSOR_INFO_INIT {sizeof(loravk_tensor_info), 0, 0, {0}, 0}
+
+/* A tensor of zeros. `dimensions` is 0 to 8 (0: one number, `shape` may be NULL), each at least 0. */
+loravk_status loravk_tensor_create(
+    loravk_context *context, loravk_dtype dtype, const int64_t *shape, size_t dimensions, loravk_tensor **tensor);
+
+loravk_status loravk_tensor_get_info(loravk_tensor *tensor, loravk_tensor_info *info);
+
+/* `byte_count` must be the tensor's. Both wait until the device is done with it. */
+loravk_status loravk_tensor_upload(loravk_tensor *tensor, const void *data, size_t byte_count);
+loravk_status loravk_tensor_download(loravk_tensor *tensor, void *data, size_t byte_count);
+
+/* The tensor's own memory, where the host sees it (CPU and integrated devices), else LORAVK_ERROR_UNSUPPORTED. Valid until the
+ * tensor is released. Do not touch it while another thread runs operations on the tensor. */
+loravk_status loravk_tensor_map(loravk_tensor *tensor, void **data);
+void loravk_tensor_release(loravk_tensor *tensor);
+
+/*
+ * Operations run on the context of their tensors, which must be one context's, and are done when the call returns; between
+ * loravk_graph_begin and loravk_graph_end they are recorded instead. A tensor of any dimensions is seen as rows of its last
+ * dimension. Operands are f32 unless told otherwise. A destination may not be an operand, except where it says so.
+ */
+
+/* Every number of the tensor, of any dtype, becomes 0. */
+loravk_status loravk_zero(loravk_tensor *tensor);
+
+/* y = x, converted to y's dtype (f32, f16 and bf16 to one another, rounded to nearest even; i32 to i32). As many elements. */
+loravk_status loravk_copy(loravk_tensor *y, loravk_tensor *x);
+
+/* y = factor * x; y may be x. As many elements. */
+loravk_status loravk_scale(loravk_tensor *y, loravk_tensor *x, float factor);
+
+/* y = a + factor * b; y may be a or b. As many elements. */
+loravk_status loravk_add(loravk_tensor *y, loravk_tensor *a, loravk_tensor *b, float factor);
+
+typedef int32_t loravk_matmul_op;
+enum {
+    LORAVK_MATMUL_NN = 0, /* a (M, K), b (K, N):  a * b   */
+    LORAVK_MATMUL_NT = 1, /* a (M, K), b (N, K):  a * b^T */
+    LORAVK_MATMUL_TN = 2  /* a (K, M), b (K, N):  a^T * b */
+};
+
+/* y (M, N) = scale * op(a, b), or y += that where `accumulate`. Any sizes. */
+loravk_status loravk_matmul(
+    loravk_tensor *y, loravk_tensor *a, loravk_tensor *b, loravk_matmul_op op, float scale, bool accumulate);
+
+/* A linear layer with its adapter in one pass: h (N, R) = scaling * x * a^T, y (N, O) = x * w^T + h * b^T.
+ * x (N, I); w (O, I) f32, f16 or bf16, frozen; a (R, I); b (O, R). h is needed by the backward.
+ * An f16 or bf16 w is repacked for the device when it is first used, and again after an upload. */
+loravk_status loravk_lora_linear_forward(
+    loravk_tensor *y, loravk_tensor *h, loravk_tensor *x, loravk_tensor *w, loravk_tensor *a, loravk_tensor *b,
+    float scaling);
+
+/* With g (N, R) = scaling * dy * b: dx (N, I) = dy * w + g * a (or dx += that where `accumulate_dx`; dx may be NULL),
+ * da (R, I) += g^T * x, db (O, R) += dy^T * h. */
+loravk_status loravk_lora_linear_backward(
+    loravk_tensor *dx, loravk_tensor *da, loravk_tensor *db, loravk_tensor *dy, loravk_tensor *x, loravk_tensor *h,
+    loravk_tensor *w, loravk_tensor *a, loravk_tensor *b, float scaling, bool accumulate_dx);
+
+/* y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + epsilon). x, y (N, C); weight (C); rstd (N), for the backward. */
+loravk_status loravk_rms_norm_forward(
+    loravk_tensor *y, loravk_tensor *rstd, loravk_tensor *x, loravk_tensor *weight, float epsilon);
+
+/* dx (N, C) from dy (N, C), with the weight frozen; dx += that where `accumulate`. */
+loravk_status loravk_rms_norm_backward(
+    loravk_tensor *dx, loravk_tensor *dy, loravk_tensor *x, loravk_tensor *weight, loravk_tensor *rstd, bool accumulate);
+
+/* losses (N) = -log softmax(logits)[label]. logits (N, V); labels (N) i32; a label outside 0 to V-1 gives the loss 0. */
+loravk_status loravk_cross_entropy_forward(loravk_tensor *losses, loravk_tensor *logits, loravk_tensor *labels);
+
+/* losses as above, and dlogits (N, V) = scale * (softmax(logits) - onehot(label)), zero rows where a label is ignored.
+ * dlogits may be logits. For the mean over n labels, scale is 1 / n. */
+loravk_status loravk_cross_entropy_backward(
+    loravk_tensor *dlogits, loravk_tensor *losses, loravk_tensor *logits, loravk_tensor *labels, float scale);
+
+/* y (N, C) = table[ids]; ids (N) i32; table (V, C). An id outside the table gives a row of zeros. */
+loravk_status loravk_embedding(loravk_tensor *y, loravk_tensor *ids, loravk_tensor *table);
+
+typedef struct loravk_attention_config {
+    size_t struct_size;
+    int32_t heads;            /* H */
+    int32_t kv_heads;         /* K, a divisor of H */
+    const int32_t *lengths;   /* tokens of each sequence, N in all; NULL: one sequence */
+    size_t sequences;         /* how many lengths */
+} loravk_attention_config;
+
+#define LORAVK_ATTENTION_CONFIG_INIT {sizeof(loravk_attention_config), 1, 1, NULL, 0}
+
+/* Causal attention inside each sequence, scores scaled by 1 / sqrt(D). q, out (N, H*D); k, v (N, K*D); lse (N, H), the log of
+ * each softmax's denominator, for the backward. D is at most 256. */
+loravk_status loravk_attention_forward(
+    loravk_tensor *out, loravk_tensor *lse, loravk_tensor *q, loravk_tensor *k, loravk_tensor *v,
+    const loravk_attention_config *config);
+
+/* dq, dk, dv are overwritten. dout (N, H*D) is the gradient of out. */
+loravk_status loravk_attention_backward(
+    loravk_tensor *dq, loravk_tensor *dk, loravk_tensor *dv, loravk_tensor *dout, loravk_tensor *out, loravk_tensor *lse,
+    loravk_tensor *q, loravk_tensor *k, loravk_tensor *v, const loravk_attention_config *config);
+
+/* norm = sqrt of the sum of all squares; where it is above `max_norm` (and that above 0), every gradient is scaled by
+ * max_norm / norm. `norm` may be NULL. Not inside a recording. A norm that is not finite is LORAVK_ERROR_DIVERGED, and the
+ * gradients are as they were. */
+loravk_status loravk_clip_gradient_norm(loravk_tensor *const *gradients, size_t count, double max_norm, double *norm);
+
+/* ---------------------------------------------------------------------------------------------------------- Optimizer -- */
+
+typedef struct loravk_optimizer loravk_optimizer;
+
+typedef struct loravk_optimizer_config {
+    size_t struct_size;
+    double beta1;
+    double beta2;
+    double epsilon;
+    double weight_decay;
+    double max_grad_norm; /* gradients are scaled down to this global norm; 0: never */
+} loravk_optimizer_config;
+
+#define LORAVK_OPTIMIZER_CONFIG_INIT {sizeof(loravk_optimizer_config), 0.9, 0.999, 1e-8, 0.0, 0.0}
+
+/* AdamW (Loshchilov & Hutter 2019) for a set of f32 tensors and their gradients, pair by pair of one shape, at least one pair.
+ * It keeps the tensors alive. `config` may be NULL. */
+loravk_status loravk_optimizer_create(
+    const loravk_optimizer_config *config, loravk_tensor *const *parameters, loravk_tensor *const *gradients, size_t count,
+    loravk_optimizer **optimizer);
+
+/* One step. `grad_norm` (may be NULL) gets the global norm before clipping. Not inside a recording. Where the norm is not
+ * finite, nothing changes and the status is LORAVK_ERROR_DIVERGED. Gradients stay as they are. */
+loravk_status loravk_optimizer_step(loravk_optimizer *optimizer, double learning_rate, double *grad_norm);
+
+/* Every gradient becomes 0. */
+loravk_status loravk_optimizer_zero_gradients(loravk_optimizer *optimizer);
+void loravk_optimizer_release(loravk_optimizer *optimizer);
+
+/* ------------------------------------------------------------------------------------------------------------- Graphs -- */
+
+/* Operations that were recorded once and run as often as wanted, on what the tensors hold then. It keeps them alive. */
+typedef struct loravk_graph loravk_graph;
+
+/* From here on operations of this context, whatever thread calls them, are recorded and not run. Uploads and downloads are
+ * allowed and happen at once. Only one recording a context at a time. */
+loravk_status loravk_graph_begin(loravk_context *context);
+
+/* Ends the recording, also where it fails: an operation that failed while it was recorded fails the graph. */
+loravk_status loravk_graph_end(loravk_context *context, loravk_graph **graph);
+
+/* Runs all of it and waits. */
+loravk_status loravk_graph_run(loravk_graph *graph);
+void loravk_graph_release(loravk_graph *graph);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
