@@ -53,4 +53,17 @@ enum KernelSelection {
                 "BLOCK_N": UInt32(blockN),
             ])
     }
+
+    /// Products of a frozen weight with at most so many rows go to the matrix–vector kernels, which unpack a weight faster
+    /// than they multiply; beyond, its rows no longer fit the registers beside each other.
+    static let matvecRows = 8
+
+    static func matvecTile(m: Int, n: Int, family: Shader.Family, lanes: Int) -> MatmulTile {
+        let rows = [1, 2, 4].first { m <= $0 } ?? matvecRows
+        var constants = ["LANES": UInt32(lanes), "ROWS": UInt32(rows)]
+        if family == .shared { return MatmulTile(rows: rows, columns: 4, specialization: constants) }
+        let groups = rows < 8 && n >= 8 * 8 * lanes ? 2 : 1
+        constants["GROUPS"] = UInt32(groups)
+        return MatmulTile(rows: rows, columns: 4 * lanes * groups, specialization: constants)
+    }
 }

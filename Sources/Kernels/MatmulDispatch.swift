@@ -6,7 +6,9 @@ extension CommandEncoder {
     func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
         let family = product.family(preferred: family, capabilities)
         for piece in product.pieces(capabilities, family) {
-            if family == .shared {
+            if let weight = piece.fewRowsWeight {
+                try runMatvec(piece, weight, family, label)
+            } else if family == .shared {
                 try runShared(piece, label)
             } else {
                 try runInRegisters(piece, family, label)

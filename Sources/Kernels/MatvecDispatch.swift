@@ -1,0 +1,40 @@
+// Products of a frozen weight with a few rows, y = x·Wᵀ (+ h·Bᵀ), as generation makes them: a kernel of their own, since
+// what costs is to read and unpack the weight.
+
+import VulkanCompute
+
+extension CommandEncoder {
+    /// `piece.m` is at most KernelSelection.matvecRows.
+    func runMatvec(
+        _ piece: MatmulProduct, _ weight: Weight, _ family: Shader.Family, _ label: String
+    ) throws(VulkanError) {
+        let tile = KernelSelection.matvecTile(
+            m: piece.m, n: piece.n, family: family, lanes: capabilities.lanes(family))
+        var constants = tile.specialization
+        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        let type = weight.layout.type
+        let y = piece.y.slice
+        let x = piece.x.slice
+        let inputs =
+            [x, piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x, weight.tiles]
+            + (weight.scales.map { [$0] } ?? [])
+        try dispatch(
+            family == .shared ? Shader.matvecShared(weight: type) : Shader.matvec(family: family, weight: type),
+            // The register kernel reads y's old content through a binding of its own.
+            (family == .shared ? [y] : [y, piece.accumulate ? y : x]) + inputs,
+            push: [
+                piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.y.width / 4,
+                piece.yColumn / 4,
+            ],
+            specialization: constants, groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label
+        )
+    }
+}
+
+extension MatmulProduct {
+    /// The weight, where this is one for the matrix–vector kernels.
+    var fewRowsWeight: Weight? {
+        guard op == .nt, m <= KernelSelection.matvecRows, case .weight(let weight) = w else { return nil }
+        return weight
+    }
+}
