@@ -12,7 +12,9 @@ import ArgumentParser
 struct BenchmarkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "loravk-bench", abstract: "Measure kernels and training steps.",
-        subcommands: [StepBenchmark.self, GenerateBenchmark.self, MatmulBenchmark.self, AttentionBenchmark.self])
+        subcommands: [
+            StepBenchmark.self, GenerateBenchmark.self, MatmulBenchmark.self, AttentionBenchmark.self,
+        ])
 }
 
 /// A number with so many digits behind the point.

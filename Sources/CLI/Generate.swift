@@ -82,6 +82,11 @@ struct Generate: ParsableCommand {
             return !Interrupt.isRequested
         }
         Terminal.print(decoder.finish())
+        let times = generator.times
+        Terminal.error(
+            "prompt: \(times.promptTokens) tokens, \(Terminal.number(times.promptRate, digits: 3)) tokens/s; "
+                + "answer: \(times.answerTokens) tokens, \(Terminal.number(times.stepRate, digits: 3)) tokens/s"
+        )
     }
 
     private func promptTokens(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {

@@ -19,7 +19,8 @@ extension CommandEncoder {
             [x, piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x, weight.tiles]
             + (weight.scales.map { [$0] } ?? [])
         try dispatch(
-            family == .shared ? Shader.matvecShared(weight: type) : Shader.matvec(family: family, weight: type),
+            family == .shared
+                ? Shader.matvecShared(weight: type) : Shader.matvec(family: family, weight: type),
             // The register kernel reads y's old content through a binding of its own.
             (family == .shared ? [y] : [y, piece.accumulate ? y : x]) + inputs,
             push: [

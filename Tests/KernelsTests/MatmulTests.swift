@@ -29,21 +29,23 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
 
     @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
     func forward(_ run: FamilyRun, _ type: Shader.Weight) throws {
-        for shape in Self.cases { try check(.nt, run, type, shape) }
+        for shape in Self.cases { try Self.check(.nt, run, type, shape) }
     }
 
     @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
     func backward(_ run: FamilyRun, _ type: Shader.Weight) throws {
-        for shape in Self.cases { try check(.nn, run, type, shape) }
+        for shape in Self.cases { try Self.check(.nn, run, type, shape) }
     }
 
     @Test(arguments: try FamilyRun.all(), heights)
     func everyHeight(_ run: FamilyRun, _ shape: LinearCase) throws {
-        try check(.nt, run, .q4_1, shape)
-        try check(.nn, run, .f32, shape)
+        try Self.check(.nt, run, .q4_1, shape)
+        try Self.check(.nn, run, .f32, shape)
     }
 
-    private func check(_ op: Shader.Op, _ run: FamilyRun, _ type: Shader.Weight, _ shape: LinearCase) throws {
+    static func check(
+        _ op: Shader.Op, _ run: FamilyRun, _ type: Shader.Weight, _ shape: LinearCase
+    ) throws {
         var random = RandomValues(seed: UInt64(shape.m))
         let reference = ReferenceWeight(type, rows: shape.out, columns: shape.in, random: &random)
         let weight = try run.device.makeWeight(

@@ -31,6 +31,47 @@ import Testing
         #expect(mismatch(try run.values(back), x.doubles, .float(roundings: 8, scale: 4)) == nil)
     }
 
+    /// Rows of a cache before and behind the new tokens stay as they are; tokens without room are dropped.
+    @Test(arguments: try FamilyRun.all(), [(32, 4, 2, 5), (64, 9, 3, 0), (8, 1, 1, 12)])
+    func appendsToACache(
+        _ run: FamilyRun, _ shape: (headSize: Int, heads: Int, kvHeads: Int, offset: Int)
+    ) throws {
+        let (count, capacity) = (Self.positions.count, 16)
+        let angles = RotaryAngles(headSize: shape.headSize, base: 10000)
+        let (wide, narrow) = (shape.heads * shape.headSize, shape.kvHeads * shape.headSize)
+        var random = RandomValues(seed: 4)
+        let (q, k, v) = (
+            random.normal(count * wide), random.normal(count * narrow), random.normal(count * narrow)
+        )
+        let old = random.normal(capacity * narrow)
+        let queries = try run.output(q, [count, wide])
+        let keys = try run.output(old, [capacity, narrow])
+        let values = try run.output(old, [capacity, narrow])
+        let (kInput, vInput) = (try run.input(k, [count, narrow]), try run.input(v, [count, narrow]))
+        let positions = try run.input(Self.positions, [count])
+        let table = try run.input(angles.table(positions: 41), [41, shape.headSize])
+        let offset = try run.input([Int32(shape.offset)], [1])
+        try run.run {
+            try $0.appendToCache(
+                keys: keys, values: values, rotating: queries, kInput, vInput, positions: positions,
+                table: table, offset: offset)
+        }
+        func rotated(_ x: [Float], _ heads: Int) -> [Double] {
+            ReferenceRotary.rotate(
+                x.doubles, positions: Self.positions, frequencies: angles.frequencies, heads: heads)
+        }
+        func cached(_ new: [Double]) -> [Double] {
+            let fitting = new.prefix((capacity - shape.offset) * narrow)
+            var all = old.doubles
+            all.replaceSubrange(shape.offset * narrow..<shape.offset * narrow + fitting.count, with: fitting)
+            return all
+        }
+        let tolerance = Tolerance.float(roundings: 4, scale: 4)
+        #expect(mismatch(try run.values(queries), rotated(q, shape.heads), tolerance) == nil)
+        #expect(mismatch(try run.values(keys), cached(rotated(k, shape.kvHeads)), tolerance) == nil)
+        #expect(mismatch(try run.values(values), cached(v.doubles), .exact) == nil)
+    }
+
     @Test func inverseIsTheGradient() {
         let angles = RotaryAngles(headSize: 8, base: 100)
         var random = RandomValues(seed: 2)

@@ -37,9 +37,11 @@ import VulkanCompute
             let model = try TinyModel().load(device)
             let adapter = try Adapter.random(for: model)
             let tokens = prompt(20)
-            let whole = try Evaluator(model, adapter).logits(tokens, at: [4, 10, 11, 19])
+            // A step for one token is recorded at its first use and replayed behind longer caches.
+            let parts = [0..<1, 1..<2, 2..<5, 5..<11, 11..<12, 12..<19, 19..<20]
+            let whole = try Evaluator(model, adapter).logits(tokens, at: parts.map { $0.upperBound - 1 })
             let generator = try Generator(model, adapter, capacity: 20)
-            for (row, part) in zip(whole, [0..<5, 5..<11, 11..<12, 12..<20]) {
+            for (row, part) in zip(whole, parts) {
                 expectSameLogits(try generator.append(Array(tokens[part])), row, "tokens \(part)")
             }
         }
@@ -58,6 +60,12 @@ import VulkanCompute
         }
         let free = try generate()
         #expect(free.count == 10)
+        let generator = try Generator(model, nil, capacity: 40)
+        try generator.generate(
+            prompt: prompt, maxTokens: 10, stopTokens: [], sampling: SamplerConfig())
+        let times = generator.times
+        #expect(times.promptTokens == 5 && times.answerTokens == 10 && times.stepTokens == 9)
+        #expect(times.promptRate > 0 && times.stepRate > 0)
         #expect(try generate(max: 3) == Array(free.prefix(3)))
         #expect(try generate(max: 0) == [])
         // The cache holds all but the last token, which nothing follows.

@@ -2,6 +2,7 @@
 
 import Foundation
 import LoRAVK
+import TestSupport
 import Testing
 
 @Suite struct SamplerTests {
@@ -38,6 +39,41 @@ import Testing
         #expect(Set(draws(2000) { $0.topP = 0.5 }) == [1, 3])
         #expect(Set(draws(2000) { $0.topP = 0.9 }) == [1, 3, 4])
         #expect(Set(draws(50) { $0.topP = 1e-9 }) == [1])
+    }
+
+    /// A vocabulary's size, in no order: what is kept is what sorting it would keep.
+    @Test(arguments: [(1, 1.0), (40, 1.0), (5000, 1.0), (0, 0.6), (300, 0.8), (0, 0.001)])
+    func keepsWhatSortingWould(_ limit: (topK: Int, topP: Double)) {
+        var random = RandomValues(seed: 2)
+        let logits = random.normal(6000, deviation: 3)
+        var kept = logits.indices.sorted { logits[$0] > logits[$1] }
+        if limit.topK > 0 { kept = Array(kept.prefix(limit.topK)) }
+        let weights = kept.map { exp(Double(logits[$0])) }
+        let total = weights.reduce(0, +)
+        var mass = 0.0
+        let nucleus = weights.prefix { weight in
+            defer { mass += weight }
+            return mass < limit.topP * total
+        }
+        var config = SamplerConfig()
+        config.temperature = 1
+        (config.topK, config.topP) = (limit.topK, limit.topP)
+        var sampler = Sampler(config)
+        let drawn = Set((0..<1000).map { _ in Int(sampler.next(logits, after: [])) })
+        #expect(drawn.isSubset(of: kept.prefix(nucleus.count)))
+        #expect(drawn.contains(kept[0]))
+        #expect(nucleus.count > 1 ? drawn.count > 1 : drawn.count == 1)
+    }
+
+    /// Numbers that are none, as from a damaged model, still give a token.
+    @Test func notANumberGivesSomeToken() {
+        for temperature in [0.0, 1.0] {
+            var config = SamplerConfig()
+            (config.temperature, config.topK, config.topP) = (temperature, 2, 0.5)
+            var sampler = Sampler(config)
+            let token = sampler.next([.nan, .nan, .nan], after: [])
+            #expect((0..<3).contains(token))
+        }
     }
 
     @Test func drawsFollowTheSoftmax() {

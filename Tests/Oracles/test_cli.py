@@ -125,6 +125,7 @@ def test_prompts_come_from_the_standard_input_too(program, tiny):
     piped = call(program, *words, stdin="And he said\n\nIn the beginning\n")
     given = call(program, *words, "--prompt", "And he said", "--prompt", "In the beginning")
     assert piped.returncode == 0 and piped.stdout == given.stdout and piped.stdout
+    assert len(re.findall(r"^prompt: \d+ tokens, [\d.]+ tokens/s; answer: 4 tokens, [\d.]+ tokens/s$", piped.stderr, re.M)) == 2
 
 
 def test_raw_continues_and_max_tokens_may_be_huge(program, tiny):

@@ -1,18 +1,42 @@
-// Text generation with a key/value cache: the prompt in pieces, then token by token.
+// Text generation with a key/value cache: the prompt in pieces, then token by token. The step for one token is recorded
+// once and replayed, since all that changes from token to token lies in device memory.
 
 import Kernels
 import VulkanCompute
+
+/// How long a generation took.
+package struct GenerationTimes: Sendable, Equatable {
+    package var promptTokens = 0
+    package var promptSeconds = 0.0
+    package var answerTokens = 0
+    /// Tokens that were run after the prompt, one by one: all of the answer but its last.
+    package var stepTokens = 0
+    package var stepSeconds = 0.0
+
+    package var promptRate: Double { promptSeconds > 0 ? Double(promptTokens) / promptSeconds : 0 }
+    package var stepRate: Double { stepSeconds > 0 ? Double(stepTokens) / stepSeconds : 0 }
+}
 
 /// Not thread-safe: one thread generates.
 package final class Generator {
     package let model: Transformer
     package let adapter: Adapter?
+    /// Of the last `generate`.
+    package private(set) var times = GenerationTimes()
     private let device: Device
     private let cache: KVCache
-    private let workspace: Workspace
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
+    private let promptWorkspace: Workspace
+    private let stepWorkspace: Workspace
+    private var step: Recorded?
     private static let promptPiece = 256
+
+    private struct Recorded {
+        let graph: CommandGraph
+        let buffers: TokenBuffers
+        let logits: BufferSlice
+    }
 
     /// `capacity` is the most tokens that prompt and answer may have together.
     package init(_ model: Transformer, _ adapter: Adapter?, capacity: Int) throws(VulkanError) {
@@ -20,7 +44,8 @@ package final class Generator {
         self.adapter = adapter
         device = model.device
         cache = try KVCache(model, capacity: capacity)
-        workspace = Workspace(device)
+        promptWorkspace = Workspace(device)
+        stepWorkspace = Workspace(device)
         unusedState = try device.makeStepState()
         unusedResult = try device.makeStepResult()
     }
@@ -41,55 +66,86 @@ package final class Generator {
         }
         try model.check(Example(tokens: prompt))
         var sampler = Sampler(sampling)
+        var tokens = prompt
+        times = GenerationTimes()
+        let start = ContinuousClock.now
         var logits = try append(prompt)
+        (times.promptTokens, times.promptSeconds) = (
+            prompt.count, (ContinuousClock.now - start) / .seconds(1)
+        )
         var answer: [Int32] = []
         while answer.count < maxTokens {
-            let token = sampler.next(logits, after: prompt + answer)
+            let stepStart = ContinuousClock.now
+            let token = sampler.next(logits, after: tokens)
             if stopTokens.contains(token) { break }
             answer.append(token)
+            tokens.append(token)
+            times.answerTokens += 1
             if !onToken(token) || answer.count == maxTokens || cache.count == cache.capacity { break }
             logits = try append([token])
+            times.stepTokens += 1
+            times.stepSeconds += (ContinuousClock.now - stepStart) / .seconds(1)
         }
         return answer
     }
 
     /// Runs new tokens and returns the logits after the last.
     package func append(_ tokens: [Int32]) throws(VulkanError) -> [Float] {
+        precondition(
+            cache.count + tokens.count <= cache.capacity,
+            "\(cache.count + tokens.count) tokens in a cache of \(cache.capacity)")
         var logits: [Float] = []
         for start in stride(from: 0, to: tokens.count, by: Self.promptPiece) {
-            logits = try appendPiece(Array(tokens[start..<min(start + Self.promptPiece, tokens.count)]))
+            let piece = Array(tokens[start..<min(start + Self.promptPiece, tokens.count)])
+            let recorded = try piece.count == 1 ? recordedStep() : recordedPiece(piece.count)
+            logits = try run(recorded, piece)
         }
         return logits
     }
 
-    private func appendPiece(_ tokens: [Int32]) throws(VulkanError) -> [Float] {
-        let shape = BatchShape(tokens: tokens.count, counted: 1)
-        let stride = model.head.layout.rows
-        var output: Tensor?
-        func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) throws(VulkanError) {
+    private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
+        try recorded.buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
+        try recorded.graph.run()
+        cache.advance(tokens.count)
+        return try device.download(recorded.logits, as: Float.self)
+    }
+
+    private func recordedStep() throws(VulkanError) -> Recorded {
+        if let step { return step }
+        let recorded = try record(tokens: 1, stepWorkspace, cache.layers(rows: cache.capacity))
+        if !DebugOptions.environment.noReplay { step = recorded }
+        return recorded
+    }
+
+    private func recordedPiece(_ tokens: Int) throws(VulkanError) -> Recorded {
+        try record(tokens: tokens, promptWorkspace, cache.layers(rows: cache.count + tokens))
+    }
+
+    private func record(
+        tokens: Int, _ workspace: Workspace, _ layers: [KVCache.Layer]
+    ) throws(VulkanError) -> Recorded {
+        let shape = BatchShape(tokens: tokens, counted: 1)
+        func record(
+            _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+        ) throws(VulkanError) -> BufferSlice {
             let pass = Pass(
                 encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
                 adapter: adapter, isTraining: false)
-            let layers = cache.layers(adding: tokens.count)
             let (x, _) = try model.forward(pass, caches: layers)
-            let logits = arena.take(1, stride)
+            let logits = arena.take(1, model.head.layout.rows)
             try LossHead(model: model).logits(x, into: logits, pass)
             arena.give(logits)
-            output = logits
+            return logits.slice.slice(0, byteCount: model.config.vocabSize * 4)
         }
         let measure = Arena(planningFor: device.capabilities)
         let planned = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
-        try record(
+        _ = try record(
             CommandEncoder(planningFor: device.capabilities), measure, TokenBuffers(planned.slice(), shape))
         if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
         let (buffers, arena) = try workspace.open(shape)
-        try buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
         let encoder = try CommandEncoder(device)
-        try record(encoder, arena, buffers)
-        try encoder.finish().run()
-        cache.advance(tokens.count)
-        guard let output else { return [] }
-        return Array(try device.values(output).prefix(model.config.vocabSize))
+        let logits = try record(encoder, arena, buffers)
+        return Recorded(graph: try encoder.finish(), buffers: buffers, logits: logits)
     }
 }
 

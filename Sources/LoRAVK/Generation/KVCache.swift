@@ -6,17 +6,8 @@ import VulkanCompute
 package final class KVCache {
     /// One block's cache as a recording of new tokens sees it.
     struct Layer {
-        let keys: Tensor  // (S, KVH·D): the tokens so far and the new ones
+        let keys: Tensor  // (S, KVH·D): room for the tokens so far and the new ones
         let values: Tensor
-        /// Tokens before the new ones.
-        let offset: Int
-
-        /// Records that the new rows go behind those that are there.
-        func append(_ k: Tensor, _ v: Tensor, _ encoder: CommandEncoder) throws(VulkanError) {
-            let range = offset..<(offset + k.rows)
-            try encoder.copy(into: keys.rows(range).slice, from: k.slice)
-            try encoder.copy(into: values.rows(range).slice, from: v.slice)
-        }
     }
 
     package let capacity: Int
@@ -35,10 +26,9 @@ package final class KVCache {
         (self.keys, self.values) = (keys, values)
     }
 
-    func layers(adding newTokens: Int) -> [Layer] {
-        precondition(count + newTokens <= capacity, "\(count + newTokens) tokens in a cache of \(capacity)")
-        let used = 0..<(count + newTokens)
-        return zip(keys, values).map { Layer(keys: $0.rows(used), values: $1.rows(used), offset: count) }
+    /// The first `rows` rows of every block.
+    func layers(rows: Int) -> [Layer] {
+        zip(keys, values).map { Layer(keys: $0.rows(0..<rows), values: $1.rows(0..<rows)) }
     }
 
     func advance(_ newTokens: Int) { count += newTokens }

@@ -53,25 +53,63 @@ package struct Sampler: Sendable {
                 logits[Int(token)] = value > 0 ? value / penalty : value * penalty
             }
         }
-        guard config.temperature > 0 else {
-            return Int32(logits.indices.max { logits[$0] < logits[$1] } ?? 0)
+        guard config.temperature > 0 else { return Self.likeliest(logits) }
+        let largest = Double(logits[Int(Self.likeliest(logits))])
+        let tokens =
+            config.topK > 0 && config.topK < logits.count
+            ? Self.likeliest(config.topK, of: logits) : Array(logits.indices)
+        var candidates = tokens.map { token in
+            (token: token, weight: exp((Double(logits[token]) - largest) / config.temperature))
         }
-        var order = logits.indices.sorted { logits[$0] > logits[$1] }
-        if config.topK > 0 { order.removeLast(max(0, order.count - config.topK)) }
-        let largest = Double(logits[order[0]])
-        let weights = order.map { exp((Double(logits[$0]) - largest) / config.temperature) }
-        let total = weights.reduce(0, +)
+        if config.topP < 1 { Self.cut(&candidates, to: config.topP) }
+        var target = random.uniform() * candidates.reduce(0) { $0 + $1.weight }
+        for candidate in candidates {
+            target -= candidate.weight
+            if target < 0 { return Int32(candidate.token) }
+        }
+        return Int32(candidates.last?.token ?? 0)
+    }
+
+    private static func likeliest(_ logits: [Float]) -> Int32 {
+        var best = 0
+        logits.withUnsafeBufferPointer { logits in
+            for token in logits.indices where logits[token] > logits[best] { best = token }
+        }
+        return Int32(best)
+    }
+
+    /// The `count` likeliest in descending order. Most tokens are less likely than the last of those found before them, so
+    /// this is one comparison a token; sorting a vocabulary would take as long as running the model.
+    private static func likeliest(_ count: Int, of logits: [Float]) -> [Int] {
+        var best: [Int] = []
+        for token in logits.indices {
+            if best.count == count {
+                guard let last = best.last, logits[token] > logits[last] else { continue }
+                best.removeLast()
+            }
+            var (low, high) = (0, best.count)
+            while low < high {
+                let middle = (low + high) / 2
+                if logits[best[middle]] < logits[token] { high = middle } else { low = middle + 1 }
+            }
+            best.insert(token, at: low)
+        }
+        return best
+    }
+
+    /// Keeps the smallest set that holds `share` of the weight.
+    private static func cut(_ candidates: inout [(token: Int, weight: Double)], to share: Double) {
+        let total = candidates.reduce(0) { $0 + $1.weight }
+        // All tokens below this together weigh less than what is cut off: only the others need sorting.
+        let least = (1 - share) * total / Double(candidates.count)
+        candidates.removeAll { $0.weight < least }
+        candidates.sort { $0.weight > $1.weight }
         var kept = 0
         var mass = 0.0
-        while kept < weights.count, mass < config.topP * total {
-            mass += weights[kept]
+        while kept < candidates.count, mass < share * total {
+            mass += candidates[kept].weight
             kept += 1
         }
-        var target = random.uniform() * mass
-        for index in 0..<kept {
-            target -= weights[index]
-            if target < 0 { return Int32(order[index]) }
-        }
-        return Int32(order[kept - 1])
+        candidates.removeLast(candidates.count - kept)
     }
 }

@@ -83,19 +83,20 @@ struct Block: Sendable {
         let hk = try kProj.forward(into: k, n1, pass)
         let hv = try vProj.forward(into: v, n1, pass)
         arena.give(n1)
-        for heads in [q, k] {
-            try encoder.rotary(into: heads, heads, positions: pass.batch.positions, table: rotaryTable)
-        }
 
         let attention = arena.take(x.rows, qProj.outFeatures)
         let lse = arena.take(x.rows, heads)
         if let cache {
-            try cache.append(k, v, encoder)
+            try encoder.appendToCache(
+                keys: cache.keys, values: cache.values, rotating: q, k, v, positions: pass.batch.positions,
+                table: rotaryTable, offset: pass.batch.keyOffset)
             try encoder.attention(
                 into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans,
-                heads: heads,
-                kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
+                heads: heads, kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
         } else {
+            for heads in [q, k] {
+                try encoder.rotary(into: heads, heads, positions: pass.batch.positions, table: rotaryTable)
+            }
             try encoder.attention(
                 into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans, heads: heads,
                 kvHeads: kvHeads)

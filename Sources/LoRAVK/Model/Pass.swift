@@ -64,6 +64,8 @@ package struct TokenBuffers {
     let countedPositions: Tensor  // (n)
     let targets: Tensor  // (n)
     let keyOffset: Tensor  // (1): cached tokens before these
+    /// All of them: one upload fills them.
+    private let whole: BufferSlice
 
     /// Room for a batch of a shape, in one buffer.
     package static func byteCount(_ shape: BatchShape) -> Int { offsets(shape).end }
@@ -80,6 +82,7 @@ package struct TokenBuffers {
         countedPositions = part(at.counted, shape.counted)
         targets = part(at.targets, shape.counted)
         keyOffset = part(at.keyOffset, 1)
+        whole = slice.slice(0, byteCount: at.end)
     }
 
     private static func offsets(
@@ -96,11 +99,16 @@ package struct TokenBuffers {
 
     /// `batch` must be padded to the shape of these buffers.
     func upload(_ batch: TokenBatch, _ device: Device) throws(VulkanError) {
-        try device.upload(batch.tokens, into: tokens.slice)
-        try device.upload(batch.positions, into: positions.slice)
-        try device.upload(batch.spans, into: spans.slice)
-        try device.upload(batch.countedPositions, into: countedPositions.slice)
-        try device.upload(batch.targets, into: targets.slice)
-        try device.upload([batch.keyOffset], into: keyOffset.slice)
+        var words = [Int32](repeating: 0, count: whole.byteCount / 4)
+        for (tensor, values) in [
+            (tokens, batch.tokens), (positions, batch.positions), (spans, batch.spans),
+            (countedPositions, batch.countedPositions), (targets, batch.targets),
+            (keyOffset, [batch.keyOffset]),
+        ] {
+            precondition(values.count == tensor.count, "\(values.count) values for \(tensor.shape)")
+            let start = (tensor.slice.offset - whole.offset) / 4
+            words.replaceSubrange(start..<(start + values.count), with: values)
+        }
+        try device.upload(words, into: whole)
     }
 }

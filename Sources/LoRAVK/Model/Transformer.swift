@@ -99,9 +99,9 @@ package final class Transformer: Sendable {
         pass.arena.give(dx)
     }
 
-    /// Of the last block only the positions that the loss counts are needed.
+    /// Of the last block only the positions that the loss counts are needed; a single token is one.
     private func outputRows(_ block: Int, _ pass: Pass) -> Tensor? {
-        block == blocks.count - 1 ? pass.batch.countedPositions : nil
+        block == blocks.count - 1 && pass.tokens > 1 ? pass.batch.countedPositions : nil
     }
 
     private func lowestAdapted(_ adapter: Adapter?) -> Int {
