@@ -82,11 +82,18 @@ struct Generate: ParsableCommand {
             return !Interrupt.isRequested
         }
         Terminal.print(decoder.finish())
-        let times = generator.times
+        if !Interrupt.isRequested { report(generator.times) }
+    }
+
+    private func report(_ times: GenerationTimes) {
+        func rate(_ rate: Double) -> String {
+            rate == 0
+                ? ""
+                : ", \(rate < 100 ? Terminal.number(rate, digits: 3) : "\(Int(rate.rounded()))") tokens/s"
+        }
         Terminal.error(
-            "prompt: \(times.promptTokens) tokens, \(Terminal.number(times.promptRate, digits: 3)) tokens/s; "
-                + "answer: \(times.answerTokens) tokens, \(Terminal.number(times.stepRate, digits: 3)) tokens/s"
-        )
+            "prompt: \(times.promptTokens) tokens\(rate(times.promptRate)); "
+                + "answer: \(times.answerTokens) tokens\(rate(times.stepRate))")
     }
 
     private func promptTokens(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {
