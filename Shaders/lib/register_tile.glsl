@@ -12,6 +12,7 @@ layout(constant_id = 2) const uint GROUPS = 2;
 layout(constant_id = 3) const uint STEPS = 1;
 layout(constant_id = 4) const bool TRANSPOSED = false;  // y is (n, m)
 layout(constant_id = 5) const bool ACCUMULATE = false;  // y += instead of y =
+layout(constant_id = 8) const bool SUMMED = false;      // a step's products are summed before they reach c
 
 layout(push_constant) uniform Push {
     uint groupBase;
@@ -40,38 +41,68 @@ void clear() {
     EACH(m, ROWS) EACH(g, GROUPS) c[m][g] = vec4(0);
 }
 
-void multiply() {
-    EACH(m, ROWS) EACH(k, STEPS * 4) {
+float broadcastA(uint m, uint k) {
 #if defined(A_ROWS)
-        uint unit = k / 4 * ROWS + m;
-        float s = subgroupShuffle(a[unit / LANES][k % 4], unit % LANES);
+    uint unit = k / 4 * ROWS + m;
+    return subgroupShuffle(a[unit / LANES][k % 4], unit % LANES);
 #else
-        uint unit = k * (ROWS / 4) + m / 4;
-        float s = subgroupShuffle(a[unit / LANES][m % 4], unit % LANES);
+    uint unit = k * (ROWS / 4) + m / 4;
+    return subgroupShuffle(a[unit / LANES][m % 4], unit % LANES);
 #endif
-        EACH(g, GROUPS) c[m][g] += s * b[k][g];
+}
+
+void multiply() {
+    EACH(m, ROWS) {
+        if (SUMMED) {
+            vec4 sum[GROUPS];
+            EACH(k, STEPS * 4) {
+                float s = broadcastA(m, k);
+                EACH(g, GROUPS) sum[g] = k == 0 ? s * b[k][g] : sum[g] + s * b[k][g];
+            }
+            EACH(g, GROUPS) c[m][g] += sum[g];
+        } else {
+            EACH(k, STEPS * 4) {
+                float s = broadcastA(m, k);
+                EACH(g, GROUPS) c[m][g] += s * b[k][g];
+            }
+        }
     }
 }
 
-void put(uint i, vec4 value) {
-    value *= push.scale;
-    if (ACCUMULATE) value += LOAD4(oldY, i);
-    y[i] = value;
+// c = scale · c (+ what y holds). Arithmetic straight behind the loop over k would keep every sum twice in that loop, as part
+// of a vector and alone, which halves the speed on lavapipe. A loop that no compiler can see through parts the two.
+void finish(uint row, uint column) {
+    do {
+        if (TRANSPOSED) {
+            EACH(m, ROWS / 4) EACH(g, GROUPS) EACH(j, 4) {
+                uint n = min((column + g * LANES) * 4 + j, push.N - 1), m4 = min(row / 4 + m, push.M / 4 - 1);
+                vec4 old = ACCUMULATE ? LOAD4(oldY, n * push.yStride + push.yOffset + m4) : vec4(0);
+                EACH(r, 4) c[m * 4 + r][g][j] = c[m * 4 + r][g][j] * push.scale + old[r];
+            }
+        } else {
+            EACH(m, ROWS) EACH(g, GROUPS) {
+                uint n4 = min(column + g * LANES, push.N / 4 - 1), at = min(row + m, push.M - 1);
+                vec4 old = ACCUMULATE ? LOAD4(oldY, at * push.yStride + push.yOffset + n4) : vec4(0);
+                c[m][g] = c[m][g] * push.scale + old;
+            }
+        }
+    } while (push.M == 0);
 }
 
 // column is this lane's first run of four.
 void store(uint row, uint column) {
+    finish(row, column);
     if (TRANSPOSED) {
         EACH(m, ROWS / 4) EACH(g, GROUPS) EACH(j, 4) {
             uint n = (column + g * LANES) * 4 + j;
             if (row + m * 4 < push.M && n < push.N)
-                put(n * push.yStride + push.yOffset + row / 4 + m,
-                    vec4(c[m * 4][g][j], c[m * 4 + 1][g][j], c[m * 4 + 2][g][j], c[m * 4 + 3][g][j]));
+                y[n * push.yStride + push.yOffset + row / 4 + m] =
+                    vec4(c[m * 4][g][j], c[m * 4 + 1][g][j], c[m * 4 + 2][g][j], c[m * 4 + 3][g][j]);
         }
     } else {
         EACH(m, ROWS) EACH(g, GROUPS) {
             uint n4 = column + g * LANES;
-            if (row + m < push.M && n4 * 4 < push.N) put((row + m) * push.yStride + push.yOffset + n4, c[m][g]);
+            if (row + m < push.M && n4 * 4 < push.N) y[(row + m) * push.yStride + push.yOffset + n4] = c[m][g];
         }
     }
 }

@@ -49,7 +49,8 @@ void main() {
     EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] = j * push.wStride + push.wOffset + column4[g];
 #endif
 
-    for (uint k4 = 0; k4 < K4; k4 += STEPS) {
+    uint k4 = 0;
+    do {
         EACH(i, A_LOADS) {
             uint k = k4 + aUnit(i) / ROWS;
             a[i] = LOAD4(x, xAt[i] + (STEPS > 1 ? min(k, K4 - 1) : k));
@@ -79,10 +80,12 @@ void main() {
         EACH(g, GROUPS) at[g] += STEPS * N4;
         EACH(g, GROUPS) EACH(j, 4) rowAt[g][j] += STEPS * 4 * wStride;
 #endif
-    }
+        k4 += STEPS;
+    } while (k4 < K4);
     if (RANK_TERM) {
         EACH(i, A_LOADS) xAt[i] = min(row + aUnit(i) % ROWS, push.M - 1) * R4;
-        for (uint r4 = 0; r4 < R4; r4 += STEPS) {
+        uint r4 = 0;
+        do {
             EACH(i, A_LOADS) {
                 uint r = r4 + aUnit(i) / ROWS;
                 a[i] = LOAD4(h, xAt[i] + min(r, R4 - 1));
@@ -99,7 +102,8 @@ void main() {
                 place(u, g, rows);
             }
             multiply();
-        }
+            r4 += STEPS;
+        } while (r4 < R4);
     }
     store(row, column);
 }

@@ -25,7 +25,8 @@ void main() {
     EACH(g, GROUPS) EACH(j, 4)
         rowAt[g][j] = min((column + g * LANES) * 4 + j, push.N - 1) * push.wStride + push.wOffset;
 
-    for (uint k = 0; k < K; k += STEPS * 4) {
+    uint k = 0;
+    do {
         EACH(i, A_LOADS) {
             uint from = k + aUnit(i) / (ROWS / 4);
             a[i] = LOAD4(x, min(from, K - 1) * xStride + xAt[i]) * float(from < K);
@@ -46,6 +47,7 @@ void main() {
         }
 #endif
         multiply();
-    }
+        k += STEPS * 4;
+    } while (k < K);
     store(row, column);
 }

@@ -80,7 +80,8 @@ func printContest(_ title: String, _ all: [Contestant], _ times: [ContestTimes],
     }
 }
 
-private func processorSeconds() -> Double {
+/// Seconds of all processors that this process used: of a CPU device, the kernels' own.
+func processorSeconds() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9

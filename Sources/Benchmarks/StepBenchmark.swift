@@ -40,9 +40,11 @@ struct StepBenchmark: ParsableCommand {
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
             let examples = try self.examples(shape, model, &random)
-            var seconds: [Double] = []
+            var (seconds, processor): ([Double], [Double]) = ([], [])
             for step in 0..<steps {
+                let before = processorSeconds()
                 seconds.append(try trainer.step([examples], learningRate: 1e-4).seconds)
+                processor.append(processorSeconds() - before)
                 if index == 0, step == 0, !json {
                     print(
                         "start to end of the first step: \(fixed((ContinuousClock.now - start) / .seconds(1), 1)) s"
@@ -60,7 +62,8 @@ struct StepBenchmark: ParsableCommand {
             print(
                 "\(shape)  best \(fixed(best, 1)) tokens/s  median \(fixed(median, 1))  "
                     + "\(fixed(plan.flops / counted[0] / 1e9, 1)) GFLOP/s  \(plan.dispatches) dispatches  "
-                    + "activations \(plan.arena.byteCount / 1_000_000) MB  peak RSS \(peakMegabytes()) MB")
+                    + "activations \(plan.arena.byteCount / 1_000_000) MB  peak RSS \(peakMegabytes()) MB  "
+                    + "processor time \(fixed(processor.min() ?? 0, 2)) s")
             if profile { try printProfile(trainer, examples) }
         }
         device.savePipelines()

@@ -17,7 +17,7 @@ enum KernelSelection {
     /// A register tile for an (m, n) product whose m rows are the operand that is broadcast; `inFours` where rows are read
     /// or stored by four.
     static func registerTile(m: Int, n: Int, lanes: Int, inFours: Bool) -> MatmulTile {
-        let rows = registerRows(m, inFours: inFours)
+        let rows = registerRows(m, inFours: inFours, atMost: lanes >= 16 ? 64 : 32)
         // Two runs of columns a lane use each broadcast twice, if that leaves enough workgroups to share out.
         let wide = (m + rows - 1) / rows * (n / (8 * lanes))
         let groups = lanes <= 8 && rows >= 8 && wide >= 8 ? 2 : 1
@@ -26,15 +26,15 @@ enum KernelSelection {
             rows: rows, columns: 4 * lanes * groups,
             specialization: [
                 "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups),
-                "STEPS": UInt32(steps),
+                "STEPS": UInt32(steps), "SUMMED": lanes >= 16 ? 1 : 0,
             ])
     }
 
     /// Few rows get a tile of about their own size, many are cut evenly into tiles of at most 32. A number of tokens, which
     /// changes from batch to batch, is rounded so that few pipelines are compiled; ranks (`inFours`) are what they are.
-    private static func registerRows(_ m: Int, inFours: Bool) -> Int {
-        if !inFours { return [1, 2, 4, 8, 16].first { m <= $0 } ?? 32 }
-        let tiles = (m + 31) / 32
+    private static func registerRows(_ m: Int, inFours: Bool, atMost largest: Int) -> Int {
+        if !inFours { return [1, 2, 4, 8, 16, 32].first { m <= $0 || $0 == largest } ?? largest }
+        let tiles = (m + largest - 1) / largest
         return ((m + tiles - 1) / tiles + 3) / 4 * 4
     }
 

@@ -119,6 +119,11 @@ extension CommandEncoder {
             op: op, y: y, x: x, w: w, lora: lora, scale: scale, accumulate: accumulate)
         product.check(label)
         guard y.count > 0 else { return }
+        // The kernels take at least one step along the sum.
+        if product.k == 0 {
+            if !accumulate { try fill(y.slice) }
+            return
+        }
         try run(product, label: label)
     }
 }
