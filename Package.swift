@@ -52,8 +52,11 @@ let package = Package(
             plugins: ["ShaderPlugin"]),
         .target(name: "Checkpoints", swiftSettings: settings),
         .target(name: "Tokenizer", dependencies: ["Checkpoints"], swiftSettings: settings),
+        // Small dense factorisations; Eigen is only headers.
+        .target(name: "CEigen", cxxSettings: [.define("EIGEN_NO_DEBUG")]),
         .target(
-            name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer"], swiftSettings: settings),
+            name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer", "CEigen"],
+            swiftSettings: settings),
 
         // The C API. LoRAVKLibrary is nothing but how libloravk.so is linked: tests link LoRAVKC as everything else.
         .systemLibrary(name: "CLoRAVK", path: "include"),

@@ -87,6 +87,41 @@ import Testing
         }
     }
 
+    /// Rows of the update that were not chosen are zero to the last bit; the others learn.
+    @Test(arguments: ["rocoft", "rocoft-columns"])
+    func rocoftChangesOnlyItsRowsOrColumns(_ method: String) throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config(method))
+        let isRows = method == "rocoft"
+        #expect(
+            adapter.parameterCount
+                == adapter.layers.reduce(0) { $0 + 4 * (isRows ? $1.inFeatures : $1.outFeatures) })
+        let trainer = try Trainer(model, adapter)
+        for _ in 0..<3 { _ = try trainer.step([examples([9, 5])], learningRate: 1e-2) }
+        for layer in adapter.layers {
+            #expect(layer.scaling == 1)
+            let a = Matrix(try adapter.values(layer, .loraA), columns: layer.inFeatures)
+            let b = Matrix(try adapter.values(layer, .loraB), columns: 4)
+            let update = isRows ? b.times(a) : b.times(a).transposed
+            let changed = (0..<update.rows).filter { update.rows($0..<$0 + 1).norm > 0 }
+            #expect(changed.count == 4, "\(layer.name)")
+            let choice = isRows ? b.values : a.values
+            #expect(choice.allSatisfy { $0 == 0 || $0 == 1 } && choice.reduce(0, +) == 4)
+        }
+    }
+
+    /// The method goes on from its files.
+    @Test(arguments: ["lora+:ratio=5", "lora-fa", "rocoft"])
+    func aSavedMethodIsTheMethodAgain(_ method: String) throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config(method))
+        try withTemporaryFolder { folder in
+            try adapter.save(to: folder)
+            let loaded = try Adapter.load(folder, for: model)
+            #expect(loaded.method.description == method && loaded.parameterCount == adapter.parameterCount)
+        }
+    }
+
     @Test func settingsThatCannotBeAreRefused() throws {
         func refused(_ part: String, _ body: () throws -> Void) {
             let text = errorText(body)
@@ -105,6 +140,14 @@ import Testing
             var config = try config("lora-fa")
             config.initialization = .initB
             _ = try Adapter.create(for: model, config)
+        }
+        refused("rocoft starts with an update of zero in its own way") {
+            var config = try config("rocoft")
+            config.initialization = .initB
+            _ = try Adapter.create(for: model, config)
+        }
+        refused("the rank is 17, and a layer has only 16 rows") {
+            _ = try Adapter.create(for: model, config("rocoft", rank: 17))
         }
         refused("multiplied by -1.0") {
             var config = try config("lora")

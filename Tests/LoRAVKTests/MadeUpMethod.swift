@@ -7,6 +7,7 @@ import VulkanCompute
 
 struct MadeUpMethod: AdapterMethod {
     let name = "half-lora"
+    let savesItself = false
     let summary = "LoRA of which only a part counts"
     var options = [MethodOption("part", 0.5, in: 0...1, "how much of the update counts")]
 

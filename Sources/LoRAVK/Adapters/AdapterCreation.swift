@@ -43,12 +43,13 @@ extension Adapter {
             throw FileError(folder, "the adapter holds \(what), which cannot be loaded yet")
         }
         try files.check(against: model.checkpoint)
-        let shapes = files.modules.map { module in
+        let method = try files.method
+        let shapes = try files.modules.map { module in
             AdapterModuleShape(
-                name: module.name, rank: module.rank, scaling: module.scaling,
-                inFeatures: module.loraA.columns, outFeatures: module.loraB.rows)
+                name: module.name, rank: module.rank, frozenRank: try files.frozenRank(of: module),
+                scaling: module.scaling, inFeatures: module.loraA.columns, outFeatures: module.loraB.rows)
         }
-        let adapter = try Adapter(files.config, method: LoRA(), modules: shapes, device: model.device)
+        let adapter = try Adapter(files.config, method: method, modules: shapes, device: model.device)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for (part, stored) in [(Part.loraA, module.loraA), (.loraB, module.loraB)] {
                 let values = try stored.floats(rows: 0..<stored.rows)
@@ -74,7 +75,40 @@ extension Adapter {
             }
         }
         let tensors = try layers.flatMap { try method.saved($0, of: self) }
-        try AdapterFiles.write(config, tensors, to: folder)
+        try AdapterFiles.write(config, tensors, metadata: metadata, to: folder)
+    }
+
+    /// What PEFT's config has no words for, so that training goes on as it began. PEFT ignores it.
+    private var metadata: [String: String] {
+        var metadata = SafetensorsWriter.pytorch
+        if method.savesItself, !(method is LoRA), !(method is RsLoRA) {
+            metadata[AdapterFiles.methodKey] = method.description
+        }
+        if let frozen = layers.first?.module.frozenRank, frozen > 0 {
+            metadata[AdapterFiles.frozenRankKey] = String(frozen)
+        }
+        return metadata
+    }
+}
+
+extension AdapterFiles {
+    fileprivate static let methodKey = "lora_vk.method"
+    fileprivate static let frozenRankKey = "lora_vk.frozen_rank"
+
+    /// The method that trained the adapter; LoRA where the files do not say.
+    package var method: any AdapterMethod {
+        get throws(ConfigError) { try metadata[Self.methodKey].map(AdapterMethods.named) ?? LoRA() }
+    }
+
+    /// The last ranks of a module that do not train.
+    fileprivate func frozenRank(of module: AdapterModule) throws(FileError) -> Int {
+        guard let text = metadata[Self.frozenRankKey] else { return 0 }
+        guard let frozen = Int(text), (0..<module.rank).contains(frozen) else {
+            throw FileError(
+                module.loraA.path,
+                "'\(Self.frozenRankKey)' is '\(text.shortened)', '\(module.name)' has \(module.rank) ranks")
+        }
+        return frozen
     }
 }
 

@@ -43,6 +43,9 @@ package protocol AdapterMethod: Sendable {
 
     /// What of a layer is saved, under PEFT's keys.
     func saved(_ layer: LoRALayer, of adapter: Adapter) throws -> [TensorSource]
+    /// Whether that is the parameters themselves, so that training goes on from a saved adapter as this method; or a plain
+    /// LoRA that does the same.
+    var savesItself: Bool { get }
 }
 
 extension AdapterMethod {
@@ -50,6 +53,8 @@ extension AdapterMethod {
         get { [] }
         set {}
     }
+
+    package var savesItself: Bool { true }
 
     package func settle(_ config: inout LoRAConfig) {}
     package func validate(_ config: LoRAConfig) throws(ConfigError) {}
@@ -121,7 +126,11 @@ package struct MethodOption: Sendable, Equatable {
 
 extension [MethodOption] {
     package var text: String {
-        isEmpty ? "" : ":" + map { "\($0.name)=\($0.value)" }.joined(separator: ",")
+        isEmpty
+            ? ""
+            : ":"
+                + map { "\($0.name)=\(Int(exactly: $0.value).map(String.init) ?? "\($0.value)")" }.joined(
+                    separator: ",")
     }
 
     /// Sets values by name; `owner` is whose they are, for the error.

@@ -35,7 +35,7 @@ package struct LoRAInitialization: Sendable {
 
 extension LoRAInitialization {
     package static var all: [LoRAInitialization] {
-        [kaiming, gaussian, initB, initBGaussian]
+        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora]
     }
 
     /// The initialisation that `name[:option=value,…]` means.

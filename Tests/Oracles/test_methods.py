@@ -1,0 +1,82 @@
+"""Adapter methods and initialisations against PEFT's own: the same starts, and adapters that PEFT loads and runs as we do."""
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import EXAMPLES
+from oracle import example, load_model, load_tokenizer, mean_loss, rows
+from peft import LoraConfig, get_peft_model
+from safetensors.numpy import load_file
+
+TRAIN = EXAMPLES / "tiny" / "train.jsonl"
+TARGETS = ["q_proj", "down_proj"]
+
+
+def start(program, tiny, out, *words):
+    """A new adapter as it starts: a learning rate below what a float can take off it."""
+    program.train(out, "--model", tiny, "--data", TRAIN, "--steps", 1, "--batch-size", 1, "--lr", 1e-36, "--warmup", 0,
+                  "--targets", ",".join(TARGETS), *words)
+    return load_file(out / "adapter_model.safetensors"), json.loads((out / "adapter_config.json").read_text())
+
+
+@pytest.mark.parametrize("ours, theirs, tolerance", [
+    ("pissa", "pissa", 1e-4), ("pissa:iterations=60", "pissa", 1e-2), ("olora", "olora", 1e-4)])
+def test_starts_in_the_weight_are_those_of_peft(program, tiny, tmp_path, ours, theirs, tolerance):
+    rank, alpha = 4, 6
+    tensors, config = start(program, tiny, tmp_path / "out", "--rank", rank, "--alpha", alpha, "--init", ours)
+    assert (config["r"], config["lora_alpha"]) == (2 * rank, 2 * alpha)
+    model = get_peft_model(load_model(tiny), LoraConfig(
+        r=rank, lora_alpha=alpha, target_modules=TARGETS, task_type="CAUSAL_LM", init_lora_weights=theirs))
+    found = 0
+    for name, module in model.base_model.model.named_modules():
+        if not hasattr(module, "lora_A"):
+            continue
+        a, b = (tensors[f"base_model.model.{name}.lora_{part}.weight"] for part in "AB")
+        wanted = (module.lora_B["default"].weight @ module.lora_A["default"].weight).detach().numpy()
+        got = b[:, :rank] @ a[:rank]  # free of the sign of a singular vector
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=tolerance * np.abs(wanted).max())
+        np.testing.assert_array_equal(a[:rank], a[rank:])
+        np.testing.assert_array_equal(b[:, :rank], -b[:, rank:])
+        # The directions, by the cosines of the angles between the subspaces.
+        theirs_a = np.linalg.qr(module.lora_A["default"].weight.detach().numpy().T)[0]
+        cosines = np.linalg.svd(theirs_a.T @ np.linalg.qr(a[:rank].T)[0])[1]
+        assert cosines.min() > 1 - tolerance
+        found += 1
+    assert found == 8
+
+
+def test_orthogonal_start_is_of_the_size_of_pefts(program, tiny, tmp_path):
+    tensors, _ = start(program, tiny, tmp_path / "out", "--rank", 8, "--init", "orthogonal")
+    model = get_peft_model(load_model(tiny), LoraConfig(
+        r=8, target_modules=TARGETS, task_type="CAUSAL_LM", init_lora_weights="orthogonal"))
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            ours = tensors[name.replace(".default", "")]
+            assert ours.std() == pytest.approx(p.detach().numpy().std(), rel=0.15), name
+    a, b = (tensors[f"base_model.model.model.layers.0.self_attn.q_proj.lora_{part}.weight"] for part in "AB")
+    assert np.abs(b @ a).max() < 1e-5
+
+
+METHODS = [
+    ["--method", "rslora"], ["--method", "lora+:ratio=8"], ["--method", "lora-fa", "--init", "gaussian"],
+    ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
+    ["--init", "orthogonal"], ["--module-lr", "v_proj=4,mlp.*=0"]]
+
+
+@pytest.mark.parametrize("words", METHODS, ids=" ".join)
+def test_peft_runs_what_a_method_trained(program, tiny, shanties, tmp_path, words):
+    out = tmp_path / "out"
+    metrics = program.train(out, "--model", tiny, "--data", TRAIN, "--steps", 4, "--batch-size", 2, "--lr", 5e-3, "--rank", 6,
+                            "--warmup", 0, *words)
+    assert len(metrics) == 4
+    tokenizer = load_tokenizer(tiny)
+    examples = [example(row["messages"], tokenizer) for row in rows(shanties)[:2]]
+    wanted, _ = mean_loss(load_model(tiny, out), examples)
+    base, _ = mean_loss(load_model(tiny), examples)
+    got = program.eval("--model", tiny, "--adapter", out, "--data", shanties, "--limit", 2)
+    assert got["loss"] == pytest.approx(wanted, rel=1e-4)
+    assert abs(wanted - base) > 0.01, "four steps changed nothing"
+    said = program.run("inspect", out)
+    method = words[1] if words[0] == "--method" and words[1] != "rslora" else "lora"
+    assert f"method       {method}\n" in said
