@@ -22,6 +22,11 @@ struct ModelOptions: ParsableArguments {
     var weights: WeightStorage = .auto
 
     func open() throws -> (Transformer, Tokenizer) {
+        let (checkpoint, tokenizer) = try openFiles()
+        return (try load(checkpoint, Device.open(device)), tokenizer)
+    }
+
+    func openFiles() throws -> (Checkpoint, Tokenizer) {
         let checkpoint = try Checkpoint.open(path: model)
         let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
         guard tokenizer.vocabularySize <= checkpoint.config.vocabSize else {
@@ -30,12 +35,15 @@ struct ModelOptions: ParsableArguments {
                 "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
                     + "\(checkpoint.config.vocabSize)", remedy: "use the tokenizer that belongs to the model")
         }
-        let device = try Device.open(device)
+        return (checkpoint, tokenizer)
+    }
+
+    func load(_ checkpoint: Checkpoint, _ device: Device) throws -> Transformer {
         let model = try Transformer.load(checkpoint, device: device, weights: weights) { loaded, total in
             if Terminal.isInteractive { Terminal.status("loading weights \(loaded)/\(total)") }
         }
         if Terminal.isInteractive { Terminal.status("") }
-        return (model, tokenizer)
+        return model
     }
 }
 
@@ -57,19 +65,68 @@ struct RecomputedBlocks: ExpressibleByArgument {
     }
 }
 
+/// Bytes, written as people do: 700MB, 4GB, 3.5GiB.
+struct ByteCount: ExpressibleByArgument {
+    let count: Int
+
+    init?(argument: String) {
+        let units: [(String, Double)] = [
+            ("GiB", 0x1p30), ("MiB", 0x1p20), ("GB", 1e9), ("MB", 1e6), ("G", 1e9), ("M", 1e6), ("", 1),
+        ]
+        guard
+            let (unit, factor) = units.first(where: { argument.lowercased().hasSuffix($0.0.lowercased()) }),
+            let number = Double(argument.dropLast(unit.count)), number > 0, number * factor < 1e18
+        else { return nil }
+        count = Int(number * factor)
+    }
+}
+
 struct MemoryOptions: ParsableArguments {
     @Option(
         help: ArgumentHelp(
             """
+            Most device memory to use: 700MB, 4GB, 3.5GiB. Batches are split and blocks computed again as this needs. \
+            Default: seven eighths of what the device has.
+            """, valueName: "bytes"))
+    var memory: ByteCount?
+
+    @Option(
+        help: ArgumentHelp(
+            """
             How many blocks compute their activations again in the backward instead of keeping them: none, all or a \
-            number. Saves memory, costs up to a third more time, changes no bit of the result.
+            number. Saves memory, costs up to a third more time, changes no bit of the result. Default: as --memory needs.
             """, valueName: "blocks"))
     var recompute: RecomputedBlocks?
+
+    /// The layout of steps on a device.
+    func layout(
+        _ planner: MemoryPlanner, _ examples: [ExampleSize], batchSize: Int, _ capabilities: Capabilities
+    ) throws -> StepLayout {
+        let all = capabilities.availableMemoryByteCount
+        return try planner.layout(
+            examples, batchSize: batchSize, budget: memory?.count ?? all - all / 8,
+            recomputedBlocks: recompute.map { min($0.count, planner.blocks) })
+    }
+}
+
+struct LengthOptions: ParsableArguments {
+    @Option(help: "Longest example in tokens; longer ones are cut.")
+    var maxLength = 512
+
+    func validateLength() throws {
+        guard maxLength >= 2 else {
+            throw ConfigError("the longest example is \(maxLength) tokens; it must be 2 or more")
+        }
+    }
+}
+
+struct BatchOptions: ParsableArguments {
+    @Option(help: "Examples of a batch.")
+    var batchSize = 8
 }
 
 struct FormatOptions: ParsableArguments {
-    @Option(help: "Longest example in tokens; longer ones are cut.")
-    var maxLength = 512
+    @OptionGroup var length: LengthOptions
 
     @Option(
         help: ArgumentHelp(
@@ -90,24 +147,22 @@ struct FormatOptions: ParsableArguments {
     var noEnd = false
 
     /// Examples are cut to what the model's positions allow, too.
-    func format(for model: Transformer) throws -> TextFormat {
+    func format(for config: ModelConfig) throws -> TextFormat {
         var format = try self.format
-        format.maxTokens = min(format.maxTokens, model.config.contextLength)
+        format.maxTokens = min(format.maxTokens, config.contextLength)
         return format
     }
 
     var format: TextFormat {
         get throws {
-            guard maxLength >= 2 else {
-                throw ConfigError("the longest example is \(maxLength) tokens; it must be 2 or more")
-            }
+            try length.validateLength()
             var format = TextFormat()
             // A shell passes backslash and n; people mean a new line.
             format.promptTemplate = prompt?.replacing("\\n", with: "\n")
             format.completionTemplate = completion?.replacing("\\n", with: "\n")
             format.learnsPrompts = learnPrompts
             format.appendsEndOfText = !noEnd
-            format.maxTokens = maxLength
+            format.maxTokens = length.maxLength
             return format
         }
     }

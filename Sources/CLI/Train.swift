@@ -47,23 +47,34 @@ struct Train: ParsableCommand {
         try loraConfig.validate()
         try training.runConfig(examples: 1).validate()
         try training.optimizer.validate()
-        let (model, tokenizer) = try modelOptions.open()
-        let format = try formatOptions.format(for: model)
+        let (checkpoint, tokenizer) = try modelOptions.openFiles()
+        let format = try formatOptions.format(for: checkpoint.config)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)
             ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
-        let adapter =
+        let device = try Device.open(modelOptions.device)
+        func makeAdapter(_ model: Transformer) throws -> Adapter {
             try self.adapter.map { try Adapter.load($0, for: model) }
-            ?? Adapter.create(for: model, loraConfig)
-        let config = try training.runConfig(examples: dataset.examples.count)
+                ?? Adapter.create(for: model, loraConfig)
+        }
+        var config = try training.runConfig(examples: dataset.examples.count)
+        let planner = try MemoryPlanner(
+            checkpoint, weights: modelOptions.weights, capabilities: device.capabilities,
+            makeAdapter: makeAdapter)
+        let layout = try memory.layout(
+            planner, dataset.sizes, batchSize: config.batchSize, device.capabilities)
+        config.tokensPerPass = layout.tokensPerPass
+        let model = try modelOptions.load(checkpoint, device)
+        let adapter = try makeAdapter(model)
         let trainer = try Trainer(
             model, adapter, optimizer: training.optimizer, seed: training.seed,
-            recomputedBlocks: memory.recompute?.count ?? 0)
+            recomputedBlocks: layout.recomputedBlocks)
         let run = try TrainingRun(
             trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite
         )
         describe(model, adapter, dataset, config)
+        describe(layout, planner.blocks)
         let outcome = try run.run(
             shouldStop: { Interrupt.isRequested }, onProgress: report,
             onWarning: { Terminal.error("lora-vk: warning: \($0)") })
@@ -91,12 +102,22 @@ struct Train: ParsableCommand {
                 + "\(config.steps) steps of \(config.batchSize * config.accumulation) examples")
         if data.cutExamples > 0 {
             Terminal.error(
-                "\(data.cutExamples) examples were cut (--max-length \(formatOptions.maxLength), and what the model allows)"
+                "\(data.cutExamples) examples were cut (--max-length \(formatOptions.length.maxLength), and what the model allows)"
             )
         }
         if data.skippedExamples > 0 {
             Terminal.error("\(data.skippedExamples) examples have nothing to learn and are left out")
         }
+    }
+
+    private func describe(_ layout: StepLayout, _ blocks: Int) {
+        let again =
+            layout.recomputedBlocks == 0
+            ? "" : ", \(layout.recomputedBlocks) of \(blocks) blocks computed again in the backward"
+        Terminal.error(
+            "device memory \(Terminal.bytes(layout.use.total)), of it activations "
+                + "\(Terminal.bytes(layout.use.activations)) of passes of up to \(layout.tokensPerPass) tokens\(again)"
+        )
     }
 
     private func report(_ progress: RunProgress) {
@@ -196,8 +217,7 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Passes over the data. Default: 3, at most 1000 steps.")
     var epochs: Double?
 
-    @Option(help: "Examples of a batch.")
-    var batchSize = 8
+    @OptionGroup var batch: BatchOptions
 
     @Option(help: "Batches whose gradients make one step.")
     var accumulate = 1
@@ -238,12 +258,12 @@ struct TrainingOptions: ParsableArguments {
 
     func runConfig(examples: Int) throws -> RunConfig {
         var config = RunConfig()
-        config.batchSize = batchSize
+        config.batchSize = batch.batchSize
         config.accumulation = accumulate
         guard steps == nil || epochs == nil else {
             throw ConfigError("--steps and --epochs exclude each other")
         }
-        let perEpoch = Double(examples) / (Double(max(1, batchSize)) * Double(max(1, accumulate)))
+        let perEpoch = Double(examples) / (Double(max(1, batch.batchSize)) * Double(max(1, accumulate)))
         if let epochs {
             guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {
                 throw ConfigError("--epochs is \(epochs); it must be a positive number")

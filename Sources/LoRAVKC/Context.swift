@@ -61,8 +61,7 @@ func context(_ handle: OpaquePointer?) throws -> Context {
     _ handle: OpaquePointer!, _ info: UnsafeMutablePointer<loravk_device_info>!
 ) -> loravk_status {
     call {
-        let device = try context(handle).device
-        try write(loravk_device_info(device.capabilities, memoryByteCount: device.memoryByteCount), to: info)
+        try write(loravk_device_info(try context(handle).device.capabilities), to: info)
     }
 }
 
@@ -89,13 +88,12 @@ func context(_ handle: OpaquePointer?) throws -> Context {
                 LORAVK_ERROR_NO_DEVICE,
                 "there is no device \(UInt(bitPattern: index)); there are \(devices.count)")
         }
-        let device = devices[index]
-        try write(loravk_device_info(device.capabilities, memoryByteCount: device.memoryByteCount), to: info)
+        try write(loravk_device_info(devices[index].capabilities), to: info)
     }
 }
 
 extension loravk_device_info {
-    fileprivate init(_ capabilities: Capabilities, memoryByteCount: Int) {
+    fileprivate init(_ capabilities: Capabilities) {
         self.init()
         copy(capabilities.name, into: &name)
         copy(capabilities.driver, into: &driver)
@@ -113,7 +111,7 @@ extension loravk_device_info {
         )
         (vendor_id, device_id) = (capabilities.vendorID, capabilities.deviceID)
         subgroup_size = Int32(clamping: capabilities.subgroupSize)
-        memory_bytes = Int64(memoryByteCount)
+        memory_bytes = Int64(capabilities.memoryByteCount)
         max_allocation_bytes = Int64(capabilities.maxAllocation)
         max_storage_buffer_bytes = Int64(capabilities.maxStorageBufferRange)
         max_workgroup_size = Int32(clamping: capabilities.maxWorkgroupSize)

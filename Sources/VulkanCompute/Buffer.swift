@@ -14,8 +14,8 @@ package final class Buffer: @unchecked Sendable {
 
     private struct Resources {
         let device: Device
-        let handle: VkBuffer
         let memory: MemoryRange
+        let handle: VkBuffer?  // nil on a planning device
     }
 
     private struct ViewKey: Hashable {
@@ -33,9 +33,16 @@ package final class Buffer: @unchecked Sendable {
     }
 
     init(device: Device, byteCount: Int, label: String, hostVisible: Bool = false) throws(VulkanError) {
+        self.byteCount = byteCount
+        self.label = label
+        guard !device.isPlanning else {
+            let memory = try device.takePlannedMemory(Self.size(byteCount))
+            resources = Resources(device: device, memory: memory, handle: nil)
+            return
+        }
         var info = VkBufferCreateInfo()
         info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO
-        info.size = VkDeviceSize(max(byteCount, 16))
+        info.size = VkDeviceSize(Self.size(byteCount))
         info.usage =
             VK_BUFFER_USAGE_STORAGE_BUFFER_BIT.rawValue | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT.rawValue
             | VK_BUFFER_USAGE_TRANSFER_SRC_BIT.rawValue | VK_BUFFER_USAGE_TRANSFER_DST_BIT.rawValue
@@ -56,30 +63,33 @@ package final class Buffer: @unchecked Sendable {
                 device.giveMemory(memory)
                 throw error
             }
-            resources = Resources(device: device, handle: buffer, memory: memory)
+            resources = Resources(device: device, memory: memory, handle: buffer)
         } catch {
             vkDestroyBuffer(device.handle, buffer, nil)
             throw VulkanError(
                 error.kind, "\(label): \(error.description)", result: VkResult(rawValue: error.result))
         }
-        self.byteCount = byteCount
-        self.label = label
     }
+
+    /// Vulkan has no empty buffers.
+    private static func size(_ byteCount: Int) -> Int { max(byteCount, 16) }
 
     deinit {
         guard let resources else { return }
         views.withLock { views in
             for view in views.values { vkDestroyBufferView(resources.device.handle, view.handle, nil) }
         }
-        vkDestroyBuffer(resources.device.handle, resources.handle, nil)
+        if let handle = resources.handle { vkDestroyBuffer(resources.device.handle, handle, nil) }
         resources.device.giveMemory(resources.memory)
     }
 
     var handle: VkBuffer { allocated.handle }
 
-    private var allocated: Resources {
-        guard let resources else { preconditionFailure("the planned buffer '\(label)' has no memory") }
-        return resources
+    private var allocated: (device: Device, handle: VkBuffer) {
+        guard let resources, let handle = resources.handle else {
+            preconditionFailure("the planned buffer '\(label)' has no memory")
+        }
+        return (resources.device, handle)
     }
 
     /// The contents, where the host sees the device's memory directly.

@@ -24,6 +24,9 @@ package struct Capabilities: Sendable {
     package var maxSharedMemory: Int
     package var maxPushConstants: Int
     package var maxAllocation: Int
+    /// Bytes of the largest device-local heap, and how many of them the driver says this process may use.
+    package var memoryByteCount: Int
+    package var availableMemoryByteCount: Int
     /// The alignment that satisfies storage and texel bindings both.
     package var bindingAlignment: Int
     package var nonCoherentAtomSize: Int
@@ -83,6 +86,7 @@ package struct Capabilities: Sendable {
         maxSharedMemory = Int(limits.maxComputeSharedMemorySize)
         maxPushConstants = Int(limits.maxPushConstantsSize)
         maxAllocation = Int(clamping: maintenance.maxMemoryAllocationSize)
+        (memoryByteCount, availableMemoryByteCount) = Self.memoryByteCounts(device)
         bindingAlignment = max(
             16, Int(limits.minStorageBufferOffsetAlignment), Int(limits.minTexelBufferOffsetAlignment))
         nonCoherentAtomSize = Int(limits.nonCoherentAtomSize)
@@ -100,6 +104,48 @@ package struct Capabilities: Sendable {
         texelBuffers = format.bufferFeatures & VK_FORMAT_FEATURE_STORAGE_TEXEL_BUFFER_BIT.rawValue != 0
         extendedTexelFormats = features.shaderStorageImageExtendedFormats != 0
         if smallLimits { shrink() }
+    }
+
+    /// The least that Vulkan 1.1 asks of a device: what is planned for it fits any. Its memory is unknown, so that anything does.
+    package static let least = Capabilities()
+
+    private init() {
+        name = "any Vulkan device"
+        (type, vendorID, deviceID, driver, apiVersion, cacheUUID) = (.other, 0, 0, "none", (1, 1), [])
+        (maxStorageBufferRange, maxTexelBufferElements) = (1 << 27, 1 << 16)
+        (maxWorkgroupCount, maxWorkgroupInvocations, maxWorkgroupSize) = (65535, 128, 128)
+        (maxSharedMemory, maxPushConstants, maxAllocation) = (16384, 128, 1 << 30)
+        (memoryByteCount, availableMemoryByteCount) = (.max, .max)
+        (bindingAlignment, nonCoherentAtomSize, timestampPeriod) = (256, 256, 0)
+        (subgroupSize, subgroupShuffle, subgroupArithmetic) = (1, false, false)
+        (texelBuffers, extendedTexelFormats) = (false, false)
+    }
+
+    private static func memoryByteCounts(_ device: VkPhysicalDevice) -> (heap: Int, available: Int) {
+        var budget = VkPhysicalDeviceMemoryBudgetPropertiesEXT()
+        budget.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_BUDGET_PROPERTIES_EXT
+        var all = VkPhysicalDeviceMemoryProperties2()
+        all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MEMORY_PROPERTIES_2
+        // A driver that does not know the budget leaves zeros.
+        withUnsafeMutablePointer(to: &budget) { budget in
+            all.pNext = UnsafeMutableRawPointer(budget)
+            vkGetPhysicalDeviceMemoryProperties2(device, &all)
+        }
+        let memory = all.memoryProperties
+        return withUnsafeBytes(of: memory.memoryHeaps) { heaps in
+            withUnsafeBytes(of: budget.heapBudget) { budgets in
+                zip(heaps.bindMemory(to: VkMemoryHeap.self), budgets.bindMemory(to: VkDeviceSize.self))
+                    .prefix(Int(memory.memoryHeapCount))
+                    .filter { $0.0.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.rawValue != 0 }
+                    .map { heap, budget in
+                        (
+                            Int(clamping: heap.size),
+                            Int(clamping: budget > 0 ? min(budget, heap.size) : heap.size)
+                        )
+                    }
+                    .max { $0.0 < $1.0 } ?? (0, 0)
+            }
+        }
     }
 
     /// Limits that make every splitting path run on small test shapes.

@@ -27,7 +27,7 @@ package final class CommandEncoder {
 
     package init(_ device: Device, timed: Bool = false) throws(VulkanError) {
         capabilities = device.capabilities
-        recording = try Recording(device, timed: timed)
+        recording = device.isPlanning ? nil : try Recording(device, timed: timed)
     }
 
     /// An encoder that only counts: launchers run against it to find sizes before anything is allocated.
@@ -139,6 +139,6 @@ extension Device {
     package func run(_ body: (CommandEncoder) throws(VulkanError) -> Void) throws(VulkanError) {
         let encoder = try CommandEncoder(self)
         try body(encoder)
-        try encoder.finish().run()
+        if !encoder.isPlanning { try encoder.finish().run() }
     }
 }

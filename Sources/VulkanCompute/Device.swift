@@ -18,21 +18,64 @@ final class DeviceHandle: @unchecked Sendable {
 
 /// Thread-safe: queue submission, memory and pipelines have a lock each; what a command encoder records is its own.
 package final class Device: @unchecked Sendable {
-    package let instance: Instance
     package let capabilities: Capabilities
-    let physical: VkPhysicalDevice
-    let owner: DeviceHandle
-    var handle: VkDevice { owner.device }
-    let queueFamily: UInt32
-    private let queue: Mutex<QueueBox>
-    private let memoryProperties: VkPhysicalDeviceMemoryProperties
+    private let driver: Driver?  // nil where the device only plans
     private let pool = MemoryPool()
     private let pipelines = Mutex<PipelineCache?>(nil)
     private let lost = Mutex<VulkanError?>(nil)
     /// Work a second that submissions are cut by; follows what the device was seen to do.
     package let pace: Pace
 
+    private final class Driver: @unchecked Sendable {
+        let instance: Instance
+        let owner: DeviceHandle
+        let queueFamily: UInt32
+        let queue: Mutex<QueueBox>
+        let memory: VkPhysicalDeviceMemoryProperties
+
+        init(_ candidate: Candidate) throws(VulkanError) {
+            let capabilities = candidate.capabilities
+            instance = candidate.instance
+            guard let family = Device.queueFamily(of: candidate.physical) else {
+                throw VulkanError(.unsupported, "\(capabilities.name) has no compute queue")
+            }
+            queueFamily = family
+            var memory = VkPhysicalDeviceMemoryProperties()
+            vkGetPhysicalDeviceMemoryProperties(candidate.physical, &memory)
+            self.memory = memory
+            var device: VkDevice?
+            try check(
+                Device.create(candidate.physical, family: family, capabilities: capabilities, &device),
+                "vkCreateDevice", capabilities.name)
+            guard let device else { throw VulkanError(.call, "vkCreateDevice gave no device") }
+            owner = DeviceHandle(device, candidate.instance)
+            var queue: VkQueue?
+            vkGetDeviceQueue(device, family, 0, &queue)
+            guard let queue else { throw VulkanError(.call, "vkGetDeviceQueue gave no queue") }
+            self.queue = Mutex(QueueBox(handle: queue))
+        }
+    }
+
     private struct QueueBox: @unchecked Sendable { let handle: VkQueue }
+
+    /// A device that only plans: its buffers have places and no memory, what is uploaded is dropped, and what is run is not.
+    /// So the code that loads a model and lays out its training says what it would allocate on such a device.
+    package init(planning capabilities: Capabilities) {
+        self.capabilities = capabilities
+        pace = Pace(type: capabilities.type, smallLimits: false)
+        driver = nil
+    }
+
+    package var isPlanning: Bool { driver == nil }
+    package var instance: Instance { opened.instance }
+    var owner: DeviceHandle { opened.owner }
+    var handle: VkDevice { opened.owner.device }
+    var queueFamily: UInt32 { opened.queueFamily }
+
+    private var opened: Driver {
+        guard let driver else { preconditionFailure("a planning device has no driver") }
+        return driver
+    }
 
     /// Every usable device, best first: discrete, integrated, virtual, CPU.
     package static func all(instance: Instance? = nil) throws(VulkanError) -> [Candidate] {
@@ -51,12 +94,6 @@ package final class Device: @unchecked Sendable {
         package let instance: Instance
         let physical: VkPhysicalDevice
         package let capabilities: Capabilities
-        /// Bytes of the largest device-local heap.
-        package var memoryByteCount: Int {
-            var memory = VkPhysicalDeviceMemoryProperties()
-            vkGetPhysicalDeviceMemoryProperties(physical, &memory)
-            return memory.deviceLocalByteCount
-        }
         package func open() throws(VulkanError) -> Device { try Device(self) }
     }
 
@@ -88,34 +125,18 @@ package final class Device: @unchecked Sendable {
     }
 
     private init(_ candidate: Candidate) throws(VulkanError) {
-        instance = candidate.instance
-        physical = candidate.physical
         capabilities = candidate.capabilities
-        pace = Pace(type: capabilities.type, smallLimits: instance.options.smallLimits)
-        guard let family = Self.queueFamily(of: physical) else {
-            throw VulkanError(.unsupported, "\(capabilities.name) has no compute queue")
-        }
-        queueFamily = family
-        var memory = VkPhysicalDeviceMemoryProperties()
-        vkGetPhysicalDeviceMemoryProperties(physical, &memory)
-        memoryProperties = memory
-        var device: VkDevice?
-        try check(
-            Self.create(physical, family: family, capabilities: capabilities, &device), "vkCreateDevice",
-            capabilities.name)
-        guard let device else { throw VulkanError(.call, "vkCreateDevice gave no device") }
-        owner = DeviceHandle(device, candidate.instance)
-        var queue: VkQueue?
-        vkGetDeviceQueue(device, family, 0, &queue)
-        guard let queue else { throw VulkanError(.call, "vkGetDeviceQueue gave no queue") }
-        self.queue = Mutex(QueueBox(handle: queue))
+        let options = candidate.instance.options
+        pace = Pace(type: capabilities.type, smallLimits: options.smallLimits)
+        let driver = try Driver(candidate)
+        self.driver = driver
         let cache = try PipelineCache(
-            device: owner, capabilities: capabilities, folder: instance.options.cacheFolder)
+            device: driver.owner, capabilities: capabilities, folder: options.cacheFolder)
         pipelines.withLock { $0 = cache }
     }
 
     deinit {
-        vkDeviceWaitIdle(handle)
+        if let driver { vkDeviceWaitIdle(driver.owner.device) }
     }
 
     private static func queueFamily(of device: VkPhysicalDevice) -> UInt32? {
@@ -167,11 +188,10 @@ package final class Device: @unchecked Sendable {
         try Buffer(device: self, byteCount: byteCount, label: label)
     }
 
-    /// Bytes this process holds from the driver for buffers.
+    /// Bytes this process holds from the driver for buffers, whole blocks of them.
     package var heldByteCount: Int { pool.heldByteCount }
-
-    /// Bytes of the largest device-local heap.
-    package var memoryByteCount: Int { memoryProperties.deviceLocalByteCount }
+    /// Bytes of the places of its buffers.
+    package var bufferByteCount: Int { pool.usedByteCount }
 
     func takeMemory(for buffer: VkBuffer, hostVisible: Bool) throws(VulkanError) -> MemoryRange {
         try throwIfLost()
@@ -184,8 +204,18 @@ package final class Device: @unchecked Sendable {
             throw VulkanError(.unsupported, "\(capabilities.name) has no memory type for storage buffers")
         }
         return try pool.take(
-            requirements, typeIndex: type.index, mappable: type.mappable, device: owner,
-            limit: capabilities.maxAllocation)
+            Int(requirements.size), alignment: Int(requirements.alignment), type: type.index,
+            limit: capabilities.maxAllocation
+        ) { size throws(VulkanError) in
+            try MemoryBlock(device: owner, byteCount: size, typeIndex: type.index, mappable: type.mappable)
+        }
+    }
+
+    /// A place in memory that is only counted.
+    func takePlannedMemory(_ byteCount: Int) throws(VulkanError) -> MemoryRange {
+        try pool.take(byteCount, alignment: 1, type: 0, limit: capabilities.maxAllocation) { size in
+            MemoryBlock(planned: size)
+        }
     }
 
     func giveMemory(_ range: MemoryRange) { pool.give(range) }
@@ -196,8 +226,8 @@ package final class Device: @unchecked Sendable {
         let visible =
             VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT.rawValue | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT.rawValue
         let unified = capabilities.type == .cpu || capabilities.type == .integrated
-        let types = withUnsafeBytes(of: memoryProperties.memoryTypes) { types in
-            Array(types.bindMemory(to: VkMemoryType.self).prefix(Int(memoryProperties.memoryTypeCount)))
+        let types = withUnsafeBytes(of: opened.memory.memoryTypes) { types in
+            Array(types.bindMemory(to: VkMemoryType.self).prefix(Int(opened.memory.memoryTypeCount)))
         }
         func first(_ flags: UInt32) -> UInt32? {
             types.indices.first { allowed >> UInt32($0) & 1 == 1 && types[$0].propertyFlags & flags == flags }
@@ -230,7 +260,7 @@ package final class Device: @unchecked Sendable {
 
     func submit(_ commands: VkCommandBuffer, fence: VkFence?) throws(VulkanError) {
         try throwIfLost()
-        let result = queue.withLock { queue in
+        let result = opened.queue.withLock { queue in
             var buffer: VkCommandBuffer? = commands
             return withUnsafePointer(to: &buffer) { buffer in
                 var info = VkSubmitInfo()
@@ -259,16 +289,6 @@ package final class Device: @unchecked Sendable {
         } catch {
             if error.kind == .deviceLost { lost.withLock { $0 = $0 ?? error } }
             throw error
-        }
-    }
-}
-
-extension VkPhysicalDeviceMemoryProperties {
-    fileprivate var deviceLocalByteCount: Int {
-        withUnsafeBytes(of: memoryHeaps) { heaps in
-            heaps.bindMemory(to: VkMemoryHeap.self).prefix(Int(memoryHeapCount))
-                .filter { $0.flags & VK_MEMORY_HEAP_DEVICE_LOCAL_BIT.rawValue != 0 }
-                .map { Int(clamping: $0.size) }.max() ?? 0
         }
     }
 }

@@ -4,12 +4,11 @@
 import CVulkan
 import Synchronization
 
-/// One vkAllocateMemory, mapped for its whole life where the host can see it.
+/// One vkAllocateMemory, mapped for its whole life where the host can see it; or, planned, only its size.
 final class MemoryBlock: @unchecked Sendable {
-    let handle: VkDeviceMemory
     let byteCount: Int
     let mapped: UnsafeMutableRawPointer?
-    private let owner: DeviceHandle
+    private let allocation: (owner: DeviceHandle, memory: VkDeviceMemory)?
     /// Free ranges by offset, never adjacent to each other. Guarded by the pool's lock.
     fileprivate var free: [Range<Int>]
 
@@ -23,8 +22,7 @@ final class MemoryBlock: @unchecked Sendable {
             vkAllocateMemory(owner.device, &info, nil, &memory), "vkAllocateMemory",
             "\(byteCount) bytes were asked for; a smaller batch, fewer tokens or quantised weights need less")
         guard let memory else { throw VulkanError(.outOfMemory, "vkAllocateMemory gave no memory") }
-        handle = memory
-        self.owner = owner
+        allocation = (owner, memory)
         self.byteCount = byteCount
         free = [0..<byteCount]
         guard mappable else {
@@ -37,7 +35,20 @@ final class MemoryBlock: @unchecked Sendable {
         if result != VK_SUCCESS { try check(result, "vkMapMemory") }
     }
 
-    deinit { vkFreeMemory(owner.device, handle, nil) }
+    init(planned byteCount: Int) {
+        self.byteCount = byteCount
+        (allocation, mapped) = (nil, nil)
+        free = [0..<byteCount]
+    }
+
+    deinit {
+        if let allocation { vkFreeMemory(allocation.owner.device, allocation.memory, nil) }
+    }
+
+    var handle: VkDeviceMemory {
+        guard let allocation else { preconditionFailure("a planned block has no memory") }
+        return allocation.memory
+    }
 
     fileprivate func take(byteCount: Int, alignment: Int) -> Int? {
         for (index, range) in free.enumerated() {
@@ -75,21 +86,23 @@ struct MemoryRange {
 /// Thread-safe: the lists of blocks are guarded by one lock.
 final class MemoryPool: Sendable {
     private static let blockByteCount = 64 << 20
+    /// Places are multiples of this. No known driver wants more for a buffer, so that a plan without the driver is exact.
+    private static let granule = 256
     private let blocks = Mutex<[UInt32: [MemoryBlock]]>([:])
 
     func take(
-        _ requirements: VkMemoryRequirements, typeIndex: UInt32, mappable: Bool, device: DeviceHandle,
-        limit: Int
+        _ needed: Int, alignment least: Int, type: UInt32, limit: Int,
+        makeBlock: (Int) throws(VulkanError) -> MemoryBlock
     ) throws(VulkanError) -> MemoryRange {
-        let byteCount = Int(requirements.size)
-        let alignment = Int(requirements.alignment)
+        let byteCount = (needed + Self.granule - 1) / Self.granule * Self.granule
+        let alignment = max(least, Self.granule)
         guard byteCount <= limit else {
             throw VulkanError(
                 .outOfMemory,
                 "a buffer of \(byteCount) bytes was asked for; this device allows \(limit) in one piece")
         }
         let found = blocks.withLock { blocks in
-            for block in blocks[typeIndex, default: []] {
+            for block in blocks[type, default: []] {
                 if let offset = block.take(byteCount: byteCount, alignment: alignment) {
                     return MemoryRange?.some(MemoryRange(block: block, offset: offset, byteCount: byteCount))
                 }
@@ -99,10 +112,10 @@ final class MemoryPool: Sendable {
         if let found { return found }
         // What fills most of a block gets one of its own, so that releasing it returns the memory.
         let size = byteCount > Self.blockByteCount / 4 ? byteCount : min(Self.blockByteCount, limit)
-        let block = try MemoryBlock(device: device, byteCount: size, typeIndex: typeIndex, mappable: mappable)
+        let block = try makeBlock(size)
         return blocks.withLock { blocks in
             let offset = block.take(byteCount: byteCount, alignment: alignment) ?? 0
-            blocks[typeIndex, default: []].append(block)
+            blocks[type, default: []].append(block)
             return MemoryRange(block: block, offset: offset, byteCount: byteCount)
         }
     }
@@ -118,6 +131,13 @@ final class MemoryPool: Sendable {
     /// Bytes held from the driver.
     var heldByteCount: Int {
         blocks.withLock { $0.values.joined().reduce(0) { $0 + $1.byteCount } }
+    }
+
+    /// Bytes of them that buffers take.
+    var usedByteCount: Int {
+        blocks.withLock { blocks in
+            blocks.values.joined().reduce(0) { $0 + $1.byteCount - $1.free.reduce(0) { $0 + $1.count } }
+        }
     }
 }
 

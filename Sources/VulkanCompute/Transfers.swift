@@ -8,7 +8,7 @@ extension Device {
     /// Copies host bytes into `slice` and waits. The device must not be using the slice.
     package func upload(_ bytes: UnsafeRawBufferPointer, into slice: BufferSlice) throws(VulkanError) {
         precondition(bytes.count == slice.byteCount, "\(bytes.count) bytes for a slice of \(slice.byteCount)")
-        guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        guard let base = bytes.baseAddress, bytes.count > 0, !isPlanning else { return }
         if let mapped = slice.mapped {
             mapped.copyMemory(from: base, byteCount: bytes.count)
             return
@@ -23,6 +23,10 @@ extension Device {
     {
         precondition(bytes.count == slice.byteCount, "\(bytes.count) bytes for a slice of \(slice.byteCount)")
         guard let base = bytes.baseAddress, bytes.count > 0 else { return }
+        guard !isPlanning else {
+            base.initializeMemory(as: UInt8.self, repeating: 0, count: bytes.count)
+            return
+        }
         if let mapped = slice.mapped {
             base.copyMemory(from: mapped, byteCount: bytes.count)
             return

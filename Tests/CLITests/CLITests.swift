@@ -45,7 +45,7 @@ import Testing
         return tests.appendingPathComponent("CheckpointsTests/Data/\(name)").path
     }
 
-    @Test(arguments: ["train", "generate", "eval", "inspect", "devices"])
+    @Test(arguments: ["train", "plan", "generate", "eval", "inspect", "devices"])
     func everyCommandExplainsItself(_ command: String) throws {
         let help = try run(command, "--help")
         #expect(help.code == 0 && help.errors.isEmpty)
@@ -69,6 +69,21 @@ import Testing
         #expect(gguf.output.contains("  model.layers.0.self_attn.q_proj.weight  ["))
         let adapter = try run("inspect", fixture("adapters/plain"))
         #expect(adapter.code == 0 && adapter.output.contains("PEFT LoRA adapter for"))
+    }
+
+    @Test func memoryIsPlannedAndRefusedByTheNumbers() throws {
+        let plan = try run("plan", "--model", fixture("tiny-hf"), "--rank", "4", "2x8", "1x16")
+        let lines = plan.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+        #expect(plan.code == 0 && lines.count == 6 && lines[1].last == "total")
+        #expect(lines[2...].map { $0[0] } == ["2x8", "2x8", "1x16", "1x16"])
+        for line in lines[2...] {
+            let numbers = line.dropFirst(3).compactMap { Int($0) }
+            #expect(numbers.count == 7 && numbers.dropLast().reduce(0, +) == numbers.last)
+        }
+        let small = try run("plan", "--model", fixture("tiny-hf"), "--memory", "1MB", "2x8")
+        #expect(small.code == 1 && small.errors.contains("training needs 67 MB of device memory"))
+        let wrong = try run("plan", "--model", fixture("tiny-hf"), "--memory", "much", "2x8")
+        #expect(wrong.code == 64 && wrong.errors.contains("--memory"))
     }
 
     @Test(arguments: [

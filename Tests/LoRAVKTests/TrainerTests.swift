@@ -57,25 +57,6 @@ import VulkanCompute
         }
     }
 
-    @Test func memoryGrowsWithTokensAndShrinksWithEveryBlockComputedAgain() throws {
-        let model = try TinyModel(layers: 6, positions: 16).load(TestDevices.main)
-        let adapter = try Adapter.random(for: model)
-        func bytes(_ tokens: Int, _ recomputed: Int) throws -> Int {
-            try Trainer(model, adapter, recomputedBlocks: recomputed)
-                .plan(BatchShape(tokens: tokens, counted: 64)).arena.byteCount
-        }
-        let levels = try (0...6).map { try bytes(1024, $0) }
-        // The topmost block is computed again at once: only the loss's memory is not beside its own.
-        for level in 0..<5 { #expect(levels[level + 1] < levels[level]) }
-        #expect(levels[6] <= levels[5] && levels[6] * 2 < levels[0])
-        for recomputed in [0, 6] {
-            let (one, two, four) = (
-                try bytes(1024, recomputed), try bytes(2048, recomputed), try bytes(4096, recomputed)
-            )
-            #expect(abs((four - two) - 2 * (two - one)) * 50 < four)
-        }
-    }
-
     @Test func theSeedDecidesWhatIsDropped() throws {
         let model = try TinyModel().load(TestDevices.main)
         let first = try run(model, dropout: 0.3)
@@ -147,26 +128,6 @@ import VulkanCompute
             for (a, b) in zip(got.norms, expected.norms) { #expect(isClose(a, b, 1e-4), "\(storage)") }
             #expect((model.weightByteCount < whole.weightByteCount * 2 / 3) == (storage != .auto))
         }
-    }
-
-    @Test func aStepNeedsTheMemoryThatIsPlanned() throws {
-        let device = try Device.open()
-        let model = try TinyModel(positions: 16).load(device)
-        let trainer = try Trainer(model, try Adapter.random(for: model))
-        let shape = BatchShape(tokens: 32768, counted: 2048)
-        let plan = try trainer.plan(shape)
-        // Larger than a block, so that it gets one of its own, of exactly its size.
-        try #require(plan.arena.chunks.count == 1 && plan.arena.byteCount > 64 << 20)
-        let before = device.heldByteCount
-        try trainer.reserve(shape)
-        #expect(device.heldByteCount - before == plan.arena.byteCount)
-        try trainer.reserve(BatchShape(tokens: 8192, counted: 1024))
-        #expect(device.heldByteCount - before == plan.arena.byteCount, "a smaller shape took more")
-
-        let larger = try trainer.plan(BatchShape(tokens: 65536, counted: 2048))
-        #expect(larger.arena.byteCount > plan.arena.byteCount && larger.flops > plan.flops)
-        try trainer.reserve(BatchShape(tokens: 65536, counted: 2048))
-        #expect(device.heldByteCount - before == larger.arena.byteCount, "the old memory is still there")
     }
 
     /// What LORAVK_VALIDATION=1 makes the driver's layer say about training, evaluation and generation.

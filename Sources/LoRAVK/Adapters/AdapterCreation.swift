@@ -22,6 +22,7 @@ extension Adapter {
         let adapter = try Adapter(
             config.peft(names, baseModel: model.source), method: config.method, modules: modules,
             device: model.device)
+        if model.device.isPlanning { return adapter }
         var random = RandomNumbers(seed: config.seed)
         for (layer, linear) in zip(adapter.layers, linears) {
             let site = InitialSite(

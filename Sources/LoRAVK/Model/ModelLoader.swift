@@ -31,8 +31,11 @@ extension Transformer {
         try loader.checkWidths(config)
         let embedding = try loader.weight("model.embed_tokens.weight")
         let rotaryTable = try device.makeTensor(
-            RotaryAngles(frequencies: config.inverseFrequencies).table(positions: config.contextLength),
             [config.contextLength, config.headDim], label: "rotary table")
+        if !device.isPlanning {
+            let angles = RotaryAngles(frequencies: config.inverseFrequencies)
+            try device.upload(angles.table(positions: config.contextLength), into: rotaryTable.slice)
+        }
         var blocks: [Block] = []
         for layer in 0..<config.layers {
             func linear(_ kind: BlockTensor, _ site: Int) throws -> Linear {
@@ -112,6 +115,8 @@ private struct WeightLoader {
         let type = chosenType(stored)
         let layout = WeightLayout(type, rows: stored.rows, columns: stored.columns)
         let weight = try device.makeWeight(layout, label: name)
+        byteCount += layout.byteCount
+        if device.isPlanning { return weight }
         if type.rawValue == stored.type.name.lowercased() {
             try requireFiniteScales(stored)
             if stored.order == .asStored {
@@ -127,7 +132,6 @@ private struct WeightLoader {
             try requireFinite(values, stored)
             try upload(values, as: type, into: weight)
         }
-        byteCount += layout.byteCount
         loaded += 1
         progress?(loaded, checkpoint.tensors.count { $0.shape.count == 2 })
         return weight

@@ -7,35 +7,38 @@ import VulkanCompute
 package final class Evaluator {
     package let model: Transformer
     package let adapter: Adapter?
-    private let device: Device
     private let workspace: Workspace
+    private var device: Device { model.device }
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
 
-    package init(_ model: Transformer, _ adapter: Adapter?) throws(VulkanError) {
-        self.model = model
-        self.adapter = adapter
-        device = model.device
-        workspace = Workspace(device)
-        unusedState = try device.makeStepState()
-        unusedResult = try device.makeStepResult()
+    package convenience init(_ model: Transformer, _ adapter: Adapter?) throws(VulkanError) {
+        try self.init(
+            model, adapter, Workspace(model.device), model.device.makeStepState(),
+            model.device.makeStepResult())
+    }
+
+    /// Evaluates what `trainer` trains, in the memory of its steps.
+    package convenience init(sharing trainer: Trainer) {
+        self.init(trainer.model, trainer.adapter, trainer.workspace, trainer.state, trainer.result)
+    }
+
+    private init(
+        _ model: Transformer, _ adapter: Adapter?, _ workspace: Workspace, _ unusedState: BufferSlice,
+        _ unusedResult: BufferSlice
+    ) {
+        (self.model, self.adapter, self.workspace) = (model, adapter, workspace)
+        (self.unusedState, self.unusedResult) = (unusedState, unusedResult)
     }
 
     package func evaluate(_ examples: [Example]) throws(VulkanError) -> EvaluationReport {
         let batch = TokenBatch(examples)
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }
-        var outputs: (losses: Tensor, correct: Tensor)?
-        try run(batch.padded(to: batch.shape), batch.shape) { x, pass throws(VulkanError) in
-            let losses = pass.arena.take(batch.shape.counted)
-            let correct = pass.arena.take(batch.shape.counted, dtype: .i32)
-            try LossHead(model: model).evaluation(x, losses: losses, correct: correct, pass)
-            pass.arena.give(losses, correct)
-            outputs = (losses, correct)
-        }
-        guard let outputs else { return report }
-        let losses = try device.values(outputs.losses).prefix(batch.countedCount)
-        let correct = try device.integers(outputs.correct).prefix(batch.countedCount)
+        let pass = try workspace.prepare(batch, for: .evaluation, recordLosses)
+        try pass.graph.run()
+        let losses = try device.values(pass.outputs[0]).prefix(batch.countedCount)
+        let correct = try device.integers(pass.outputs[1]).prefix(batch.countedCount)
         report.lossSum = losses.reduce(0) { $0 + Double($1) }
         report.correct = correct.count { $0 != 0 }
         report.countedTokens = batch.countedCount
@@ -49,37 +52,38 @@ package final class Evaluator {
         // A last token that nothing attends to makes room for the target of the one before it.
         let batch = TokenBatch([Example(tokens: tokens + [0], labels: labels)])
         let stride = model.head.layout.rows
-        var output: Tensor?
-        try run(batch.padded(to: batch.shape), batch.shape) { x, pass throws(VulkanError) in
-            let logits = pass.arena.take(batch.shape.counted, stride)
-            try LossHead(model: model).logits(x, into: logits, pass)
-            pass.arena.give(logits)
-            output = logits
-        }
-        guard let output else { return [] }
-        let values = try device.values(output)
+        let pass = try workspace.prepare(batch, for: .logits, recordLogits)
+        try pass.graph.run()
+        let values = try device.values(pass.outputs[0])
         return positions.indices.map { Array(values[($0 * stride)..<($0 * stride + model.config.vocabSize)]) }
     }
 
-    private func run(
-        _ batch: TokenBatch, _ shape: BatchShape, _ body: (Tensor, Pass) throws(VulkanError) -> Void
-    ) throws(VulkanError) {
-        func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) throws(VulkanError) {
-            let pass = Pass(
-                encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
-                adapter: adapter, isTraining: false)
-            let (x, _) = try model.forward(pass)
-            try body(x, pass)
-        }
-        let measure = Arena(planningFor: device.capabilities)
-        let planned = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
-        try record(
-            CommandEncoder(planningFor: device.capabilities), measure, TokenBuffers(planned.slice(), shape))
-        if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
-        let (buffers, arena) = try workspace.open(shape)
-        try buffers.upload(batch, device)
-        let encoder = try CommandEncoder(device)
-        try record(encoder, arena, buffers)
-        try encoder.finish().run()
+    private func recordLosses(
+        _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+    ) throws(VulkanError) -> [Tensor] {
+        let count = buffers.targets.count
+        let pass = pass(encoder, arena, buffers)
+        let (x, _) = try model.forward(pass)
+        let (losses, correct) = (arena.take(count), arena.take(count, dtype: .i32))
+        try LossHead(model: model).evaluation(x, losses: losses, correct: correct, pass)
+        arena.give(losses, correct)
+        return [losses, correct]
+    }
+
+    private func recordLogits(
+        _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+    ) throws(VulkanError) -> [Tensor] {
+        let pass = pass(encoder, arena, buffers)
+        let (x, _) = try model.forward(pass)
+        let logits = arena.take(buffers.targets.count, model.head.layout.rows)
+        try LossHead(model: model).logits(x, into: logits, pass)
+        arena.give(logits)
+        return [logits]
+    }
+
+    private func pass(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) -> Pass {
+        Pass(
+            encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
+            adapter: adapter, isTraining: false)
     }
 }

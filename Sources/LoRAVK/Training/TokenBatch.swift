@@ -50,6 +50,21 @@ package struct TokenBatch: Sendable {
         countedCount = targets.count
     }
 
+    /// Examples in their order, as many at a time as have at most `tokens` tokens together; a longer one is alone.
+    package static func passes(_ examples: [Example], tokens: Int) -> [[Example]] {
+        var passes: [[Example]] = []
+        var left = 0
+        for example in examples {
+            if passes.isEmpty || example.tokens.count > left {
+                passes.append([])
+                left = tokens
+            }
+            passes[passes.count - 1].append(example)
+            left -= example.tokens.count
+        }
+        return passes
+    }
+
     /// Makes the one sequence of this batch the continuation of `offset` tokens, the last of which wants its successor.
     mutating func continueSequence(at offset: Int32) {
         let end = offset + Int32(tokens.count)

@@ -41,18 +41,19 @@ package struct DivergenceError: Error, Sendable, CustomStringConvertible {
 package final class Trainer {
     package let model: Transformer
     package let adapter: Adapter
-    package var replays = !DebugOptions.environment.noReplay
+    package var replays: Bool {
+        get { workspace.keepsRecordings }
+        set { workspace.keepsRecordings = newValue }
+    }
     /// Blocks of which only the input is kept for the backward: as many as there are, at most.
     package let recomputedBlocks: Int
 
     private let optimizer: AdamW
     private let device: Device
-    private let state: BufferSlice
-    private let result: BufferSlice
-    private let workspace: Workspace
+    let state: BufferSlice
+    let result: BufferSlice
+    let workspace: Workspace
     private var hostState = StepState()
-    private var graphs = GraphCache()
-    private var plans: [BatchShape: ArenaPlan] = [:]
     private var optimizerGraph: CommandGraph?
     private var clearGraph: CommandGraph?
 
@@ -107,8 +108,7 @@ package final class Trainer {
         hostState.pass &+= 1
         hostState.lossScale = 1 / Float(counted)
         try device.upload([hostState], into: state)
-        let graph = try prepared(batch)
-        try graph.run()
+        try workspace.prepare(batch, for: .training, record).graph.run()
         let loss = Double(try readResult().lossSum)
         guard loss.isFinite else {
             throw DivergenceError(
@@ -148,23 +148,14 @@ package final class Trainer {
 
     // MARK: Recorded steps
 
-    /// Activation memory that a step of this shape needs, and the step's work, found without touching the device.
-    package func plan(_ shape: BatchShape) throws -> (arena: ArenaPlan, flops: Double, dispatches: Int) {
-        let encoder = CommandEncoder(planningFor: device.capabilities)
-        let arena = Arena(planningFor: device.capabilities)
-        let buffers = TokenBuffers(
-            Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens").slice(), shape)
-        try record(encoder, arena, buffers)
-        return (arena.plan, encoder.flops, encoder.dispatchCount)
+    /// What a step of this shape takes, found without touching the device.
+    package func plan(_ shape: BatchShape) throws(VulkanError) -> PassPlan {
+        try workspace.plan(shape, for: .training, record)
     }
 
     /// Makes room for a shape at once, so that memory does not grow in the middle of a run.
-    package func reserve(_ shape: BatchShape) throws {
-        let wanted = try plans[shape] ?? plan(shape).arena
-        plans[shape] = wanted
-        guard !workspace.holds(wanted, shape) else { return }
-        graphs.removeAll()
-        try workspace.grow(wanted, shape)
+    package func reserve(_ shape: BatchShape) throws(VulkanError) {
+        try workspace.reserve(shape, for: .training, record)
     }
 
     /// Device time of every kernel of a forward and backward on a batch, and of the optimizer.
@@ -174,7 +165,7 @@ package final class Trainer {
         let (buffers, arena) = try workspace.open(batch.shape)
         try buffers.upload(batch.padded(to: batch.shape), device)
         let encoder = try CommandEncoder(device, timed: true)
-        try record(encoder, arena, buffers)
+        _ = try record(encoder, arena, buffers)
         try optimizer.record(encoder, state: state, result: result)
         let graph = try encoder.finish()
         try graph.run()
@@ -182,23 +173,9 @@ package final class Trainer {
         return try graph.timings()
     }
 
-    /// A graph for the batch, its inputs uploaded.
-    private func prepared(_ batch: TokenBatch) throws -> CommandGraph {
-        let shape = batch.shape
-        try reserve(shape)
-        let (buffers, arena) = try workspace.open(shape)
-        try buffers.upload(batch.padded(to: shape), device)
-        if replays, let graph = graphs[shape] { return graph }
-        let encoder = try CommandEncoder(device)
-        try record(encoder, arena, buffers)
-        let graph = try encoder.finish()
-        if replays { graphs[shape] = graph }
-        return graph
-    }
-
-    private func record(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers)
-        throws(VulkanError)
-    {
+    private func record(
+        _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+    ) throws(VulkanError) -> [Tensor] {
         let pass = Pass(
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
             isTraining: true, recomputedBlocks: recomputedBlocks)
@@ -206,57 +183,6 @@ package final class Trainer {
         let dx = try LossHead(model: model).trainingLoss(x, pass)
         try model.backward(dx, held, pass)
         precondition(arena.isEmpty, "a step kept activations")
-    }
-}
-
-/// Recorded graphs by shape; the one unused for longest goes first.
-struct GraphCache {
-    private static let capacity = 24
-    private var entries: [(shape: BatchShape, graph: CommandGraph)] = []
-
-    subscript(shape: BatchShape) -> CommandGraph? {
-        mutating get {
-            guard let index = entries.firstIndex(where: { $0.shape == shape }) else { return nil }
-            let entry = entries.remove(at: index)
-            entries.append(entry)
-            return entry.graph
-        }
-        set {
-            entries.removeAll { $0.shape == shape }
-            if let newValue { entries.append((shape, newValue)) }
-            if entries.count > Self.capacity { entries.removeFirst() }
-        }
-    }
-
-    mutating func removeAll() { entries.removeAll() }
-}
-
-/// Device memory for activations and batches, grown when a larger shape comes.
-final class Workspace {
-    private let device: Device
-    private var plan = ArenaPlan(chunks: [])
-    private var arena: Arena?
-    private var tokens: Buffer?
-
-    init(_ device: Device) { self.device = device }
-
-    func holds(_ wanted: ArenaPlan, _ shape: BatchShape) -> Bool {
-        arena != nil && plan.holds(wanted) && (tokens?.byteCount ?? 0) >= TokenBuffers.byteCount(shape)
-    }
-
-    /// Lays memory out anew. Graphs recorded before are void, and must be gone for the old memory to be.
-    func grow(_ wanted: ArenaPlan, _ shape: BatchShape) throws(VulkanError) {
-        plan = plan.union(wanted)
-        let size = max(TokenBuffers.byteCount(shape), tokens?.byteCount ?? 0)
-        (arena, tokens) = (nil, nil)
-        arena = try Arena(device, plan)
-        tokens = try device.makeBuffer(byteCount: size, label: "tokens")
-    }
-
-    func open(_ shape: BatchShape) throws(VulkanError) -> (TokenBuffers, Arena) {
-        guard let arena, let tokens else {
-            preconditionFailure("a workspace is reserved before it is opened")
-        }
-        return (TokenBuffers(tokens.slice(0, byteCount: TokenBuffers.byteCount(shape)), shape), arena)
+        return []
     }
 }

@@ -9,6 +9,8 @@ package struct RunConfig: Sendable, Equatable {
     package var batchSize = 8
     /// Batches whose gradients make one step.
     package var accumulation = 1
+    /// A batch of more tokens is split into passes: the same gradients in less memory.
+    package var tokensPerPass = Int.max
     package var steps = 0
     package var schedule = Schedule(.cosine, learningRate: 5e-4, steps: 0)
     package var seed: UInt64 = 0
@@ -101,7 +103,9 @@ package final class TrainingRun {
                 try keepingLastGoodAdapter { try trainer.adapter.save(to: folder) }
                 return .stopped(step: step)
             }
-            let batches = (0..<config.accumulation).map { _ in order.batch().map { data.examples[$0] } }
+            let batches = (0..<config.accumulation).flatMap { _ in
+                TokenBatch.passes(order.batch().map { data.examples[$0] }, tokens: config.tokensPerPass)
+            }
             let rate = config.schedule.rate(step)
             let report = try keepingLastGoodAdapter { try trainer.step(batches, learningRate: rate) }
             speed.note(report)
@@ -127,10 +131,9 @@ package final class TrainingRun {
 
     /// Room for the largest batch from the start, so that memory runs out before the first step or never.
     private func reserve() throws {
-        let longest = data.examples.map(\.tokens.count).sorted(by: >).prefix(config.batchSize).reduce(0, +)
-        let counted = data.examples.map(\.countedTokens).sorted(by: >).prefix(config.batchSize).reduce(0, +)
         try trainer.reserve(
-            BatchShape(tokens: TokenBatch.bucket(longest), counted: TokenBatch.bucket(max(counted, 1))))
+            BatchShape(
+                largestOf: data.sizes, batchSize: config.batchSize, tokensPerPass: config.tokensPerPass))
     }
 
     private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {
@@ -145,37 +148,30 @@ package final class TrainingRun {
     }
 
     private func validationLoss(_ data: Dataset) throws -> Double {
-        let evaluator = try Evaluator(trainer.model, trainer.adapter)
-        return try evaluator.evaluate(data, shouldStop: { false }).loss
+        try Evaluator(sharing: trainer).evaluate(
+            data, tokensPerPass: config.tokensPerPass, shouldStop: { false }
+        ).loss
     }
 }
 
 extension Evaluator {
     /// Tokens of one pass: enough to keep the device busy, few enough for its memory.
-    private static let tokensPerPass = 1024
+    package static let tokensPerPass = 1024
 
-    /// The loss over a whole data set.
+    /// The loss over a whole data set, in passes of at most so many tokens.
     package func evaluate(
-        _ data: Dataset, shouldStop: () -> Bool, onProgress: (Int) -> Void = { _ in }
+        _ data: Dataset, tokensPerPass: Int = tokensPerPass, shouldStop: () -> Bool,
+        onProgress: (Int) -> Void = { _ in }
     ) throws -> EvaluationReport {
         for example in data.examples { try model.check(example) }
         var report = EvaluationReport()
-        var batch: [Example] = []
         var done = 0
-        func flush() throws {
-            guard !batch.isEmpty else { return }
-            report.add(try evaluate(batch))
-            done += batch.count
-            batch.removeAll()
+        let passes = TokenBatch.passes(data.examples, tokens: min(tokensPerPass, Self.tokensPerPass))
+        for pass in passes where !shouldStop() {
+            report.add(try evaluate(pass))
+            done += pass.count
             onProgress(done)
         }
-        for example in data.examples {
-            if shouldStop() { break }
-            let tokens = batch.reduce(0) { $0 + $1.tokens.count }
-            if tokens + example.tokens.count > Self.tokensPerPass { try flush() }
-            batch.append(example)
-        }
-        try flush()
         return report
     }
 }
