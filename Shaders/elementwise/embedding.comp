@@ -3,7 +3,7 @@
 // checks the ids; one outside the vocabulary is still never read.
 #version 450
 //! variants FAMILY = TEXEL SHARED
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #define WEIGHT_BINDING 2
 #include "lib/weights.glsl"
 

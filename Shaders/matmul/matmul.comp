@@ -3,7 +3,7 @@
 // RANK_TERM also + h·Bᵀ or + g·A in the same pass: the adapter's rank as further columns of k.
 //! variants OP = NT NN
 //! variants FAMILY = TEXEL SUBGROUP
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #extension GL_GOOGLE_include_directive : require
 #define A_ROWS
 #define WEIGHT_BINDING 5

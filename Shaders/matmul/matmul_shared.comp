@@ -2,7 +2,7 @@
 // y = x·Wᵀ (NT) or dx = dy·W (NN), plus h·Bᵀ or g·A where R > 0, through shared memory: any device, any M, N and K. An f32
 // W lies in tiles or row by row (wStride > 0); the other types always in tiles.
 //! variants OP = NT NN
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #extension GL_GOOGLE_include_directive : require
 #include "lib/shared_tile.glsl"
 

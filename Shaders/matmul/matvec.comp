@@ -3,7 +3,7 @@
 // y = Σ_blocks d·(Σ q·x) + m·(Σ x).
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_KHR_shader_subgroup_basic : require
 #extension GL_KHR_shader_subgroup_shuffle : require
@@ -37,11 +37,11 @@ const uint X_LOADS = (8 + LANES - 1) / LANES;  // a lane's share of 32 numbers
 void main() {
     uint group = gl_WorkGroupID.x + push.groupBase, K4 = push.K / 4, N4 = push.N / 4, R4 = push.R / 4;
     uint band = group * LANES * GROUPS + gl_SubgroupInvocationID;
-    uint bands[GROUPS], tile[GROUPS];
+    uint bands[GROUPS], block[GROUPS];  // block: its first tile
     vec4 c[ROWS][GROUPS];
     EACH(g, GROUPS) {
         bands[g] = min(band + g * LANES, N4 - 1);
-        tile[g] = bands[g] * K4;
+        block[g] = bands[g] * K4;
         EACH(m, ROWS) c[m][g] = vec4(0);
     }
 
@@ -54,36 +54,42 @@ void main() {
             sums[m][i] = (value.x + value.y) + (value.z + value.w);
             four[m][i] = value * QUANT_SCALE;
         }
-        vec4 products[ROWS][GROUPS];
-        EACH(m, ROWS) EACH(g, GROUPS) products[m][g] = vec4(0);
-        EACH(p, 4) {
-            uvec4 words[GROUPS][PAIR_LOADS];
-            EACH(g, GROUPS) loadPair(tile[g] + p * 2, bands[g] * K4 + K4 - 1, words[g]);
-            EACH(u, 2) {
-                uint t = p * 2 + u;
-                vec4 s[ROWS];
-                EACH(m, ROWS) EACH(k, 4) s[m][k] = subgroupShuffle(four[m][t / LANES][k], t % LANES);
-                EACH(g, GROUPS) EACH(r, 4) {
-                    vec4 q = unpackRow(words[g], u, r);
-                    EACH(m, ROWS) EACH(k, 4) products[m][g][r] += q[k] * s[m][k];
+        EACH(part, SCALE_PARTS) {
+            const uint pairs = 4 / SCALE_PARTS;
+            vec4 products[ROWS][GROUPS];
+            float sum[ROWS];
+            EACH(m, ROWS) {
+                EACH(g, GROUPS) products[m][g] = vec4(0);
+                sum[m] = 0;
+            }
+            EACH(i, pairs) {
+                uint pair = part * pairs + i;
+                uvec4 words[GROUPS][PAIR_LOADS];
+                EACH(g, GROUPS) loadPair(block[g], pair, bands[g] * K4 + K4 - 1, words[g]);
+                EACH(u, 2) {
+                    uint t = pair * 2 + u;
+                    vec4 s[ROWS];
+                    EACH(m, ROWS) {
+                        EACH(k, 4) s[m][k] = subgroupShuffle(four[m][t / LANES][k], t % LANES);
+                        sum[m] += subgroupShuffle(sums[m][t / LANES], t % LANES);
+                    }
+                    EACH(g, GROUPS) EACH(r, 4) {
+                        vec4 q = unpackRow(words[g], t, r);
+                        EACH(m, ROWS) EACH(k, 4) products[m][g][r] += q[k] * s[m][k];
+                    }
                 }
             }
-        }
 #if defined(QUANTISED)
-        float sum[ROWS];
-        EACH(m, ROWS) {
-            sum[m] = 0;
-            EACH(t, 8) sum[m] += subgroupShuffle(sums[m][t / LANES], t % LANES);
-        }
-        EACH(g, GROUPS) {
-            vec4 scale, minimum;
-            loadScales(tile[g] / 8, scale, minimum);
-            EACH(m, ROWS) c[m][g] += products[m][g] * scale + minimum * sum[m];
-        }
+            EACH(g, GROUPS) {
+                vec4 scale, minimum;
+                loadScales(block[g] / 8, part, scale, minimum);
+                EACH(m, ROWS) c[m][g] += products[m][g] * scale + minimum * sum[m];
+            }
 #else
-        EACH(m, ROWS) EACH(g, GROUPS) c[m][g] += products[m][g];
+            EACH(m, ROWS) EACH(g, GROUPS) c[m][g] += products[m][g];
 #endif
-        EACH(g, GROUPS) tile[g] += 8;
+        }
+        EACH(g, GROUPS) block[g] += 8;
     }
 
     for (uint r4 = 0; r4 < R4; r4++) {

@@ -1,7 +1,7 @@
 // y = x·Wᵀ (+ h·Bᵀ) for a few rows of x and a frozen weight W (out, in) on any device: a workgroup owns 4 outputs, its
 // invocations share out the inputs, neighbours reading neighbouring tiles, and add up through shared memory.
 #version 450
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #extension GL_GOOGLE_include_directive : require
 #define FAMILY_SHARED
 #define WEIGHT_BINDING 4

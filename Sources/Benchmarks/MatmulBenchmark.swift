@@ -52,7 +52,9 @@ struct MatmulBenchmark: ParsableCommand {
             for op in [Shader.Op.nt, .nn, .tn] {
                 var all = try prototypes(op, bench)
                 for family in families(device) {
-                    for type in op == .tn ? [.f32] : types { all.append(try bench.ours(op, family, type)) }
+                    for type in op == .tn ? [.f32] : types where bench.holds(op, type) {
+                        all.append(try bench.ours(op, family, type))
+                    }
                 }
                 all.append(peak)
                 try report("\(op) M \(tokens) N \(sides[0]) K \(sides[1])", all, device)
@@ -90,6 +92,11 @@ private struct Bench {
     let device: Device
     let m, n, k: Int
 
+    /// Whether a weight of the type can have the width that the operation gives it.
+    func holds(_ op: Shader.Op, _ type: Shader.Weight) -> Bool {
+        (op == .nt ? k : n) % WeightLayout.columnMultiple(type) == 0
+    }
+
     private var flops: Double { 2 * Double(m) * Double(n) * Double(k) }
 
     private func random(_ rows: Int, _ columns: Int) throws -> Tensor {
@@ -110,8 +117,8 @@ private struct Bench {
                 try encoder.matmul(.tn, into: y, x, w)
             }
         }
-        let layout =
-            op == .nt ? WeightLayout(type, rows: n, columns: k) : WeightLayout(type, rows: k, columns: n)
+        let (rows, columns) = op == .nt ? (n, k) : (k, n)
+        let layout = WeightLayout(type, rows: rows, columns: columns)
         let weight = try device.makeWeight(layout, label: "weight")
         // What the bits mean does not matter for the time, as long as no number is a NaN or denormal.
         let bytes = [UInt8](repeating: 0x33, count: layout.sourceRows * layout.sourceRowByteCount)

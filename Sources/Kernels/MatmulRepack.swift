@@ -24,6 +24,7 @@ extension WeightLayout {
                 case .q8_0: repackQ8(row, row: r, tiles: tiles, scales: scales)
                 case .q4_0: repackQ4(row, row: r, headerByteCount: 2, tiles: tiles, scales: scales)
                 case .q4_1: repackQ4(row, row: r, headerByteCount: 4, tiles: tiles, scales: scales)
+                case .q4_k, .q5_k, .q6_k: repackK(row, row: r, tiles: tiles, scales: scales)
                 }
             }
         }

@@ -10,7 +10,7 @@ package struct WeightLayout: Sendable, Equatable {
     package let rows: Int
     /// Output features in the file.
     package let sourceRows: Int
-    /// Input features: a multiple of 4, where quantised of 32.
+    /// Input features: a multiple of `columnMultiple`.
     package let columns: Int
 
     package init(_ type: Shader.Weight, rows: Int, columns: Int) {
@@ -25,16 +25,15 @@ package struct WeightLayout: Sendable, Equatable {
     }
 
     /// What the number of columns must be a multiple of; other weights have to be widened or padded by the loader.
-    package static func columnMultiple(_ type: Shader.Weight) -> Int { isQuantised(type) ? 32 : 4 }
-
-    private static func isQuantised(_ type: Shader.Weight) -> Bool {
+    package static func columnMultiple(_ type: Shader.Weight) -> Int {
         switch type {
-        case .f32, .f16, .bf16: false
-        case .q8_0, .q4_0, .q4_1: true
+        case .f32, .f16, .bf16: 4
+        case .q8_0, .q4_0, .q4_1: 32
+        case .q4_k, .q5_k, .q6_k: 256
         }
     }
 
-    var isQuantised: Bool { Self.isQuantised(type) }
+    var isQuantised: Bool { Self.columnMultiple(type) > 4 }
 
     /// Bytes of one row in the file: plain numbers, or GGUF blocks.
     package var sourceRowByteCount: Int {
@@ -44,6 +43,9 @@ package struct WeightLayout: Sendable, Equatable {
         case .q8_0: columns / 32 * 34
         case .q4_0: columns / 32 * 18
         case .q4_1: columns / 32 * 20
+        case .q4_k: columns / 256 * 144
+        case .q5_k: columns / 256 * 176
+        case .q6_k: columns / 256 * 210
         }
     }
 
@@ -53,7 +55,9 @@ package struct WeightLayout: Sendable, Equatable {
         case .f32: 64
         case .f16, .bf16: 32
         case .q8_0: 16
-        case .q4_0, .q4_1: 8
+        case .q4_0, .q4_1, .q4_k: 8
+        case .q5_k: 10
+        case .q6_k: 12
         }
     }
 
@@ -63,6 +67,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .f32, .f16, .bf16: 0
         case .q8_0, .q4_0: 8
         case .q4_1: 16
+        case .q4_k, .q5_k, .q6_k: 10
         }
     }
 
@@ -78,7 +83,7 @@ package struct WeightLayout: Sendable, Equatable {
     /// Bytes of one element of the shader's binding, what a texel limit counts.
     var tileTexelByteCount: Int {
         switch type {
-        case .q4_0, .q4_1: 8
+        case .q4_0, .q4_1, .q4_k: 8
         default: 16
         }
     }

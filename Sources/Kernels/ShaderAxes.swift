@@ -16,7 +16,7 @@ extension Shader {
 
     /// How a frozen weight is stored on the device.
     package enum Weight: String, CaseIterable, Sendable {
-        case f32, f16, bf16, q8_0, q4_0, q4_1
+        case f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k
     }
 }
 

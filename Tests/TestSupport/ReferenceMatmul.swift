@@ -83,7 +83,7 @@ package struct ReferenceWeight {
         matrix.values = values
     }
 
-    /// One number, or one block of 32: its bytes are appended, its values returned.
+    /// One number, or one block: its bytes are appended, its values returned.
     private mutating func appendBlock(_ random: inout RandomValues) -> [Double] {
         func half(_ value: Float) -> (bits: UInt16, value: Double) {
             let half = Float16(value)
@@ -120,6 +120,10 @@ package struct ReferenceWeight {
             bytes += pairs
             let quants = pairs.map { Double($0 & 15) } + pairs.map { Double($0 >> 4) }
             return quants.map { type == .q4_1 ? d.value * $0 + m.value : d.value * ($0 - 8) }
+        case .q4_k, .q5_k, .q6_k:
+            let block = ReferenceKQuants(type, deviation: 0.5, random: &random)
+            bytes += block.bytes
+            return block.values
         }
     }
 }
@@ -129,6 +133,7 @@ extension Shader.Weight {
         switch self {
         case .f32, .f16, .bf16: 1
         case .q8_0, .q4_0, .q4_1: 32
+        case .q4_k, .q5_k, .q6_k: 256
         }
     }
 }

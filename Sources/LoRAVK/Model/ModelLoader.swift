@@ -6,7 +6,7 @@ import VulkanCompute
 
 /// How frozen weights are stored on the device. Arithmetic is f32 in every case.
 package enum WeightStorage: String, Sendable, CaseIterable {
-    /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1), else f16.
+    /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K), else f16.
     case auto
     case f32, f16, bf16
 }
