@@ -102,6 +102,9 @@ let package = Package(
         .testTarget(
             name: "LoRAVKTests", dependencies: ["LoRAVK", "TestSupport"], exclude: ["Data"],
             swiftSettings: settings),
+        .testTarget(
+            name: "LoRAVKCTests", dependencies: ["LoRAVKC", "CLoRAVK", "TestSupport"], swiftSettings: settings
+        ),
         .testTarget(name: "CLITests", dependencies: ["CLI"], swiftSettings: settings),
     ]
 )

@@ -143,11 +143,12 @@ typedef struct loravk_device_info {
     int64_t memory_bytes;             /* of the largest device-local heap; 0 where unknown */
     int64_t max_allocation_bytes;     /* the largest tensor */
     int64_t max_storage_buffer_bytes; /* what one kernel may see of it: larger tensors are worked on in parts */
+    int64_t import_alignment_bytes;   /* of loravk_tensor_import; 0 where the device cannot */
     int32_t max_workgroup_size;
     int32_t reserved;
 } loravk_device_info;
 
-#define LORAVK_DEVICE_INFO_INIT {sizeof(loravk_device_info), {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define LORAVK_DEVICE_INFO_INIT {sizeof(loravk_device_info), {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
 /* Devices that can be used, best first: discrete, integrated, virtual, CPU. */
 loravk_status loravk_device_count(size_t *count);
@@ -197,6 +198,14 @@ typedef struct loravk_tensor_info {
 loravk_status loravk_tensor_create(
     loravk_context *context, loravk_dtype dtype, const int64_t *shape, size_t dimensions, loravk_tensor **tensor);
 
+/* A tensor in host memory that is there already (VK_EXT_external_memory_host), without a copy. `data` and `byte_count` are
+ * multiples of the device's import_alignment_bytes; the tensor has at most `byte_count` bytes, a multiple of 16. `data` must
+ * stay until `destructor(user_data)` (may be NULL) tells that it is needed no longer, and may be read and written whenever no
+ * operation on the tensor runs. LORAVK_ERROR_UNSUPPORTED where the device or the memory is not made for it; on failure
+ * `destructor` is not called. */
+loravk_status loravk_tensor_import(
+    loravk_context *context, loravk_dtype dtype, const int64_t *shape, size_t dimensions, void *data, size_t byte_count,
+    void *user_data, loravk_destructor destructor, loravk_tensor **tensor);
 loravk_status loravk_tensor_get_info(loravk_tensor *tensor, loravk_tensor_info *info);
 
 /* `byte_count` must be the tensor's. Both wait until the device is done with it. */
@@ -239,7 +248,8 @@ loravk_status loravk_matmul(
 
 /* A linear layer with its adapter in one pass: h (N, R) = scaling * x * a^T, y (N, O) = x * w^T + h * b^T.
  * x (N, I); w (O, I) f32, f16 or bf16, frozen; a (R, I); b (O, R). h is needed by the backward.
- * An f16 or bf16 w is repacked for the device when it is first used, and again after an upload. */
+ * None of N, I, O, R is 0. A f16 or bf16 w is repacked for the device when it is first used, and again after it was written by
+ * a call or mapped; a graph keeps the values that it was recorded with. */
 loravk_status loravk_lora_linear_forward(
     loravk_tensor *y, loravk_tensor *h, loravk_tensor *x, loravk_tensor *w, loravk_tensor *a, loravk_tensor *b,
     float scaling);
@@ -250,7 +260,8 @@ loravk_status loravk_lora_linear_backward(
     loravk_tensor *dx, loravk_tensor *da, loravk_tensor *db, loravk_tensor *dy, loravk_tensor *x, loravk_tensor *h,
     loravk_tensor *w, loravk_tensor *a, loravk_tensor *b, float scaling, bool accumulate_dx);
 
-/* y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + epsilon). x, y (N, C); weight (C); rstd (N), for the backward. */
+/* y = x * rstd * weight, rstd = 1 / sqrt(mean(x^2) + epsilon). x, y (N, C), C a multiple of 4; weight (C); rstd (N), for the
+ * backward. */
 loravk_status loravk_rms_norm_forward(
     loravk_tensor *y, loravk_tensor *rstd, loravk_tensor *x, loravk_tensor *weight, float epsilon);
 
@@ -258,7 +269,8 @@ loravk_status loravk_rms_norm_forward(
 loravk_status loravk_rms_norm_backward(
     loravk_tensor *dx, loravk_tensor *dy, loravk_tensor *x, loravk_tensor *weight, loravk_tensor *rstd, bool accumulate);
 
-/* losses (N) = -log softmax(logits)[label]. logits (N, V); labels (N) i32; a label outside 0 to V-1 gives the loss 0. */
+/* losses (N) = -log softmax(logits)[label]. logits (N, V), V a multiple of 4; labels (N) i32; a label outside 0 to V-1 gives the
+ * loss 0. */
 loravk_status loravk_cross_entropy_forward(loravk_tensor *losses, loravk_tensor *logits, loravk_tensor *labels);
 
 /* losses as above, and dlogits (N, V) = scale * (softmax(logits) - onehot(label)), zero rows where a label is ignored.
@@ -266,7 +278,7 @@ loravk_status loravk_cross_entropy_forward(loravk_tensor *losses, loravk_tensor 
 loravk_status loravk_cross_entropy_backward(
     loravk_tensor *dlogits, loravk_tensor *losses, loravk_tensor *logits, loravk_tensor *labels, float scale);
 
-/* y (N, C) = table[ids]; ids (N) i32; table (V, C). An id outside the table gives a row of zeros. */
+/* y (N, C) = table[ids]; ids (N) i32; table (V, C), C a multiple of 4. An id outside the table gives a row of zeros. */
 loravk_status loravk_embedding(loravk_tensor *y, loravk_tensor *ids, loravk_tensor *table);
 
 typedef struct loravk_attention_config {
@@ -280,7 +292,7 @@ typedef struct loravk_attention_config {
 #define LORAVK_ATTENTION_CONFIG_INIT {sizeof(loravk_attention_config), 1, 1, NULL, 0}
 
 /* Causal attention inside each sequence, scores scaled by 1 / sqrt(D). q, out (N, H*D); k, v (N, K*D); lse (N, H), the log of
- * each softmax's denominator, for the backward. D is at most 256. */
+ * each softmax's denominator, for the backward. D is a multiple of 4, at most 256. */
 loravk_status loravk_attention_forward(
     loravk_tensor *out, loravk_tensor *lse, loravk_tensor *q, loravk_tensor *k, loravk_tensor *v,
     const loravk_attention_config *config);
@@ -339,6 +351,354 @@ loravk_status loravk_graph_end(loravk_context *context, loravk_graph **graph);
 /* Runs all of it and waits. */
 loravk_status loravk_graph_run(loravk_graph *graph);
 void loravk_graph_release(loravk_graph *graph);
+
+/* ============================================================================================================ Models == */
+
+/* A tokenizer never changes and belongs to no context. */
+typedef struct loravk_tokenizer loravk_tokenizer;
+/* A model with its frozen weights on the device. */
+typedef struct loravk_model loravk_model;
+/* A LoRA adapter of a model: its parameters and their gradients. */
+typedef struct loravk_adapter loravk_adapter;
+
+/* `done` of `total` weights are on the device. Return false to give up: the call fails with LORAVK_ERROR_INVALID_STATE. */
+typedef bool (*loravk_load_callback)(void *user_data, int64_t done, int64_t total);
+
+typedef struct loravk_model_config {
+    size_t struct_size;
+    const char *weights; /* how weights are stored: NULL or "auto" (as in the file where kernels read it), "f32", "f16", "bf16" */
+    loravk_load_callback on_progress; /* may be NULL */
+    void *user_data;
+} loravk_model_config;
+
+#define LORAVK_MODEL_CONFIG_INIT {sizeof(loravk_model_config), NULL, NULL, NULL}
+
+typedef struct loravk_model_info {
+    size_t struct_size;
+    int32_t vocab_size;
+    int32_t hidden_size;
+    int32_t intermediate_size;
+    int32_t layers;
+    int32_t heads;
+    int32_t kv_heads;
+    int32_t head_size;
+    int32_t context_length; /* the most tokens of a sequence */
+    int64_t weight_bytes;   /* on the device */
+    char model_type[64];    /* Hugging Face's word */
+} loravk_model_info;
+
+#define LORAVK_MODEL_INFO_INIT {sizeof(loravk_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+
+/* `path` is a GGUF file or a Hugging Face folder. `config` may be NULL. */
+loravk_status loravk_model_load(
+    loravk_context *context, const char *path, const loravk_model_config *config, loravk_model **model);
+loravk_status loravk_model_get_info(loravk_model *model, loravk_model_info *info);
+
+/* The linear layers that an adapter can adapt, in order, by Hugging Face's names ("model.layers.0.self_attn.q_proj").
+ * The name lives as long as the model's handle. */
+loravk_status loravk_model_linear_count(loravk_model *model, size_t *count);
+loravk_status loravk_model_get_linear_name(loravk_model *model, size_t index, const char **name);
+
+/* The tokenizer that came with the model, as a handle of the caller's. */
+loravk_status loravk_model_get_tokenizer(loravk_model *model, loravk_tokenizer **tokenizer);
+
+/* logits (B, T, V) of tokens (B, T): for each token what may follow it. `adapter` may be NULL. `count` is B * T * V. */
+loravk_status loravk_model_logits(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, size_t batch, size_t length, float *logits,
+    size_t count);
+void loravk_model_release(loravk_model *model);
+
+/* --------------------------------------------------------------------------------------------------------- Tokenizers -- */
+
+/* The tokenizer of a model, without the model: `path` is a GGUF file or a Hugging Face folder. */
+loravk_status loravk_tokenizer_load(const char *path, loravk_tokenizer **tokenizer);
+
+/* One more than the largest id. */
+loravk_status loravk_tokenizer_vocab_size(loravk_tokenizer *tokenizer, int32_t *size);
+
+/* Ids of the tokens with a meaning, -1 where there is none. Each pointer may be NULL. */
+loravk_status loravk_tokenizer_special_ids(loravk_tokenizer *tokenizer, int32_t *bos, int32_t *eos, int32_t *pad);
+
+/* Token ids of `length` bytes of text. `add_special` adds what the model expects around a text. `count` gets their number.
+ * With `tokens` NULL (and capacity 0) only that; with too little room, LORAVK_ERROR_BUFFER_TOO_SMALL. */
+loravk_status loravk_tokenizer_encode(
+    loravk_tokenizer *tokenizer, const char *text, size_t length, bool add_special, int32_t *tokens, size_t capacity,
+    size_t *count);
+
+/* The text of `count` ids; ids outside the vocabulary are left out. `length` gets its bytes, without the NUL that is written
+ * behind them. With `text` NULL (and capacity 0) only that; capacity must be at least length + 1. */
+loravk_status loravk_tokenizer_decode(
+    loravk_tokenizer *tokenizer, const int32_t *tokens, size_t count, bool skip_special, char *text, size_t capacity,
+    size_t *length);
+
+/* A conversation as the model's chat template writes it, to be encoded with add_special false. `roles` ("user", "assistant",
+ * "system") and `contents` are `count` strings each. Output as loravk_tokenizer_decode. LORAVK_ERROR_UNSUPPORTED where the
+ * tokenizer came without a template. */
+loravk_status loravk_tokenizer_apply_chat_template(
+    loravk_tokenizer *tokenizer, const char *const *roles, const char *const *contents, size_t count,
+    bool add_generation_prompt, char *text, size_t capacity, size_t *length);
+void loravk_tokenizer_release(loravk_tokenizer *tokenizer);
+
+/* ========================================================================================================== Adapters == */
+
+typedef struct loravk_adapter_config {
+    size_t struct_size;
+    const char *method; /* "name" or "name:option=number,option=number", as `lora-vk train --help` lists them; NULL: "lora" */
+    const char *init;   /* how the matrices start, likewise; NULL: "kaiming" */
+    int32_t rank;
+    bool use_rslora; /* scaling alpha / sqrt(rank) instead of alpha / rank */
+    uint8_t reserved[3];
+    double alpha;
+    double dropout;
+    const char *const *target_modules; /* names, or their last parts, `*` for any text; NULL: all linear layers */
+    size_t target_module_count;
+    const char *const *rate_modules; /* modules whose learning rate is multiplied, named as targets are; the last match holds */
+    const double *rate_multipliers;  /* one for each; 0 freezes */
+    size_t rate_count;
+    uint64_t seed;
+} loravk_adapter_config;
+
+#define LORAVK_ADAPTER_CONFIG_INIT                                                                                          \
+    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 16.0, 0.0, NULL, 0, NULL, NULL, 0, 0}
+
+/* A new adapter, which does not change the model's output yet. `config` may be NULL. */
+loravk_status loravk_adapter_create(
+    loravk_model *model, const loravk_adapter_config *config, loravk_adapter **adapter);
+
+/* An adapter that PEFT or loravk_adapter_save wrote. */
+loravk_status loravk_adapter_load(loravk_model *model, const char *folder, loravk_adapter **adapter);
+
+/* Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all. */
+loravk_status loravk_adapter_save(loravk_adapter *adapter, const char *folder);
+
+typedef struct loravk_parameter_info {
+    size_t struct_size;
+    const char *name; /* PEFT's key; lives as long as the adapter's handle */
+    int64_t count;    /* floats */
+    int32_t dimensions;
+    int32_t reserved;
+    int64_t shape[LORAVK_MAX_DIMENSIONS]; /* A is (R, I), B is (O, R) */
+} loravk_parameter_info;
+
+#define LORAVK_PARAMETER_INFO_INIT {sizeof(loravk_parameter_info), NULL, 0, 0, 0, {0}}
+
+/* Parameters (whatever the method has) are numbered from 0 and named as in PEFT's files:
+ * "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight". */
+loravk_status loravk_adapter_parameter_count(loravk_adapter *adapter, size_t *count);
+loravk_status loravk_adapter_get_parameter_info(loravk_adapter *adapter, size_t index, loravk_parameter_info *info);
+
+/* `count` must be the parameter's. Values in the order of the shape. Gradients may be read and written between
+ * loravk_trainer_forward_backward and loravk_trainer_apply, so that a program can reduce them over machines. */
+loravk_status loravk_adapter_read_parameter(loravk_adapter *adapter, size_t index, float *values, size_t count);
+loravk_status loravk_adapter_write_parameter(loravk_adapter *adapter, size_t index, const float *values, size_t count);
+loravk_status loravk_adapter_read_gradient(loravk_adapter *adapter, size_t index, float *values, size_t count);
+loravk_status loravk_adapter_write_gradient(loravk_adapter *adapter, size_t index, const float *values, size_t count);
+void loravk_adapter_release(loravk_adapter *adapter);
+
+/* ========================================================================================================== Training == */
+
+typedef struct loravk_trainer loravk_trainer;
+
+typedef struct loravk_trainer_config {
+    size_t struct_size;
+    double learning_rate;
+    double beta1;
+    double beta2;
+    double epsilon;
+    double weight_decay;
+    double max_grad_norm; /* 0: no clipping */
+    uint64_t seed;        /* of dropout */
+    int32_t recomputed_blocks; /* lowest blocks whose activations the backward computes again instead of keeping them */
+    int32_t reserved;
+} loravk_trainer_config;
+
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 0.0, 0, 0, 0}
+
+typedef struct loravk_step_result {
+    size_t struct_size;
+    double loss;      /* mean over the counted targets */
+    double grad_norm; /* global, before clipping; 0 from forward_backward */
+    double seconds;
+    int64_t tokens;
+    int64_t counted_tokens; /* targets that the loss counts */
+} loravk_step_result;
+
+#define LORAVK_STEP_RESULT_INIT {sizeof(loravk_step_result), 0, 0, 0, 0, 0}
+
+/* AdamW on an adapter of the model. `config` may be NULL. */
+loravk_status loravk_trainer_create(
+    loravk_model *model, loravk_adapter *adapter, const loravk_trainer_config *config, loravk_trainer **trainer);
+
+/* The rate of the following steps; positive. */
+loravk_status loravk_trainer_set_learning_rate(loravk_trainer *trainer, double learning_rate);
+
+/* Steps that were applied. */
+loravk_status loravk_trainer_step_count(loravk_trainer *trainer, int64_t *steps);
+
+/* One whole step: gradients cleared, forward, backward, AdamW. tokens and labels (B, T); labels NULL: the tokens. Token t of
+ * a row is predicted from those before it, so labels are not shifted and the first of a row never counts; a negative label
+ * (-100) does not count. `result` may be NULL. After LORAVK_ERROR_DIVERGED the parameters are as before. */
+loravk_status loravk_trainer_step(
+    loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, size_t batch, size_t length,
+    loravk_step_result *result);
+
+/* Forward and backward alone. The gradients of (sum of losses) / `divisor` are added to those that are there, which are
+ * cleared first where they were applied already; divisor 0 is this batch's own number of counted targets. */
+loravk_status loravk_trainer_forward_backward(
+    loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, size_t batch, size_t length, int64_t divisor,
+    loravk_step_result *result);
+
+/* AdamW alone, on the gradients that are there. `grad_norm` may be NULL. */
+loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
+loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
+
+typedef struct loravk_memory_plan {
+    size_t struct_size;
+    int64_t weight_bytes;
+    int64_t adapter_bytes;    /* parameters, gradients, AdamW's averages and the copy to fall back to */
+    int64_t activation_bytes; /* of the step that was asked for */
+    int64_t total_bytes;
+    int64_t device_bytes; /* the device's memory; 0 where unknown */
+    double step_flops;
+    int64_t dispatches;
+} loravk_memory_plan;
+
+#define LORAVK_MEMORY_PLAN_INIT {sizeof(loravk_memory_plan), 0, 0, 0, 0, 0, 0, 0}
+
+/* What a step on tokens (B, T) that all count would take, found without running or allocating anything. */
+loravk_status loravk_trainer_plan(loravk_trainer *trainer, size_t batch, size_t length, loravk_memory_plan *plan);
+
+typedef struct loravk_data_config {
+    size_t struct_size;
+    const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
+    const char *prompt_template;     /* "Review: {text}"; NULL: by the lines' own keys */
+    const char *completion_template; /* " {label:bad|good}"; with a prompt template, or NULL */
+    int32_t max_tokens;              /* longer examples are cut */
+    bool learn_prompts;              /* prompts' tokens are targets too */
+    bool no_end;                     /* do not put the end-of-text token behind texts and completions */
+    uint8_t reserved[2];
+} loravk_data_config;
+
+#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}}
+
+typedef struct loravk_progress {
+    size_t struct_size;
+    int64_t step; /* steps done, from 1 */
+    int64_t steps;
+    double loss;
+    double grad_norm;
+    double learning_rate;
+    double seconds;
+    double tokens_per_second;
+    double seconds_left;
+    double validation_loss; /* NaN where this step had none */
+    int64_t tokens;
+    int64_t counted_tokens;
+} loravk_progress;
+
+/* After each step of a run, on the thread that runs it. Return false to stop: the adapter is saved and the run ends well.
+ * `progress` lives for the call. */
+typedef bool (*loravk_progress_callback)(void *user_data, const loravk_progress *progress);
+
+/* Something went wrong that does not end the run (a save in between on a full disk). `text` lives for the call. */
+typedef void (*loravk_warning_callback)(void *user_data, const char *text);
+
+typedef struct loravk_run_config {
+    size_t struct_size;
+    const loravk_data_config *data; /* required */
+    const char *output;   /* folder for the adapter and metrics.jsonl; NULL: nothing is written */
+    const char *schedule; /* NULL or "cosine"; "linear", "constant" */
+    int32_t warmup_steps;
+    int32_t batch_size;
+    int32_t accumulation; /* batches a step */
+    int32_t save_every;   /* steps between saves; 0: only at the end */
+    int32_t validate_every;
+    bool overwrite;  /* replace an adapter that is in `output` */
+    bool no_shuffle; /* keep the order of the data */
+    uint8_t reserved[2];
+    int64_t steps;
+    uint64_t seed; /* of the order */
+    loravk_progress_callback on_progress; /* may be NULL */
+    loravk_warning_callback on_warning;   /* may be NULL */
+    void *user_data;
+} loravk_run_config;
+
+#define LORAVK_RUN_CONFIG_INIT                                                                                              \
+    {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, NULL,     \
+     NULL, NULL}
+
+typedef struct loravk_run_result {
+    size_t struct_size;
+    int64_t steps; /* done */
+    bool stopped;  /* by a callback or loravk_trainer_request_stop */
+    uint8_t reserved[7];
+    double loss; /* of the last step; NaN without one */
+    double validation_loss; /* the last one; NaN without one */
+} loravk_run_result;
+
+#define LORAVK_RUN_RESULT_INIT {sizeof(loravk_run_result), 0, false, {0}, 0, 0}
+
+/* A whole run on a data file, from the trainer's learning rate by the schedule. `result` may be NULL. `output` holds the old
+ * adapter or the new one at every instant. When it fails with LORAVK_ERROR_DIVERGED the adapter of the last good step is in
+ * the trainer and in `output`. */
+loravk_status loravk_trainer_run(loravk_trainer *trainer, const loravk_run_config *config, loravk_run_result *result);
+
+/* Ends a run after the step that it is in; without a run, the next one before its first step. Any thread; also from a signal
+ * handler. A handle that is not a trainer's does nothing. */
+void loravk_trainer_request_stop(loravk_trainer *trainer);
+
+/* The last error of a call with this trainer, whatever thread made it; status LORAVK_OK where there was none. */
+loravk_status loravk_trainer_get_error_detail(loravk_trainer *trainer, loravk_error_detail *detail);
+void loravk_trainer_release(loravk_trainer *trainer);
+
+typedef struct loravk_evaluation {
+    size_t struct_size;
+    double loss;            /* mean of -log p(target) over the counted targets, in nats */
+    int64_t counted_tokens;
+    int64_t correct;        /* targets that were the model's first choice */
+    int64_t examples;
+} loravk_evaluation;
+
+#define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0}
+
+/* The loss on tokens and labels (B, T), as loravk_trainer_step reads them. `adapter` may be NULL. */
+loravk_status loravk_model_evaluate(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, size_t batch,
+    size_t length, loravk_evaluation *evaluation);
+
+/* The loss on a data file; in a folder, on its valid.jsonl. */
+loravk_status loravk_model_evaluate_data(
+    loravk_model *model, loravk_adapter *adapter, const loravk_data_config *data, loravk_evaluation *evaluation);
+
+/* ======================================================================================================== Generation == */
+
+/* A token, and the text that became complete with it (maybe ""), `length` bytes, NUL behind them, which lives for the call.
+ * Text that is left at the end (half a character) comes with the token -1. Return false to stop after this token. On the
+ * thread that generates. */
+typedef bool (*loravk_token_callback)(void *user_data, int32_t token, const char *text, size_t length);
+
+typedef struct loravk_generation_config {
+    size_t struct_size;
+    int32_t max_tokens;
+    int32_t top_k;      /* 0: all */
+    double temperature; /* 0: always the most likely token */
+    double top_p;
+    double repetition_penalty; /* 1: none */
+    uint64_t seed;
+    const int32_t *stop_tokens; /* further tokens that end the answer; the model's own always do */
+    size_t stop_token_count;
+    loravk_token_callback on_token; /* may be NULL */
+    void *user_data;
+} loravk_generation_config;
+
+#define LORAVK_GENERATION_CONFIG_INIT {sizeof(loravk_generation_config), 200, 0, 0.0, 1.0, 1.0, 0, NULL, 0, NULL, NULL}
+
+/* Continues `prompt`. `tokens` gets the answer without the token that ended it, at most max_tokens, and `count` their number;
+ * `tokens` may be NULL (capacity 0) where the callback is all that is wanted, else capacity is at least max_tokens. `adapter`
+ * may be NULL. `config` may be NULL. */
+loravk_status loravk_model_generate(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *prompt, size_t prompt_count,
+    const loravk_generation_config *config, int32_t *tokens, size_t capacity, size_t *count);
 
 #ifdef __cplusplus
 }

@@ -57,6 +57,11 @@ func optionalText(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> St
     return text
 }
 
+func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ name: String) throws -> [String]
+{
+    try array(pointers, count, name).enumerated().map { try text($1, "\(name)[\($0)]") }
+}
+
 /// An array of the caller's; NULL only where it is empty.
 func array<T>(_ pointer: UnsafePointer<T>?, _ count: Int, _ name: String) throws -> UnsafeBufferPointer<T> {
     guard count >= 0, !count.multipliedReportingOverflow(by: MemoryLayout<T>.stride).overflow else {
@@ -121,6 +126,16 @@ func write<Result: VersionedStruct>(_ value: Result, to pointer: UnsafeMutablePo
         UnsafeMutableRawPointer(pointer).copyMemory(
             from: bytes.baseAddress!, byteCount: min(size, bytes.count))
     }
+}
+
+/// Wrong room for a result is told before a call does anything.
+func checkRoom<Result: VersionedStruct>(_ pointer: UnsafeMutablePointer<Result>?) throws {
+    if let pointer { _ = try checkedSize(UnsafeRawPointer(pointer), Result.self) }
+}
+
+/// A result that the caller may not want.
+func give<Result: VersionedStruct>(_ value: Result, to pointer: UnsafeMutablePointer<Result>?) throws {
+    if let pointer { try write(value, to: pointer) }
 }
 
 private func checkedSize<T: VersionedStruct>(_ pointer: UnsafeRawPointer, _ type: T.Type) throws -> Int {

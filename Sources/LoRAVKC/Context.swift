@@ -114,6 +114,7 @@ extension loravk_device_info {
         memory_bytes = Int64(capabilities.memoryByteCount)
         max_allocation_bytes = Int64(capabilities.maxAllocation)
         max_storage_buffer_bytes = Int64(capabilities.maxStorageBufferRange)
+        import_alignment_bytes = Int64(capabilities.hostImportAlignment ?? 0)
         max_workgroup_size = Int32(clamping: capabilities.maxWorkgroupSize)
     }
 }

@@ -70,7 +70,12 @@ struct Output {
         self.pointer = try required(pointer, name)
     }
 
-    func give(_ object: any HandleObject, slot: Int = 0) { pointer.pointee = Handles.add(object, slot: slot) }
+    @discardableResult
+    func give(_ object: any HandleObject, slot: Int = 0) -> OpaquePointer? {
+        let handle = Handles.add(object, slot: slot)
+        pointer.pointee = handle
+        return handle
+    }
 }
 
 /// Flags that stop a run. A signal handler may set one: no lock, no allocation, only loads and stores of a table that is as old

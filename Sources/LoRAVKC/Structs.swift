@@ -8,7 +8,7 @@ extension loravk_error_detail: VersionedStruct {
 }
 
 extension loravk_device_info: VersionedStruct {
-    static let (firstSize, structName) = (576, "loravk_device_info")
+    static let (firstSize, structName) = (584, "loravk_device_info")
 }
 
 extension loravk_context_config: VersionedStruct {
@@ -34,6 +34,83 @@ extension loravk_optimizer_config: VersionedStruct {
     static var defaults: Self {
         var config = Self()
         (config.beta1, config.beta2, config.epsilon) = (0.9, 0.999, 1e-8)
+        return config
+    }
+}
+
+extension loravk_model_config: VersionedStruct {
+    static let (firstSize, structName) = (32, "loravk_model_config")
+    static var defaults: Self { Self() }
+}
+
+extension loravk_model_info: VersionedStruct {
+    static let (firstSize, structName) = (112, "loravk_model_info")
+}
+
+extension loravk_adapter_config: VersionedStruct {
+    static let (firstSize, structName) = (96, "loravk_adapter_config")
+    static var defaults: Self {
+        var config = Self()
+        (config.rank, config.alpha) = (8, 16)
+        return config
+    }
+}
+
+extension loravk_parameter_info: VersionedStruct {
+    static let (firstSize, structName) = (96, "loravk_parameter_info")
+}
+
+extension loravk_trainer_config: VersionedStruct {
+    static let (firstSize, structName) = (72, "loravk_trainer_config")
+    static var defaults: Self {
+        var config = Self()
+        config.learning_rate = 5e-4
+        (config.beta1, config.beta2, config.epsilon) = (0.9, 0.999, 1e-8)
+        return config
+    }
+}
+
+extension loravk_step_result: VersionedStruct {
+    static let (firstSize, structName) = (48, "loravk_step_result")
+}
+
+extension loravk_memory_plan: VersionedStruct {
+    static let (firstSize, structName) = (64, "loravk_memory_plan")
+}
+
+extension loravk_data_config: VersionedStruct {
+    static let (firstSize, structName) = (40, "loravk_data_config")
+    static var defaults: Self {
+        var config = Self()
+        config.max_tokens = 512
+        return config
+    }
+}
+
+extension loravk_run_config: VersionedStruct {
+    static let (firstSize, structName) = (96, "loravk_run_config")
+    static var defaults: Self {
+        var config = Self()
+        (config.batch_size, config.accumulation, config.steps) = (8, 1, 100)
+        (config.save_every, config.validate_every) = (100, 100)
+        return config
+    }
+}
+
+extension loravk_run_result: VersionedStruct {
+    static let (firstSize, structName) = (40, "loravk_run_result")
+}
+
+extension loravk_evaluation: VersionedStruct {
+    static let (firstSize, structName) = (40, "loravk_evaluation")
+}
+
+extension loravk_generation_config: VersionedStruct {
+    static let (firstSize, structName) = (80, "loravk_generation_config")
+    static var defaults: Self {
+        var config = Self()
+        config.max_tokens = 200
+        (config.top_p, config.repetition_penalty) = (1, 1)
         return config
     }
 }

@@ -54,6 +54,10 @@ final class TensorObject: HandleObject, @unchecked Sendable {
     /// The caller can write its memory at any time.
     var isMapped = false
 
+    init(_ context: Context, _ type: TensorType, _ shape: [Int], in storage: BufferSlice) {
+        (self.context, self.type, self.shape, self.storage) = (context, type, shape, storage)
+    }
+
     init(_ context: Context, _ type: TensorType, _ shape: [Int]) throws {
         let byteCount = try Self.byteCount(type, shape)
         self.context = context
@@ -71,7 +75,7 @@ final class TensorObject: HandleObject, @unchecked Sendable {
     }
 
     /// Refuses shapes whose products wrap, also those with a zero in them.
-    private static func byteCount(_ type: TensorType, _ shape: [Int]) throws -> Int {
+    static func byteCount(_ type: TensorType, _ shape: [Int]) throws -> Int {
         let largest = try product(shape.map { $0 == 0 ? 1 : $0 } + [type.byteCount], "a tensor")
         guard largest < 1 << 34 else {
             throw APIError(
@@ -104,19 +108,73 @@ func tensorObject(_ handle: OpaquePointer?, _ name: String) throws -> TensorObje
     call {
         let context = try context(handle)
         let output = try Output(tensor, "tensor")
-        guard (0...Int(LORAVK_MAX_DIMENSIONS)).contains(dimensions) else {
+        let type = try TensorType(code: dtype)
+        let shape = try sizes(shape, dimensions)
+        output.give(try context.locked { try TensorObject(context, type, shape) })
+    }
+}
+
+private func sizes(_ shape: UnsafePointer<Int64>?, _ dimensions: Int) throws -> [Int] {
+    guard (0...Int(LORAVK_MAX_DIMENSIONS)).contains(dimensions) else {
+        throw APIError.argument(
+            "a tensor has \(UInt(bitPattern: dimensions)) dimensions; there may be 0 to \(LORAVK_MAX_DIMENSIONS)"
+        )
+    }
+    return try array(shape, dimensions, "shape").map { size in
+        guard (0...Int64(Int32.max)).contains(size) else {
+            throw APIError.argument("a dimension is \(size); it must be 0 to \(Int32.max)")
+        }
+        return Int(size)
+    }
+}
+
+/// The caller's memory, until a tensor in it is gone.
+private final class HostMemory {
+    let userData: UnsafeMutableRawPointer?
+    var destructor: loravk_destructor?
+
+    init(_ userData: UnsafeMutableRawPointer?) { self.userData = userData }
+    deinit { destructor?(userData) }
+}
+
+@c @implementation public func loravk_tensor_import(
+    _ handle: OpaquePointer!, _ dtype: loravk_dtype, _ shape: UnsafePointer<Int64>!, _ dimensions: Int,
+    _ data: UnsafeMutableRawPointer!, _ byteCount: Int, _ userData: UnsafeMutableRawPointer!,
+    _ destructor: loravk_destructor!, _ tensor: UnsafeMutablePointer<OpaquePointer?>!
+) -> loravk_status {
+    call {
+        let context = try context(handle)
+        let output = try Output(tensor, "tensor")
+        let type = try TensorType(code: dtype)
+        let shape = try sizes(shape, dimensions)
+        let needed = try TensorObject.byteCount(type, shape)
+        guard let data else { throw APIError.argument("data is NULL") }
+        let capabilities = context.device.capabilities
+        guard let alignment = capabilities.hostImportAlignment else {
+            throw APIError(
+                LORAVK_ERROR_UNSUPPORTED,
+                "\(capabilities.name) cannot use host memory in place: upload a copy")
+        }
+        guard UInt(bitPattern: data) % UInt(alignment) == 0, byteCount > 0, byteCount % alignment == 0 else {
             throw APIError.argument(
-                "a tensor has \(UInt(bitPattern: dimensions)) dimensions; there may be 0 to \(LORAVK_MAX_DIMENSIONS)"
+                "data and byte_count (\(UInt(bitPattern: byteCount))) must be multiples of \(alignment) on this device"
             )
         }
-        let type = try TensorType(code: dtype)
-        let shape = try array(shape, dimensions, "shape").map { size in
-            guard (0...Int64(Int32.max)).contains(size) else {
-                throw APIError.argument("a dimension is \(size); it must be 0 to \(Int32.max)")
-            }
-            return Int(size)
+        guard needed <= byteCount, needed > 0, needed % 16 == 0 else {
+            throw APIError.argument(
+                "a \(type) tensor of shape \(shape) has \(needed) bytes; it must be a multiple of 16 up to byte_count, "
+                    + "\(byteCount)")
         }
-        output.give(try context.locked { try TensorObject(context, type, shape) })
+        let owner = HostMemory(userData)
+        let buffer = try context.locked {
+            try context.device.importBuffer(
+                UnsafeMutableRawBufferPointer(start: data, count: byteCount), owner: owner,
+                label: "tensor \(shape)")
+        }
+        owner.destructor = destructor
+        let object = TensorObject(context, type, shape, in: buffer.slice(0, byteCount: needed))
+        object.isMapped = true
+        output.give(object)
     }
 }
 

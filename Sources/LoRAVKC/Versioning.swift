@@ -1,8 +1,12 @@
 // Chapter "Versioning" of loravk.h.
 
 import CLoRAVK
+import Glibc
 
-@c @implementation public func loravk_version() -> UnsafePointer<CChar>! { constant("0.1.0") }
+private nonisolated(unsafe) let version = strdup(
+    "\(LORAVK_VERSION_MAJOR).\(LORAVK_VERSION_MINOR).\(LORAVK_VERSION_PATCH)")
+
+@c @implementation public func loravk_version() -> UnsafePointer<CChar>! { version.map { UnsafePointer($0) } }
 
 @c @implementation public func loravk_abi_version() -> Int32 { Int32(LORAVK_ABI_VERSION) }
 
@@ -11,6 +15,7 @@ import CLoRAVK
     return features.contains(String(cString: name))
 }
 
+/// None yet: everything of this version is always there.
 private let features: Set<String> = []
 
 /// A text that lives for ever.

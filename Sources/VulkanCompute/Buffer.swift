@@ -12,10 +12,12 @@ package final class Buffer: @unchecked Sendable {
     private let resources: Resources?
     private let views = Mutex<[ViewKey: View]>([:])
 
-    private struct Resources {
+    struct Resources {
         let device: Device
         let memory: MemoryRange
         let handle: VkBuffer?  // nil on a planning device
+        /// What must outlive the memory.
+        var owner: AnyObject?
     }
 
     private struct ViewKey: Hashable {
@@ -32,6 +34,10 @@ package final class Buffer: @unchecked Sendable {
         resources = nil
     }
 
+    init(_ resources: Resources, byteCount: Int, label: String) {
+        (self.resources, self.byteCount, self.label) = (resources, byteCount, label)
+    }
+
     init(device: Device, byteCount: Int, label: String, hostVisible: Bool = false) throws(VulkanError) {
         self.byteCount = byteCount
         self.label = label
@@ -40,13 +46,7 @@ package final class Buffer: @unchecked Sendable {
             resources = Resources(device: device, memory: memory, handle: nil)
             return
         }
-        var info = VkBufferCreateInfo()
-        info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO
-        info.size = VkDeviceSize(Self.size(byteCount))
-        info.usage =
-            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT.rawValue | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT.rawValue
-            | VK_BUFFER_USAGE_TRANSFER_SRC_BIT.rawValue | VK_BUFFER_USAGE_TRANSFER_DST_BIT.rawValue
-        info.sharingMode = VK_SHARING_MODE_EXCLUSIVE
+        var info = Self.createInfo(byteCount: byteCount)
         var buffer: VkBuffer?
         try check(
             vkCreateBuffer(device.handle, &info, nil, &buffer), "vkCreateBuffer",
@@ -73,6 +73,17 @@ package final class Buffer: @unchecked Sendable {
 
     /// Vulkan has no empty buffers.
     private static func size(_ byteCount: Int) -> Int { max(byteCount, 16) }
+
+    static func createInfo(byteCount: Int) -> VkBufferCreateInfo {
+        var info = VkBufferCreateInfo()
+        info.sType = VK_STRUCTURE_TYPE_BUFFER_CREATE_INFO
+        info.size = VkDeviceSize(size(byteCount))
+        info.usage =
+            VK_BUFFER_USAGE_STORAGE_BUFFER_BIT.rawValue | VK_BUFFER_USAGE_STORAGE_TEXEL_BUFFER_BIT.rawValue
+            | VK_BUFFER_USAGE_TRANSFER_SRC_BIT.rawValue | VK_BUFFER_USAGE_TRANSFER_DST_BIT.rawValue
+        info.sharingMode = VK_SHARING_MODE_EXCLUSIVE
+        return info
+    }
 
     deinit {
         guard let resources else { return }

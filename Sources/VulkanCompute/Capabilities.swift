@@ -38,6 +38,8 @@ package struct Capabilities: Sendable {
     /// Formatted reads through `imageBuffer` of rgba32f.
     package var texelBuffers: Bool
     package var extendedTexelFormats: Bool
+    /// What the address and size of host memory must be a multiple of to be imported; nil where it cannot be.
+    package var hostImportAlignment: Int?
 
     package init(_ device: VkPhysicalDevice, smallLimits: Bool) {
         var subgroup = VkPhysicalDeviceSubgroupProperties()
@@ -46,18 +48,25 @@ package struct Capabilities: Sendable {
         maintenance.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES
         var driverProperties = VkPhysicalDeviceDriverProperties()
         driverProperties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES
+        var hostMemory = VkPhysicalDeviceExternalMemoryHostPropertiesEXT()
+        hostMemory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT
+        let importsHostMemory = deviceExtensions(device).contains("VK_EXT_external_memory_host")
         var all = VkPhysicalDeviceProperties2()
         all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
         withUnsafeMutablePointer(to: &subgroup) { subgroup in
             withUnsafeMutablePointer(to: &maintenance) { maintenance in
                 withUnsafeMutablePointer(to: &driverProperties) { driver in
-                    subgroup.pointee.pNext = UnsafeMutableRawPointer(maintenance)
-                    maintenance.pointee.pNext = UnsafeMutableRawPointer(driver)
-                    all.pNext = UnsafeMutableRawPointer(subgroup)
-                    vkGetPhysicalDeviceProperties2(device, &all)
+                    withUnsafeMutablePointer(to: &hostMemory) { hostMemory in
+                        subgroup.pointee.pNext = UnsafeMutableRawPointer(maintenance)
+                        maintenance.pointee.pNext = UnsafeMutableRawPointer(driver)
+                        driver.pointee.pNext = importsHostMemory ? UnsafeMutableRawPointer(hostMemory) : nil
+                        all.pNext = UnsafeMutableRawPointer(subgroup)
+                        vkGetPhysicalDeviceProperties2(device, &all)
+                    }
                 }
             }
         }
+        hostImportAlignment = importsHostMemory ? Int(hostMemory.minImportedHostPointerAlignment) : nil
         var features = VkPhysicalDeviceFeatures()
         vkGetPhysicalDeviceFeatures(device, &features)
 
@@ -155,4 +164,13 @@ package struct Capabilities: Sendable {
         maxWorkgroupCount = min(maxWorkgroupCount, 3)
         maxAllocation = min(maxAllocation, 64 << 20)
     }
+}
+
+/// Names of the extensions that a device has.
+func deviceExtensions(_ device: VkPhysicalDevice) -> [String] {
+    var count: UInt32 = 0
+    vkEnumerateDeviceExtensionProperties(device, nil, &count, nil)
+    var all = [VkExtensionProperties](repeating: VkExtensionProperties(), count: Int(count))
+    vkEnumerateDeviceExtensionProperties(device, nil, &count, &all)
+    return all.map { text($0.extensionName) }
 }

@@ -150,12 +150,10 @@ package final class Device: @unchecked Sendable {
     private static func create(
         _ physical: VkPhysicalDevice, family: UInt32, capabilities: Capabilities, _ device: inout VkDevice?
     ) -> VkResult {
-        var available: UInt32 = 0
-        vkEnumerateDeviceExtensionProperties(physical, nil, &available, nil)
-        var all = [VkExtensionProperties](repeating: VkExtensionProperties(), count: Int(available))
-        vkEnumerateDeviceExtensionProperties(physical, nil, &available, &all)
         // A portability driver (MoltenVK) must be told that we know it is one.
-        let extensions = all.map { text($0.extensionName) }.filter { $0 == "VK_KHR_portability_subset" }
+        let extensions = deviceExtensions(physical).filter {
+            $0 == "VK_KHR_portability_subset" || $0 == "VK_EXT_external_memory_host"
+        }
         var features = VkPhysicalDeviceFeatures()
         features.shaderStorageImageExtendedFormats = capabilities.extendedTexelFormats ? 1 : 0
         var priority: Float = 1
@@ -238,6 +236,8 @@ package final class Device: @unchecked Sendable {
         if let index = first(local) { return (index, false) }
         return first(visible).map { ($0, true) }
     }
+
+    func hostMemoryType(allowed: UInt32) -> UInt32? { memoryType(allowed: allowed, hostVisible: true)?.index }
 
     // MARK: Pipelines
 

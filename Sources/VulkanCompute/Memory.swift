@@ -35,6 +35,31 @@ final class MemoryBlock: @unchecked Sendable {
         if result != VK_SUCCESS { try check(result, "vkMapMemory") }
     }
 
+    /// Host memory that is there already, as device memory.
+    init(device owner: DeviceHandle, importing host: UnsafeMutableRawBufferPointer, typeIndex: UInt32)
+        throws(VulkanError)
+    {
+        var source = VkImportMemoryHostPointerInfoEXT()
+        source.sType = VK_STRUCTURE_TYPE_IMPORT_MEMORY_HOST_POINTER_INFO_EXT
+        source.handleType = VK_EXTERNAL_MEMORY_HANDLE_TYPE_HOST_ALLOCATION_BIT_EXT
+        source.pHostPointer = host.baseAddress
+        var memory: VkDeviceMemory?
+        let result = withUnsafePointer(to: &source) { source in
+            var info = VkMemoryAllocateInfo()
+            info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO
+            info.pNext = UnsafeRawPointer(source)
+            info.allocationSize = VkDeviceSize(host.count)
+            info.memoryTypeIndex = typeIndex
+            return vkAllocateMemory(owner.device, &info, nil, &memory)
+        }
+        try check(result, "vkAllocateMemory", "\(host.count) bytes of host memory")
+        guard let memory else { throw VulkanError(.outOfMemory, "vkAllocateMemory gave no memory") }
+        allocation = (owner, memory)
+        byteCount = host.count
+        mapped = host.baseAddress
+        free = []
+    }
+
     init(planned byteCount: Int) {
         self.byteCount = byteCount
         (allocation, mapped) = (nil, nil)

@@ -12,15 +12,17 @@ package final class VulkanFaults: Sendable {
     private let call: String?
     private let first: Int
     private let fault: Fault
+    private let onwards: Bool
     private let calls = Mutex(0)
 
-    /// Fails the `nth` (from 1) call named `call`, or of any name where nil.
+    /// Fails the `nth` (from 1) call named `call`, or of any name where nil, and all later ones if `onwards`.
     package init(
-        _ call: String? = nil, failing nth: Int, _ fault: Fault = .outOfDeviceMemory
+        _ call: String? = nil, failing nth: Int, _ fault: Fault = .outOfDeviceMemory, onwards: Bool = false
     ) {
         self.call = call
         self.first = nth
         self.fault = fault
+        self.onwards = onwards
     }
 
     /// How many calls were counted so far.
@@ -32,7 +34,7 @@ package final class VulkanFaults: Sendable {
             count += 1
             return count
         }
-        guard number == first else { return nil }
+        guard number == first || (onwards && number > first) else { return nil }
         return switch fault {
         case .outOfDeviceMemory: VK_ERROR_OUT_OF_DEVICE_MEMORY
         case .outOfHostMemory: VK_ERROR_OUT_OF_HOST_MEMORY

@@ -57,29 +57,34 @@ package enum RunOutcome: Sendable, Equatable {
 }
 
 package final class TrainingRun {
-    package let folder: String
+    /// Where the adapter goes; nil: it stays on the device.
+    package let folder: String?
     private let trainer: Trainer
     private let data: Dataset
     private let validation: Dataset?
     private let config: RunConfig
-    private let lock: DirectoryLock
-    private let metrics: MetricsFile
+    private let lock: DirectoryLock?
+    private let metrics: MetricsFile?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used.
     package init(
-        _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, config: RunConfig, folder: String,
+        _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, config: RunConfig, folder: String?,
         overwrites: Bool = false
     ) throws {
         try config.validate()
         for example in data.examples + (validation?.examples ?? []) { try trainer.model.check(example) }
-        try FileSystem.makeFolder(folder)
-        lock = try DirectoryLock(folder)
-        if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
-            throw FileError(
-                folder, "already holds an adapter",
-                remedy: "choose another folder, or overwrite it with --overwrite")
+        if let folder {
+            try FileSystem.makeFolder(folder)
+            lock = try DirectoryLock(folder)
+            if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
+                throw FileError(
+                    folder, "already holds an adapter",
+                    remedy: "choose another folder, or overwrite it with --overwrite")
+            }
+            metrics = try MetricsFile("\(folder)/metrics.jsonl")
+        } else {
+            (lock, metrics) = (nil, nil)
         }
-        metrics = try MetricsFile("\(folder)/metrics.jsonl")
         self.trainer = trainer
         self.data = data
         self.validation = validation
@@ -100,7 +105,7 @@ package final class TrainingRun {
         var speed = Speed()
         for step in 0..<config.steps {
             if shouldStop() {
-                try keepingLastGoodAdapter { try trainer.adapter.save(to: folder) }
+                try keepingLastGoodAdapter { try save() }
                 return .stopped(step: step)
             }
             let batches = (0..<config.accumulation).flatMap { _ in
@@ -118,15 +123,19 @@ package final class TrainingRun {
             if let validation, isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
                 progress.validationLoss = try validationLoss(validation)
             }
-            do { try metrics.append(progress) } catch { onWarning("\(error)") }
+            do { try metrics?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
-                try keepingLastGoodAdapter { try trainer.adapter.save(to: folder) }
+                try keepingLastGoodAdapter { try save() }
             } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
-                do { try trainer.adapter.save(to: folder) } catch { onWarning("\(error); the run goes on") }
+                do { try save() } catch { onWarning("\(error); the run goes on") }
             }
         }
         return .finished
+    }
+
+    private func save() throws {
+        if let folder { try trainer.adapter.save(to: folder) }
     }
 
     /// Room for the largest batch from the start, so that memory runs out before the first step or never.
@@ -141,9 +150,10 @@ package final class TrainingRun {
             return try body()
         } catch let error as DivergenceError {
             try trainer.restoreLastGoodParameters()
-            try trainer.adapter.save(to: folder)
+            try save()
             throw DivergenceError(
-                description: "\(error.description). The adapter of the last good step is in \(folder)")
+                description: "\(error.description). The adapter of the last good step is "
+                    + (folder.map { "in \($0)" } ?? "kept"))
         }
     }
 

@@ -1,0 +1,293 @@
+// Chapter "Models" of loravk.h.
+
+import CLoRAVK
+import Checkpoints
+import Glibc
+import LoRAVK
+import Tokenizer
+import VulkanCompute
+
+/// C strings that live as long as this.
+final class CStrings: @unchecked Sendable {
+    private let pointers: [UnsafeMutablePointer<CChar>?]
+
+    init(_ strings: [String]) { pointers = strings.map { strdup($0) } }
+
+    deinit { for pointer in pointers { free(pointer) } }
+
+    var count: Int { pointers.count }
+    subscript(index: Int) -> UnsafePointer<CChar>? { pointers[index].map { UnsafePointer($0) } }
+}
+
+/// Used inside its context's lock; what it holds never changes.
+final class ModelObject: HandleObject, @unchecked Sendable {
+    static let kind = "a model"
+    let context: Context
+    let model: Transformer
+    let linearNames: CStrings
+    private var loadedTokenizer: Tokenizer?
+
+    init(_ context: Context, _ model: Transformer) {
+        (self.context, self.model) = (context, model)
+        linearNames = CStrings(model.linears.map(\.name))
+    }
+
+    func tokenizer() throws -> Tokenizer {
+        if let loadedTokenizer { return loadedTokenizer }
+        let tokenizer = try Tokenizer.load(model.checkpoint.tokenizerSource())
+        guard tokenizer.vocabularySize <= model.config.vocabSize else {
+            throw FileError(
+                model.source,
+                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for \(model.config.vocabSize)",
+                remedy: "use the tokenizer that belongs to the model")
+        }
+        loadedTokenizer = tokenizer
+        return tokenizer
+    }
+
+    /// Examples of tokens and labels (B, T), checked against the model and the device.
+    func examples(
+        _ tokens: UnsafePointer<Int32>?, _ labels: UnsafePointer<Int32>?, _ batch: Int, _ length: Int
+    ) throws -> [Example] {
+        let count = try product([batch, length], "tokens")
+        guard count > 0 else {
+            throw APIError.argument("tokens has the shape (\(batch), \(length)); there are none")
+        }
+        try requireFits(tokens: count)
+        let tokens = try array(tokens, count, "tokens")
+        let labels = try labels.map { try array($0, count, "labels") }
+        return try (0..<batch).map { row in
+            let range = row * length..<(row + 1) * length
+            let example = Example(
+                tokens: Array(tokens[range]), labels: labels.map { Array($0[range]) })
+            try model.check(example)
+            return example
+        }
+    }
+
+    /// Refuses what activations would need more than one piece of memory for.
+    func requireFits(tokens: Int) throws {
+        let config = model.config
+        let capabilities = model.device.capabilities
+        let attention = config.heads * config.headDim
+        let widest = max(config.hiddenSize, config.intermediateSize, attention)
+        let most = min(
+            capabilities.maxAllocation / (widest * 4), capabilities.maxStorageBufferRange / (attention * 4))
+        guard tokens <= most else {
+            throw APIError(
+                LORAVK_ERROR_UNSUPPORTED,
+                "\(tokens) tokens at a time; this model on this device can have \(most): use smaller batches")
+        }
+    }
+}
+
+func modelObject(_ handle: OpaquePointer?) throws -> ModelObject {
+    try Handles.object(handle, ModelObject.self, "model")
+}
+
+/// NULL is no adapter.
+func optionalAdapter(_ handle: OpaquePointer?, of model: ModelObject) throws -> Adapter? {
+    guard let handle else { return nil }
+    let adapter = try adapterObject(handle)
+    guard adapter.model === model else {
+        throw APIError.argument("the adapter belongs to another model")
+    }
+    return adapter.adapter
+}
+
+@c @implementation public func loravk_model_load(
+    _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!, _ config: UnsafePointer<loravk_model_config>!,
+    _ model: UnsafeMutablePointer<OpaquePointer?>!
+) -> loravk_status {
+    call {
+        let context = try context(handle)
+        let output = try Output(model, "model")
+        let path = try text(path, "path")
+        let config = try read(config, defaults: .defaults)
+        let name = try optionalText(config.weights, "config.weights") ?? WeightStorage.auto.rawValue
+        let weights = try named(name, WeightStorage.self, "config.weights")
+        let checkpoint = try Checkpoint.open(path: path)
+        let loaded = try context.locked {
+            var goesOn = true
+            let progress: Transformer.Progress = { done, total in
+                guard goesOn, let callback = config.on_progress else { return }
+                goesOn = context.unlocked { callback(config.user_data, Int64(done), Int64(total)) }
+            }
+            let model = try Transformer.load(
+                checkpoint, device: context.device, weights: weights, progress: progress)
+            guard goesOn else {
+                throw APIError(LORAVK_ERROR_INVALID_STATE, "on_progress gave up loading \(path)")
+            }
+            return model
+        }
+        output.give(ModelObject(context, loaded))
+    }
+}
+
+/// A case by its name; unknown ones are told which there are.
+func named<Case: RawRepresentable & CaseIterable>(
+    _ name: String, _ type: Case.Type, _ setting: String
+) throws -> Case where Case.RawValue == String {
+    guard let found = Case(rawValue: name) else {
+        throw APIError.argument(
+            "\(setting) is '\(name)'; there are \(Case.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    return found
+}
+
+@c @implementation public func loravk_model_release(_ model: OpaquePointer!) {
+    Handles.release(model, ModelObject.self)
+}
+
+@c @implementation public func loravk_model_get_info(
+    _ handle: OpaquePointer!, _ info: UnsafeMutablePointer<loravk_model_info>!
+) -> loravk_status {
+    call {
+        let model = try modelObject(handle).model
+        let config = model.config
+        var result = loravk_model_info()
+        result.vocab_size = Int32(config.vocabSize)
+        result.hidden_size = Int32(config.hiddenSize)
+        result.intermediate_size = Int32(config.intermediateSize)
+        result.layers = Int32(config.layers)
+        result.heads = Int32(config.heads)
+        result.kv_heads = Int32(config.kvHeads)
+        result.head_size = Int32(config.headDim)
+        result.context_length = Int32(config.contextLength)
+        result.weight_bytes = Int64(model.weightByteCount)
+        copy(config.modelType, into: &result.model_type)
+        try write(result, to: info)
+    }
+}
+
+@c @implementation public func loravk_model_linear_count(
+    _ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!
+) -> loravk_status {
+    call { try required(count, "count").pointee = try modelObject(handle).linearNames.count }
+}
+
+@c @implementation public func loravk_model_get_linear_name(
+    _ handle: OpaquePointer!, _ index: Int, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>!
+) -> loravk_status {
+    call {
+        let names = try modelObject(handle).linearNames
+        guard (0..<names.count).contains(index) else {
+            throw APIError.argument(
+                "there is no linear layer \(UInt(bitPattern: index)); there are \(names.count)")
+        }
+        try required(name, "name").pointee = names[index]
+    }
+}
+
+@c @implementation public func loravk_model_get_tokenizer(
+    _ handle: OpaquePointer!, _ tokenizer: UnsafeMutablePointer<OpaquePointer?>!
+) -> loravk_status {
+    call {
+        let model = try modelObject(handle)
+        let output = try Output(tokenizer, "tokenizer")
+        output.give(TokenizerObject(try model.context.locked { try model.tokenizer() }))
+    }
+}
+
+@c @implementation public func loravk_model_logits(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!, _ batch: Int,
+    _ length: Int, _ logits: UnsafeMutablePointer<Float>!, _ count: Int
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try optionalAdapter(adapter, of: object)
+        let vocabulary = object.model.config.vocabSize
+        let needed = try product([batch, length, vocabulary], "logits")
+        guard count == needed else {
+            throw APIError.argument(
+                "count is \(UInt(bitPattern: count)); logits of (\(batch), \(length), \(vocabulary)) are \(needed)"
+            )
+        }
+        let examples = try object.examples(tokens, nil, batch, length)
+        let logits = try required(logits, "logits")
+        try object.context.locked {
+            let evaluator = try Evaluator(object.model, adapter)
+            // As many positions at a time as their logits fit a piece of memory.
+            let step = max(1, (64 << 20) / (vocabulary * 4))
+            var at = logits
+            for example in examples {
+                for start in stride(from: 0, to: length, by: step) {
+                    let positions = Array(start..<min(start + step, length))
+                    for row in try evaluator.logits(example.tokens, at: positions) {
+                        at.update(from: row, count: vocabulary)
+                        at += vocabulary
+                    }
+                }
+            }
+        }
+    }
+}
+
+// MARK: Evaluation
+
+@c @implementation public func loravk_model_evaluate(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!,
+    _ labels: UnsafePointer<Int32>!, _ batch: Int, _ length: Int,
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>!
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try optionalAdapter(adapter, of: object)
+        let examples = try object.examples(tokens, labels, batch, length)
+        try evaluate(object, adapter, Dataset(examples: examples), evaluation)
+    }
+}
+
+@c @implementation public func loravk_model_evaluate_data(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ data: UnsafePointer<loravk_data_config>!,
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>!
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try optionalAdapter(adapter, of: object)
+        let config = try read(try required(data, "data"), defaults: .defaults)
+        let path = try text(config.path, "data.path")
+        let split = FileSystem.isFolder(path) ? Dataset.Split.valid : .train
+        try evaluate(object, adapter, try object.dataset(config, split), evaluation)
+    }
+}
+
+private func evaluate(
+    _ object: ModelObject, _ adapter: Adapter?, _ data: Dataset,
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>?
+) throws {
+    try object.requireFits(tokens: data.longestBatch(of: 1))
+    let report = try object.context.locked {
+        try Evaluator(object.model, adapter).evaluate(data, shouldStop: { false })
+    }
+    var result = loravk_evaluation()
+    result.loss = report.loss
+    result.counted_tokens = Int64(report.countedTokens)
+    result.correct = Int64(report.correct)
+    result.examples = Int64(data.examples.count)
+    try write(result, to: evaluation)
+}
+
+extension Dataset {
+    /// Tokens of the `size` longest examples.
+    func longestBatch(of size: Int) -> Int {
+        examples.map(\.tokens.count).sorted(by: >).prefix(size).reduce(0, +)
+    }
+}
+
+extension ModelObject {
+    func dataset(_ config: loravk_data_config, _ split: Dataset.Split) throws -> Dataset {
+        guard config.max_tokens >= 2 else {
+            throw APIError.argument("data.max_tokens is \(config.max_tokens); it must be 2 or more")
+        }
+        var format = TextFormat()
+        format.promptTemplate = try optionalText(config.prompt_template, "data.prompt_template")
+        format.completionTemplate = try optionalText(config.completion_template, "data.completion_template")
+        format.learnsPrompts = config.learn_prompts
+        format.appendsEndOfText = !config.no_end
+        format.maxTokens = min(Int(config.max_tokens), model.config.contextLength)
+        let tokenizer = try context.locked { try self.tokenizer() }
+        return try Dataset(
+            try text(config.path, "data.path"), split: split, tokenizer: tokenizer, format: format)
+    }
+}

@@ -1,0 +1,93 @@
+// A whole run on a data file, of loravk.h.
+
+import CLoRAVK
+import LoRAVK
+import VulkanCompute
+
+@c @implementation public func loravk_trainer_run(
+    _ handle: OpaquePointer!, _ config: UnsafePointer<loravk_run_config>!,
+    _ result: UnsafeMutablePointer<loravk_run_result>!
+) -> loravk_status {
+    trainerCall(handle) { trainer in
+        let config = try read(try required(config, "config"), defaults: .defaults)
+        try checkRoom(result)
+        let source = try read(try required(config.data, "config.data"), defaults: .defaults)
+        let path = try text(source.path, "data.path")
+        let data = try trainer.model.dataset(source, .train)
+        let validation = Dataset.has(.valid, in: path) ? try trainer.model.dataset(source, .valid) : nil
+        let summary = try trainer.run { try trainer.train(config, data, validation) }
+        try give(summary, to: result)
+    }
+}
+
+extension TrainerObject {
+    /// Inside the context's lock, which callbacks are called without.
+    fileprivate func train(
+        _ config: loravk_run_config, _ data: Dataset, _ validation: Dataset?
+    ) throws -> loravk_run_result {
+        let settings = try RunConfig(config, learningRate: learningRate)
+        try model.requireFits(tokens: data.longestBatch(of: settings.batchSize))
+        if let validation { try model.requireFits(tokens: validation.longestBatch(of: 1)) }
+        let run = try TrainingRun(
+            trainer, data: data, validation: validation, config: settings,
+            folder: try optionalText(config.output, "config.output"), overwrites: config.overwrite)
+        var summary = loravk_run_result()
+        (summary.loss, summary.validation_loss) = (.nan, .nan)
+        var stopped = false
+        let context = model.context
+        let outcome = try run.run(
+            shouldStop: { stopped || StopFlags.isRequested(stopSlot) },
+            onProgress: { progress in
+                summary.steps = Int64(progress.step)
+                summary.loss = progress.report.loss
+                if let loss = progress.validationLoss { summary.validation_loss = loss }
+                guard let callback = config.on_progress else { return }
+                var told = loravk_progress(progress)
+                let goesOn = context.unlocked { callback(config.user_data, &told) }
+                if !goesOn { stopped = true }
+            },
+            onWarning: { warning in
+                guard let callback = config.on_warning else { return }
+                context.unlocked { warning.withCString { callback(config.user_data, $0) } }
+            })
+        context.device.savePipelines()
+        if case .stopped = outcome { summary.stopped = true }
+        return summary
+    }
+}
+
+extension RunConfig {
+    fileprivate init(_ config: loravk_run_config, learningRate: Double) throws {
+        self.init()
+        batchSize = Int(config.batch_size)
+        accumulation = Int(config.accumulation)
+        steps = Int(config.steps)
+        saveEvery = Int(config.save_every)
+        validateEvery = Int(config.validate_every)
+        seed = config.seed
+        shuffles = !config.no_shuffle
+        let shape = try optionalText(config.schedule, "config.schedule") ?? Schedule.Shape.cosine.rawValue
+        schedule = Schedule(
+            try named(shape, Schedule.Shape.self, "config.schedule"), learningRate: learningRate,
+            warmupSteps: Int(config.warmup_steps), steps: steps)
+        try validate()
+    }
+}
+
+extension loravk_progress {
+    fileprivate init(_ progress: RunProgress) {
+        self.init()
+        struct_size = MemoryLayout<Self>.size
+        step = Int64(progress.step)
+        steps = Int64(progress.steps)
+        loss = progress.report.loss
+        grad_norm = progress.report.gradientNorm
+        learning_rate = progress.learningRate
+        seconds = progress.report.seconds
+        tokens_per_second = progress.tokensPerSecond
+        seconds_left = progress.secondsLeft
+        validation_loss = progress.validationLoss ?? .nan
+        tokens = Int64(progress.report.tokens)
+        counted_tokens = Int64(progress.report.countedTokens)
+    }
+}
