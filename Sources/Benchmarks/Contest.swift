@@ -88,7 +88,7 @@ func processorSeconds() -> Double {
 }
 
 extension String {
-    fileprivate func padded(_ width: Int, left: Bool = false) -> String {
+    func padded(_ width: Int, left: Bool = false) -> String {
         let space = String(repeating: " ", count: max(0, width - count))
         return left ? space + self : self + space
     }

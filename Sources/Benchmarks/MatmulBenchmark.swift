@@ -182,6 +182,13 @@ private struct Bench {
 }
 
 extension Contestant {
+    /// The most multiplies and adds a second that the device was seen to do.
+    static func peakRate(_ device: Device) throws -> Double {
+        let contestant = try peak(device)
+        let times = try contest([contestant], rounds: 9)
+        return contestant.flops / (times[0].clock.min() ?? .infinity)
+    }
+
     static func peak(_ device: Device) throws -> Contestant {
         let (lanes, groups, rounds) = (device.capabilities.lanes(.subgroup), 256, 100)
         let y = try device.makeTensor([groups * lanes, 4], label: "y")

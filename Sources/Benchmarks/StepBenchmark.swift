@@ -21,7 +21,10 @@ struct StepBenchmark: ParsableCommand {
     @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
     @Option(help: "Blocks that the backward computes again.") var recompute = 0
     @Option(help: "The device, by index or name.") var device: String?
-    @Flag(help: "Print device time by kernel.") var profile = false
+    @Flag(help: "Print device time by kernel, and how near each comes to what the device can do.")
+    var profile = false
+    @Option(help: "Write every dispatch of a step to this file, for Perfetto or chrome://tracing.") var trace:
+        String?
     @Flag(help: "Print one JSON object a shape and nothing else.") var json = false
 
     func run() throws {
@@ -64,7 +67,11 @@ struct StepBenchmark: ParsableCommand {
                     + "\(fixed(plan.flops / counted[0] / 1e9, 1)) GFLOP/s  \(plan.dispatches) dispatches  "
                     + "activations \(plan.arena.byteCount / 1_000_000) MB  peak RSS \(peakMegabytes()) MB  "
                     + "processor time \(fixed(processor.min() ?? 0, 2)) s")
-            if profile { try printProfile(trainer, examples) }
+            if profile || trace != nil {
+                let result = StepProfile(try trainer.profile(examples))
+                if profile { result.print(peak: try Contestant.peakRate(device)) }
+                if let trace { try result.writeTrace(trace) }
+            }
         }
         device.savePipelines()
     }
@@ -80,29 +87,5 @@ struct StepBenchmark: ParsableCommand {
         return (0..<parts[0]).map { _ in
             Example(tokens: (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) })
         }
-    }
-
-    private func printProfile(_ trainer: Trainer, _ examples: [Example]) throws {
-        let timings = try trainer.profile(examples)
-        let total = timings.reduce(0) { $0 + $1.seconds }
-        var groups: [String: (count: Int, seconds: Double, flops: Double)] = [:]
-        for timing in timings {
-            let group = groups[timing.kernel] ?? (0, 0, 0)
-            groups[timing.kernel] = (
-                group.count + 1, group.seconds + timing.seconds, group.flops + timing.flops
-            )
-        }
-        print("  \(pad("kernel", 40)) calls      ms   share  GFLOP/s")
-        for (kernel, group) in groups.sorted(by: { $0.value.seconds > $1.value.seconds }) {
-            print(
-                "  \(pad(kernel, 40)) \(pad("\(group.count)", 5)) \(pad(fixed(group.seconds * 1e3, 1), 8)) "
-                    + "\(pad(fixed(100 * group.seconds / total, 1) + " %", 7)) \(fixed(group.flops / group.seconds / 1e9, 1))"
-            )
-        }
-        print("  total \(fixed(total * 1e3, 1)) ms")
-    }
-
-    private func pad(_ text: String, _ width: Int) -> String {
-        text + String(repeating: " ", count: max(0, width - text.count))
     }
 }

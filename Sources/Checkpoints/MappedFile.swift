@@ -45,6 +45,15 @@ package final class MappedFile: Sendable {
         guard offset >= 0, count >= 0, offset <= self.count, count <= self.count - offset else { return nil }
         return UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + count])
     }
+
+    /// Gives the memory of a range back to the system, which reads the file again should the range be touched again.
+    func forget(_ range: Range<Int>) {
+        guard let start else { return }
+        let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+        let (from, to) = ((range.lowerBound + page - 1) / page * page, range.upperBound / page * page)
+        guard from < to else { return }
+        madvise(UnsafeMutableRawPointer(mutating: start + from), to - from, MADV_DONTNEED)
+    }
 }
 
 extension JSON {

@@ -55,6 +55,9 @@ package struct StoredTensor: Sendable {
         UnsafeRawBufferPointer(rebasing: file.bytes[byteRange])
     }
 
+    /// Frees what reading the tensor took of memory; it can be read again.
+    package func forget() { file.forget(byteRange) }
+
     /// The same tensor under another name and row order.
     func renamed(_ name: String, order: RowOrder = .asStored) -> StoredTensor {
         var result = StoredTensor(copying: self, name: name)

@@ -26,9 +26,13 @@ enum KernelSelection {
             rows: rows, columns: 4 * lanes * groups,
             specialization: [
                 "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups),
-                "STEPS": UInt32(steps), "SUMMED": lanes >= 16 ? 1 : 0,
+                "STEPS": UInt32(steps), "SUMMED": sumsSteps(lanes: lanes) ? 1 : 0,
             ])
     }
+
+    /// Whether the products of a step are summed before they reach the running sum: with wide vectors it saves a load and a store,
+    /// with narrow ones it lengthens the chain of sums.
+    static func sumsSteps(lanes: Int) -> Bool { lanes >= 16 }
 
     /// Few rows get a tile of about their own size, many are cut evenly into tiles of at most 32. A number of tokens, which
     /// changes from batch to batch, is rounded so that few pipelines are compiled; ranks (`inFours`) are what they are.

@@ -64,7 +64,10 @@ struct MatmulProduct {
     /// A running sum of f32 loses digits with its length, when terms cancel in the end as they do over a vocabulary (the
     /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added. Any multiple of 128
     /// rows can be bound.
-    private static let accurateSum = 2048
+    private static func accurateSum(_ capabilities: Capabilities, _ family: Shader.Family) -> Int {
+        let atOnce = family != .shared && KernelSelection.sumsSteps(lanes: capabilities.subgroupSize) ? 4 : 1
+        return 2048 * atOnce
+    }
 
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
@@ -82,7 +85,8 @@ struct MatmulProduct {
     private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let widths = [x.width, y.width] + (lora.map { [$0.h.width] } ?? [])
         let matrixSpans = w.spans(
-            capabilities, family, rank: op == .nt ? rank : 0, atMost: op == .nn ? Self.accurateSum : .max)
+            capabilities, family, rank: op == .nt ? rank : 0,
+            atMost: op == .nn ? Self.accurateSum(capabilities, family) : .max)
         return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap {
             rows in
             matrixSpans.map { span in
@@ -106,7 +110,7 @@ struct MatmulProduct {
 
     private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let sums = capabilities.spans(of: k, rowByteCounts: [x.width * 4, w.columns * 4], family: family)
-            .cut(atMost: Self.accurateSum)
+            .cut(atMost: Self.accurateSum(capabilities, family))
         return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap {
             rows in
             sums.map { sum in

@@ -152,6 +152,10 @@ package struct BufferSlice: Sendable {
         self.byteCount = byteCount
     }
 
+    func isSame(as other: BufferSlice) -> Bool {
+        buffer === other.buffer && offset == other.offset && byteCount == other.byteCount
+    }
+
     package var range: Range<Int> { offset..<(offset + byteCount) }
     package var mapped: UnsafeMutableRawPointer? { buffer.mapped.map { $0 + offset } }
 

@@ -65,7 +65,10 @@ package final class CommandEncoder {
         let writes = accesses.filter { $0.0.writable }.map(\.1)
         try order(reads: reads, writes: writes)
 
-        let bytes = buffers.reduce(0) { $0 + Double($1.byteCount) }
+        let bytes = buffers.enumerated().reduce(0.0) { sum, slice in
+            let isRepeated = buffers[..<slice.offset].contains { $0.isSame(as: slice.element) }
+            return isRepeated ? sum : sum + Double(slice.element.byteCount)
+        }
         let pace = recording.device.pace
         let pieces = max(
             (groups + capabilities.maxWorkgroupCount - 1) / capabilities.maxWorkgroupCount,

@@ -91,6 +91,7 @@ final class Recording {
         vkCmdPipelineBarrier(current, work, after, 0, 1, &barrier, 0, nil, 0, nil)
     }
 
+    /// `work` counts operations and bytes moved.
     func dispatch(
         _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1,
         label: String,
@@ -115,7 +116,7 @@ final class Recording {
                 beginLabel(commands, &info)
             }
         }
-        try timestamps?.begin(commands, label: label, kernel: pipeline.shader.name, flops: flops)
+        try timestamps?.begin(commands, label: label, kernel: pipeline.shader.name, flops: flops, bytes: work - flops)
         vkCmdDispatch(commands, UInt32(groups), UInt32(rows), 1)
         timestamps?.end(commands)
         endLabel?(commands)

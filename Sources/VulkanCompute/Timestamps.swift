@@ -6,6 +6,8 @@ package struct KernelTiming: Sendable {
     package let label: String
     package let kernel: String
     package let flops: Double
+    /// Of all that its bindings show it, each counted once: what it moves at least if it reads and writes all of them.
+    package let bytes: Double
     package let startSeconds: Double
     package let seconds: Double
 }
@@ -15,17 +17,18 @@ final class Timestamps {
     private let device: Device
     private var pools: [VkQueryPool] = []
     private var used = 0
-    private var entries: [(label: String, kernel: String, flops: Double)] = []
+    private var entries: [(label: String, kernel: String, flops: Double, bytes: Double)] = []
 
     init(_ device: Device) { self.device = device }
 
     deinit { for pool in pools { vkDestroyQueryPool(device.handle, pool, nil) } }
 
-    func begin(_ commands: VkCommandBuffer, label: String, kernel: String, flops: Double) throws(VulkanError)
-    {
+    func begin(
+        _ commands: VkCommandBuffer, label: String, kernel: String, flops: Double, bytes: Double
+    ) throws(VulkanError) {
         if used % Self.queriesPerPool == 0 { try addPool(commands) }
         write(commands, VK_PIPELINE_STAGE_TOP_OF_PIPE_BIT)
-        entries.append((label, kernel, flops))
+        entries.append((label, kernel, flops, bytes))
     }
 
     func end(_ commands: VkCommandBuffer) { write(commands, VK_PIPELINE_STAGE_BOTTOM_OF_PIPE_BIT) }
@@ -64,7 +67,7 @@ final class Timestamps {
         return entries.enumerated().map { index, entry in
             let (start, end) = (ticks[index * 2], ticks[index * 2 + 1])
             return KernelTiming(
-                label: entry.label, kernel: entry.kernel, flops: entry.flops,
+                label: entry.label, kernel: entry.kernel, flops: entry.flops, bytes: entry.bytes,
                 startSeconds: Double(start &- origin) * period, seconds: Double(end &- start) * period)
         }
     }

@@ -112,6 +112,7 @@ private struct WeightLoader {
 
     mutating func weight(_ name: String) throws -> Weight {
         let stored = try checkpoint.tensor(name)
+        defer { stored.forget() }
         let type = chosenType(stored)
         let layout = WeightLayout(type, rows: stored.rows, columns: stored.columns)
         let weight = try device.makeWeight(layout, label: name)
