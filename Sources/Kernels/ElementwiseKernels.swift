@@ -67,10 +67,13 @@ extension CommandEncoder {
         _ tensors: [Tensor], uniforms: [BufferSlice] = [], more: [Tensor] = [], label: String,
         kernel: (Shader.Family, Int) -> (Shader, [any PushWord])
     ) throws(VulkanError) {
-        let count = tensors[0].count
+        let count = tensors[0].storedCount
         precondition(
-            count % 4 == 0 && (tensors + more).allSatisfy { $0.count == count },
-            "\(label): shapes \((tensors + more).map(\.shape))")
+            count % 4 == 0
+                && (tensors + more).allSatisfy {
+                    $0.storedCount == count && $0.pitch - $0.width == tensors[0].pitch - tensors[0].width
+                },
+            "\(label): shapes \((tensors + more).map(\.shape)), rows at \((tensors + more).map(\.pitch))")
         let lanes = capabilities.lanes(family)
         let vectors = capabilities.type == .cpu ? 8 : 1
         for span in capabilities.spans(of: count / 4, rowByteCounts: [16], family: family) {

@@ -36,7 +36,7 @@ extension CommandEncoder {
         _ gradient: Shader.Gradient, _ losses: Tensor, _ logits: Tensor, _ labels: Tensor, _ columns: Int,
         _ label: String, bindings: (Range<Int>) -> [BufferSlice]
     ) throws(VulkanError) {
-        let width = logits.width
+        let width = logits.pitch  // what lies between rows is past `columns` and gets a gradient of zero
         precondition(
             width % 4 == 0 && (1...width).contains(columns) && losses.count == logits.rows
                 && labels.count == logits.rows && labels.dtype == .i32,

@@ -34,9 +34,9 @@ extension CommandEncoder {
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 0
         let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.xColumn / 4, piece.w.columns / 4,
+            piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.xColumn / 4, piece.w.pitch / 4,
             0,
-            piece.y.width / 4, piece.yColumn / 4, piece.scale,
+            piece.y.pitch / 4, piece.yColumn / 4, piece.scale,
         ]
         let groups = tile.groups(piece.m, piece.n)
         let y = piece.y.slice
@@ -83,8 +83,8 @@ extension CommandEncoder {
         let x = piece.x.slice
         let oldY = piece.accumulate ? y : x
         let push: [any PushWord] = [
-            piece.n, piece.m, piece.k, 0, w.width / 4, 0, piece.x.width / 4, piece.xColumn / 4,
-            piece.y.width / 4,
+            piece.n, piece.m, piece.k, 0, w.pitch / 4, 0, piece.x.pitch / 4, piece.xColumn / 4,
+            piece.y.pitch / 4,
             piece.yColumn / 4, piece.scale,
         ]
         if op == .nt {
@@ -115,13 +115,13 @@ extension CommandEncoder {
         switch piece.w {
         case .tensor(let tensor):
             matrix = [tensor.slice]
-            stride = tensor.width
+            stride = tensor.pitch
         case .weight(let weight):
             type = weight.layout.type
             matrix = [weight.tiles] + (weight.scales.map { [$0] } ?? [])
         }
         let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.x.width, piece.xColumn, stride, 0, piece.y.width,
+            piece.m, piece.n, piece.k, piece.rank, piece.x.pitch, piece.xColumn, stride, 0, piece.y.pitch,
             piece.yColumn, piece.scale,
         ]
         let shader: Shader

@@ -27,6 +27,14 @@ enum MatmulMatrix {
         }
     }
 
+    /// Elements from one row to the next, where rows lie as rows.
+    var pitch: Int {
+        switch self {
+        case .weight(let weight): weight.layout.columns
+        case .tensor(let tensor): tensor.pitch
+        }
+    }
+
     var isQuantised: Bool {
         if case .weight(let weight) = self { weight.layout.isQuantised } else { false }
     }
@@ -72,7 +80,7 @@ struct MatmulProduct {
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
         // The register kernels read and write four floats at a time; x·wᵀ is not cut along its sum.
-        let inFours = [x.width, y.width, w.columns, n].allSatisfy { $0 % 4 == 0 }
+        let inFours = [x.pitch, y.pitch, w.pitch, n].allSatisfy { $0 % 4 == 0 }
         if !inFours || (op == .nt && k > Self.longestSum) { return .shared }
         if preferred == .texel, w.isQuantised, !capabilities.extendedTexelFormats { return .subgroup }
         return preferred
@@ -83,11 +91,11 @@ struct MatmulProduct {
     }
 
     private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
-        let widths = [x.width, y.width] + (lora.map { [$0.h.width] } ?? [])
+        let pitches = [x.pitch, y.pitch] + (lora.map { [$0.h.pitch] } ?? [])
         let matrixSpans = w.spans(
             capabilities, family, rank: op == .nt ? rank : 0,
             atMost: op == .nn ? Self.accurateSum(capabilities, family) : .max)
-        return capabilities.spans(of: m, rowByteCounts: widths.map { $0 * 4 }, family: family).flatMap {
+        return capabilities.spans(of: m, rowByteCounts: pitches.map { $0 * 4 }, family: family).flatMap {
             rows in
             matrixSpans.map { span in
                 var piece = self
@@ -109,9 +117,9 @@ struct MatmulProduct {
     }
 
     private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
-        let sums = capabilities.spans(of: k, rowByteCounts: [x.width * 4, w.columns * 4], family: family)
+        let sums = capabilities.spans(of: k, rowByteCounts: [x.pitch * 4, w.pitch * 4], family: family)
             .cut(atMost: Self.accurateSum(capabilities, family))
-        return capabilities.spans(of: m, rowByteCounts: [y.width * 4], family: family, multiple: 4).flatMap {
+        return capabilities.spans(of: m, rowByteCounts: [y.pitch * 4], family: family, multiple: 4).flatMap {
             rows in
             sums.map { sum in
                 var piece = self
@@ -134,7 +142,7 @@ extension MatmulMatrix {
         switch self {
         case .tensor(let tensor):
             return capabilities.spans(
-                of: tensor.rows, rowByteCounts: [tensor.width * 4], family: family, multiple: 4
+                of: tensor.rows, rowByteCounts: [tensor.pitch * 4], family: family, multiple: 4
             )
             .cut(atMost: atMost)
         case .weight(let weight):

@@ -24,7 +24,7 @@ extension CommandEncoder {
             // The register kernel reads y's old content through a binding of its own.
             (family == .shared ? [y] : [y, piece.accumulate ? y : x]) + inputs,
             push: [
-                piece.m, piece.n, piece.k, piece.rank, piece.x.width / 4, piece.y.width / 4,
+                piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.y.pitch / 4,
                 piece.yColumn / 4,
             ],
             specialization: constants, groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label

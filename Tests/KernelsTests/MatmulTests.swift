@@ -141,6 +141,29 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         }
     }
 
+    /// Rows further apart than they are wide: what lies between them is neither read (it is NaN) nor written.
+    @Test(arguments: try FamilyRun.all(), [(33, 68, 36), (9, 132, 32), (65, 8, 40)])
+    func rowsApart(_ run: FamilyRun, _ shape: (m: Int, n: Int, k: Int)) throws {
+        var random = RandomValues(seed: 8)
+        let a = Matrix(shape.m, shape.k, random.normal(shape.m * shape.k))
+        let b = Matrix(shape.k, shape.n, random.normal(shape.k * shape.n))
+        for op in [Shader.Op.nt, .nn, .tn] {
+            let x = try run.apart(op == .tn ? a.transposed : a)
+            let w = try run.apart(op == .nt ? b.transposed : b)
+            let pitch = Tensor.spreadPitch(shape.n)
+            let y = try run.output([shape.m * pitch])
+            try run.run {
+                try $0.matmul(op, into: Tensor(y.slice, shape: [shape.m, shape.n], pitch: pitch), x, w)
+            }
+            let stored = try run.values(y)
+            let rows: [ArraySlice<Float>] = (0..<shape.m).map { stored[($0 * pitch)..<(($0 + 1) * pitch)] }
+            let values: [Float] = rows.flatMap { $0.prefix(shape.n) }
+            let wrong = mismatch(values, (a * b).values, .float(roundings: Double(shape.k)))
+            #expect(wrong == nil, "\(op): \(wrong ?? "")")
+            #expect(rows.allSatisfy { $0.dropFirst(shape.n).allSatisfy(\.isNaN) }, "\(op)")
+        }
+    }
+
     /// More rounds than lavapipe lets loops run: TN is cut, NT goes to the kernel that takes sixteen numbers a round.
     @Test(arguments: try FamilyRun.ownLimits())
     func longSums(_ run: FamilyRun) throws {
@@ -158,5 +181,18 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
 }
 
 extension FamilyRun {
+    /// A matrix whose rows lie apart, NaN between them.
+    fileprivate func apart(_ matrix: Matrix) throws -> Tensor {
+        let pitch = Tensor.spreadPitch(matrix.columns)
+        let gap = [Float](repeating: .nan, count: pitch - matrix.columns)
+        var values: [Float] = []
+        for row in 0..<matrix.rows {
+            values += matrix.floats[(row * matrix.columns)..<((row + 1) * matrix.columns)]
+            values += gap
+        }
+        let flat = try input(values, [values.count])
+        return Tensor(flat.slice, shape: [matrix.rows, matrix.columns], pitch: pitch)
+    }
+
     func input(_ matrix: Matrix) throws -> Tensor { try input(matrix.floats, [matrix.rows, matrix.columns]) }
 }

@@ -68,7 +68,7 @@ extension Linear {
     /// x with dropout, or nil where there is none. The same in forward and backward: the mask depends only on the step.
     private func dropout(_ x: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) -> Tensor? {
         guard pass.isTraining, term.dropout > 0 else { return nil }
-        let y = pass.arena.take(x.rows, x.width)
+        let y = pass.arena.take(like: x)
         try pass.encoder.dropout(
             into: y, x, probability: term.dropout, state: pass.state, layer: layer, site: site,
             label: "\(name) dropout")
@@ -84,7 +84,7 @@ extension Linear {
         case .into(let dx), .addingTo(let dx): target = dx
         case .none: return
         }
-        let part = pass.arena.take(g.rows, inFeatures)
+        let part = pass.arena.take(like: target)
         try pass.encoder.matmul(.nn, into: part, g, term.down, label: "\(name) g·A")
         try pass.encoder.dropout(
             into: part, part, probability: term.dropout, state: pass.state, layer: layer, site: site,

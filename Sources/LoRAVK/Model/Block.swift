@@ -117,12 +117,12 @@ struct Block: Sendable {
         let n2 = arena.take(middle.rows, width)
         let rstd2 = arena.take(middle.rows)
         try encoder.rmsNorm(into: n2, rstd: rstd2, middle, weight: postAttentionNorm, epsilon: epsilon)
-        let gate = arena.take(middle.rows, gateProj.outFeatures)
-        let up = arena.take(middle.rows, upProj.outFeatures)
+        let gate = arena.takeSpread(middle.rows, gateProj.outFeatures)
+        let up = arena.takeSpread(middle.rows, upProj.outFeatures)
         let hgate = try gateProj.forward(into: gate, n2, pass)
         let hup = try upProj.forward(into: up, n2, pass)
         arena.give(n2)
-        let activation = arena.take(middle.rows, gateProj.outFeatures)
+        let activation = arena.takeSpread(middle.rows, gateProj.outFeatures)
         try encoder.swiGLU(into: activation, gate: gate, up: up)
         guard keep else {
             arena.give(gate, up, rstd2, hq, hk, hv, ho, hgate, hup)
@@ -172,8 +172,8 @@ struct Block: Sendable {
 
     private func backwardMLP(_ dx: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass) throws(VulkanError) {
         let (encoder, arena) = (pass.encoder, pass.arena)
-        let activation = arena.take(dx.rows, gateProj.outFeatures)
-        let dActivation = arena.take(dx.rows, gateProj.outFeatures)
+        let activation = arena.takeSpread(dx.rows, gateProj.outFeatures)
+        let dActivation = arena.takeSpread(dx.rows, gateProj.outFeatures)
         try encoder.swiGLU(into: activation, gate: kept.gate, up: kept.up)
         try downProj.backward(
             needed.mlpInput ? .into(dActivation) : .none, dx, x: activation, h: kept.h.down, pass)
@@ -183,7 +183,7 @@ struct Block: Sendable {
         }
 
         let (dGate, dUp) = (
-            arena.take(dx.rows, gateProj.outFeatures), arena.take(dx.rows, gateProj.outFeatures)
+            arena.takeSpread(dx.rows, gateProj.outFeatures), arena.takeSpread(dx.rows, gateProj.outFeatures)
         )
         try encoder.swiGLUBackward(intoGate: dGate, up: dUp, dActivation, gate: kept.gate, up: kept.up)
         arena.give(dActivation, kept.gate, kept.up)

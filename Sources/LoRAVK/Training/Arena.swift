@@ -73,6 +73,18 @@ package final class Arena {
         return tensor
     }
 
+    /// A matrix for a product to walk down: its rows at a distance that spreads over a processor's cache.
+    package func takeSpread(_ rows: Int, _ width: Int) -> Tensor {
+        take(rows, width, pitch: Tensor.spreadPitch(width))
+    }
+
+    package func take(like other: Tensor) -> Tensor { take(other.rows, other.width, pitch: other.pitch) }
+
+    private func take(_ rows: Int, _ width: Int, pitch: Int) -> Tensor {
+        let stored = take(rows, pitch)
+        return Tensor(stored.slice, shape: [rows, width], pitch: pitch)
+    }
+
     private func take(_ size: Int, in index: Int, _ shape: [Int], _ dtype: DType) -> Tensor? {
         guard let hole = chunks[index].free.firstIndex(where: { $0.count >= size }) else { return nil }
         let range = chunks[index].free[hole]

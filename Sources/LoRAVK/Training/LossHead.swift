@@ -72,7 +72,7 @@ struct LossHead {
     ) throws(VulkanError) {
         for start in stride(from: 0, to: rows, by: chunkRows) {
             let range = start..<min(start + chunkRows, rows)
-            let logits = pass.arena.take(range.count, model.head.layout.rows)
+            let logits = pass.arena.takeSpread(range.count, model.head.layout.rows)
             try body(range, logits)
             pass.arena.give(logits)
         }
