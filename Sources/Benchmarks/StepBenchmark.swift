@@ -25,6 +25,7 @@ struct StepBenchmark: ParsableCommand {
     var profile = false
     @Option(help: "Write every dispatch of a step to this file, for Perfetto or chrome://tracing.") var trace:
         String?
+    @Flag(help: "Only the forward pass and its loss, as `lora-vk eval` runs them.") var forward = false
     @Flag(help: "Print one JSON object a shape and nothing else.") var json = false
 
     func run() throws {
@@ -40,13 +41,17 @@ struct StepBenchmark: ParsableCommand {
         if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
         let adapter = try Adapter.create(for: model, config)
         let trainer = try Trainer(model, adapter, recomputedBlocks: recompute)
+        let evaluator = Evaluator(sharing: trainer)
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
             let examples = try self.examples(shape, model, &random)
             var (seconds, processor): ([Double], [Double]) = ([], [])
             for step in 0..<steps {
                 let before = processorSeconds()
-                seconds.append(try trainer.step([examples], learningRate: 1e-4).seconds)
+                seconds.append(
+                    try forward
+                        ? ContinuousClock().measure { _ = try evaluator.evaluate(examples) } / .seconds(1)
+                        : trainer.step([examples], learningRate: 1e-4).seconds)
                 processor.append(processorSeconds() - before)
                 if index == 0, step == 0, !json {
                     print(
@@ -59,6 +64,12 @@ struct StepBenchmark: ParsableCommand {
             let (best, median) = (tokens / counted[0], tokens / counted[counted.count / 2])
             if json {
                 print(#"{"best": \#(best), "median": \#(median), "megabytes": \#(peakMegabytes())}"#)
+                continue
+            }
+            guard !forward else {
+                print(
+                    "\(shape)  best \(fixed(best, 1)) tokens/s  median \(fixed(median, 1))  peak RSS \(peakMegabytes()) MB"
+                )
                 continue
             }
             let plan = try trainer.plan(TokenBatch(examples).shape)
