@@ -9,6 +9,16 @@ extension StorageType {
         allCases.filter(\.isReadable).map(\.name).joined(separator: ", ")
     }
 
+    /// Reads whole blocks; the type must be readable and the sizes agree.
+    package func decode(_ source: UnsafeRawBufferPointer, into target: UnsafeMutableBufferPointer<Float>) {
+        guard let decoder else { preconditionFailure("\(name) cannot be read") }
+        precondition(
+            rowBytes(columns: target.count) == source.count,
+            "\(source.count) bytes into \(target.count) floats")
+        guard let first = source.baseAddress, let next = target.baseAddress else { return }
+        decoder(first, next, target.count / blockElements)
+    }
+
     /// Turns `blocks` blocks into floats.
     fileprivate typealias Decoder = (
         _ source: UnsafeRawPointer, _ target: UnsafeMutablePointer<Float>, _ blocks: Int

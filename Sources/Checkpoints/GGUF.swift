@@ -21,7 +21,7 @@ package final class GGUFFile: Sendable {
         let tensorCount = try reader.count("tensors", bytesEach: 24, limit: limits.tensors)
         let keyCount = try reader.count("keys", bytesEach: 13, limit: limits.metadataKeys)
         let metadata = try reader.metadata(keyCount)
-        let alignment = try GGUFFile.alignment(metadata)
+        let alignment = try metadata.alignment()
         let infos = try reader.tensorInfos(tensorCount)
         guard let dataStart = reader.at.aligned(to: alignment) else {
             throw FileError(path, "the data begins beyond 2^63")
@@ -40,15 +40,6 @@ package final class GGUFFile: Sendable {
         (self.metadata, self.tensors, self.positions) = (metadata, tensors, positions)
     }
 
-    private static func alignment(_ metadata: GGUFMetadata) throws(FileError) -> Int {
-        let key = "general.alignment"
-        guard let value = metadata[key] else { return 32 }
-        guard case .uint32(let alignment) = value, alignment.nonzeroBitCount == 1, alignment <= 1 << 20 else {
-            throw metadata.wrong(key, expected: "a uint32 that is a power of two up to 1048576")
-        }
-        return Int(alignment)
-    }
-
     private static func checkOverlaps(_ tensors: [StoredTensor], _ path: String) throws(FileError) {
         let filled = tensors.filter { $0.byteCount > 0 }.sorted {
             $0.byteRange.lowerBound < $1.byteRange.lowerBound
@@ -61,6 +52,18 @@ package final class GGUFFile: Sendable {
                     + "\(second.byteRange.lowerBound)"
             )
         }
+    }
+}
+
+extension GGUFMetadata {
+    /// Each tensor's data begins at a multiple of it.
+    func alignment() throws(FileError) -> Int {
+        let key = "general.alignment"
+        guard let value = self[key] else { return 32 }
+        guard case .uint32(let alignment) = value, alignment.nonzeroBitCount == 1, alignment <= 1 << 20 else {
+            throw wrong(key, expected: "a uint32 that is a power of two up to 1048576")
+        }
+        return Int(alignment)
     }
 }
 

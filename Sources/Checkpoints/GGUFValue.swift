@@ -96,10 +96,20 @@ package struct GGUFMetadata: Sendable {
     package private(set) var entries: [Entry] = []
     private var positions: [ExactString: Int] = [:]
 
-    init(path: String) { self.path = path }
+    package init(path: String) { self.path = path }
 
     package subscript(key: String) -> GGUFValue? { positions[ExactString(key)].map { entries[$0].value } }
 
+    /// Replaces the value of a key or appends it.
+    package mutating func set(_ key: String, _ value: GGUFValue) {
+        if let position = positions[ExactString(key)] {
+            entries[position] = Entry(key: key, value: value)
+        } else {
+            _ = append(key, value)
+        }
+    }
+
+    /// False where the key is there already.
     mutating func append(_ key: String, _ value: GGUFValue) -> Bool {
         guard positions.updateValue(entries.count, forKey: ExactString(key)) == nil else { return false }
         entries.append(Entry(key: key, value: value))

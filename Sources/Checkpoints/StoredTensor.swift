@@ -86,6 +86,17 @@ package enum RowOrder: Sendable, Equatable {
             return head * headDim + 2 * pair + half
         }
     }
+
+    /// The row of the Hugging Face order that is stored at a place.
+    package func row(storedAt place: Int) -> Int {
+        switch self {
+        case .asStored: return place
+        case .interleavedPairs(let headDim):
+            let (head, inside) = place.quotientAndRemainder(dividingBy: headDim)
+            let (pair, half) = inside.quotientAndRemainder(dividingBy: 2)
+            return head * headDim + half * (headDim / 2) + pair
+        }
+    }
 }
 
 extension String {

@@ -2,6 +2,7 @@
 
 quants.gguf              random blocks of every type that is dequantised
 quants.safetensors       the same numbers as the package `gguf` dequantises them
+quantised.gguf           numbers of usual and unusual size (`values`), and what the package `gguf` quantises them to
 tiny.gguf                a tiny llama (2 layers, 2 heads of 16, 1 key/value head), F32 norms, Q8_0 and F16 matrices
 tiny-hf/                 the same as transformers reads it
 tiny-hf-sharded/         the same in several shards
@@ -42,6 +43,17 @@ for kind in [Q.F16, Q.BF16, *halves]:
     expected[name] = gguf.dequantize(data, kind).astype(np.float32)
 writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
 save_file(expected, f"{here}/quants.safetensors")
+
+# Numbers to quantise, from a generator of their own: normal, tiny and large blocks, equal ones, zeros, exact halves.
+own = np.random.default_rng(8)
+values = (own.standard_normal((12, 64)) * np.array([0.02, 1, 300, 1e-6, 1e-9, 0.02, 1, 1, 1, 1, 1, 1])[:, None]).astype(np.float32)
+values[5] += 1; values[6] = 0; values[7] = -0.25; values[8, 1::2] = 0
+values[9] = np.arange(64) / 2 - 16; values[10] = np.abs(values[10]); values[11, 3:] = 0
+writer = gguf.GGUFWriter(f"{here}/quantised.gguf", "llama")
+writer.add_tensor("values", values)
+for kind in [Q.F32, Q.F16, Q.BF16, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0]:
+    writer.add_tensor(kind.name, gguf.quantize(values, kind), raw_dtype=kind)
+writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
 
 # A tiny llama. llama.cpp's rotary row order is a matter of reading: these rows ARE the stored ones.
 V, C, F, L, H, KVH, D = 40, 32, 64, 2, 2, 1, 16
