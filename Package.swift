@@ -50,7 +50,8 @@ let package = Package(
         .target(
             name: "Kernels", dependencies: ["VulkanCompute"], swiftSettings: settings,
             plugins: ["ShaderPlugin"]),
-        .target(name: "Checkpoints", swiftSettings: settings),
+        .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
+        .target(name: "Checkpoints", dependencies: ["CLinux"], swiftSettings: settings),
         .target(name: "Tokenizer", dependencies: ["Checkpoints"], swiftSettings: settings),
         // Small dense factorisations; Eigen is only headers.
         .target(name: "CEigen", cxxSettings: [.define("EIGEN_NO_DEBUG")]),

@@ -37,17 +37,33 @@ package struct AdapterFiles: Sendable {
     /// The key of a tensor that is saved whole.
     package static func key(saved name: String) -> String { prefix + name }
 
-    /// Writes both files after both are on the disk.
+    /// Writes both files: the folder holds the old adapter or the new one at every instant, as weights that a config
+    /// does not describe are none. Other entries of the folder stay.
     package static func write(
         _ config: PEFTConfig, _ tensors: [TensorSource],
         metadata: [String: String] = SafetensorsWriter.pytorch, to folder: String
     ) throws(FileError) {
         try FileSystem.makeFolder(folder)
-        let weights = try AtomicFile("\(folder)/\(weightsName)")
-        try SafetensorsWriter.write(tensors, metadata: metadata, to: weights)
-        let configFile = try AtomicFile("\(folder)/\(configName)")
-        try configFile.write(config.text)
-        try AtomicFile.commit([weights, configFile])
+        func files(_ folder: String) throws(FileError) -> (weights: AtomicFile, config: AtomicFile) {
+            let weights = try AtomicFile("\(folder)/\(weightsName)")
+            try SafetensorsWriter.write(tensors, metadata: metadata, to: weights)
+            let configFile = try AtomicFile("\(folder)/\(configName)")
+            try configFile.write(config.text)
+            return (weights, configFile)
+        }
+        let isSameConfig = try FileSystem.contents(ofExisting: "\(folder)/\(configName)").map {
+            $0.elementsEqual(config.text.utf8)
+        }
+        if isSameConfig == false {
+            let isReplaced = try AtomicFolder.replaceFiles(in: folder) { (temporary) throws(FileError) in
+                let (weights, configFile) = try files(temporary)
+                try AtomicFile.commit([weights, configFile])
+            }
+            if isReplaced { return }
+        }
+        let (weights, configFile) = try files(folder)
+        // The config comes last: without one there is no adapter.
+        try AtomicFile.commit(isSameConfig == true ? [weights] : [weights, configFile])
     }
 
     package init(_ folder: String, limits: LoadLimits = .standard) throws(FileError) {
@@ -140,7 +156,9 @@ package struct AdapterFiles: Sendable {
             FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
         }
         for module in modules {
-            guard let shape = shapes[module.name + ".weight"], shape.count == 2 else {
+            guard let shape = shapes[module.name + ".weight"], shape.count == 2,
+                module.name != "model.embed_tokens"
+            else {
                 throw wrong("the base model has no linear layer '\(module.name.shortened)'")
             }
             let mine = [module.loraB.shape[0], module.loraA.shape[1]]

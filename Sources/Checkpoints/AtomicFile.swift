@@ -18,9 +18,7 @@ package final class AtomicFile {
     private static let bufferBytes = 1 << 18
 
     package init(_ path: String) throws(FileError) {
-        let number = AtomicFile.serial.add(1, ordering: .relaxed).newValue
-        let name = ".\(FileSystem.name(of: path)).\(getpid())-\(number)\(AtomicFile.suffix)"
-        let temporary = "\(FileSystem.folder(of: path))/\(name)"
+        let temporary = AtomicFile.temporaryPath(for: path)
         self.path = path
         self.temporary = temporary
         descriptor = -1
@@ -83,6 +81,12 @@ package final class AtomicFile {
         try write(Array(text.utf8), to: path)
     }
 
+    /// A name beside `path` that nobody else uses.
+    static func temporaryPath(for path: String) -> String {
+        let number = serial.add(1, ordering: .relaxed).newValue
+        return "\(FileSystem.folder(of: path))/.\(FileSystem.name(of: path)).\(getpid())-\(number)\(suffix)"
+    }
+
     /// Replaces several files after all of them are on the disk: only a kill between two renames parts them.
     package static func commit(_ files: [AtomicFile]) throws(FileError) {
         for file in files { try file.finish() }
@@ -98,10 +102,17 @@ package final class AtomicFile {
         try FileSystem.check(folder, "write the folder to the disk", as: .fsync) { fsync(descriptor) }
     }
 
-    /// Removes temporaries that a killed run left; only for who holds the folder's lock.
+    /// Removes temporaries that a killed run left in a folder and beside it; only for who holds the folder's lock.
     package static func removeLeftovers(in folder: String) throws(FileError) {
         for name in try FileSystem.names(in: folder) where name.hasPrefix(".") && name.hasSuffix(suffix) {
             unlink("\(folder)/\(name)")
+        }
+        guard let folder = FileSystem.resolved(folder) else { return }
+        let parent = FileSystem.folder(of: folder)
+        // A parent that cannot be listed cannot be written to either.
+        guard let names = try? FileSystem.names(in: parent) else { return }
+        for name in names where name.hasPrefix(".\(FileSystem.name(of: folder)).") && name.hasSuffix(suffix) {
+            FileSystem.removeFolder("\(parent)/\(name)")
         }
     }
 

@@ -43,10 +43,11 @@ package final class FileFaults: Sendable {
 }
 
 package enum FileSystem {
-    /// Runs a call that returns a negative number on failure.
+    /// Runs a call that returns a negative number on failure, and returns that where the reason is in `accepting`.
     @discardableResult
     static func check<Result: BinaryInteger>(
-        _ path: String, _ action: String, as operation: FileOperation? = nil, _ call: () -> Result
+        _ path: String, _ action: String, as operation: FileOperation? = nil, accepting: Set<Int32> = [],
+        _ call: () -> Result
     ) throws(FileError) -> Result {
         if let operation, let code = FileFaults.active?.failure(of: operation) {
             throw error(path, action, code)
@@ -55,6 +56,7 @@ package enum FileSystem {
             let result = call()
             if result >= 0 { return result }
             let code = errno
+            if accepting.contains(code) { return result }
             if code != EINTR { throw error(path, action, code) }
         }
     }
@@ -74,9 +76,13 @@ package enum FileSystem {
 
     package static func exists(_ path: String) -> Bool { access(path, F_OK) == 0 }
 
-    package static func isFolder(_ path: String) -> Bool {
+    package static func isFolder(_ path: String) -> Bool { kind(path) == S_IFDIR }
+
+    package static func isFile(_ path: String) -> Bool { kind(path) == S_IFREG }
+
+    private static func kind(_ path: String) -> mode_t? {
         var info = stat()
-        return stat(path, &info) == 0 && info.st_mode & S_IFMT == S_IFDIR
+        return stat(path, &info) == 0 ? info.st_mode & S_IFMT : nil
     }
 
     /// Creates the folder and those above it where they are missing.
@@ -87,6 +93,12 @@ package enum FileSystem {
         if mkdir(path, 0o777) == 0 { return }
         let code = errno
         guard code == EEXIST, isFolder(path) else { throw error(path, "create the folder", code) }
+    }
+
+    /// Removes a folder and the files in it; folders inside stay, and so does it.
+    static func removeFolder(_ path: String) {
+        for name in (try? names(in: path)) ?? [] { unlink("\(path)/\(name)") }
+        rmdir(path)
     }
 
     package static func names(in folder: String) throws(FileError) -> [String] {

@@ -56,6 +56,16 @@ package final class MappedFile: Sendable {
     }
 }
 
+extension FileSystem {
+    /// The bytes of a small file, nil where there is none.
+    static func contents(ofExisting path: String) throws(FileError) -> [UInt8]? {
+        guard exists(path) else { return nil }
+        let file = try MappedFile(path)
+        defer { withExtendedLifetime(file) {} }
+        return Array(file.bytes)
+    }
+}
+
 extension JSON {
     /// Reads and parses a file.
     package static func read(_ path: String, limits: LoadLimits = .standard) throws(FileError) -> JSON {
