@@ -25,7 +25,9 @@ struct LoRAVKCommand: ParsableCommand {
             LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_FAMILY=texel|subgroup|shared, LORAVK_CACHE_DIR.
             """,
         version: "0.1.0",
-        subcommands: [Train.self, Plan.self, Generate.self, Eval.self, Inspect.self, Devices.self])
+        subcommands: [
+            Train.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self, Inspect.self, Devices.self,
+        ])
 
     /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.
     static func main() {

@@ -23,8 +23,11 @@ package struct Checkpoint: Sendable {
     package let tensors: [StoredTensor]
     /// Names of tensors in the files that the model does not use.
     package let unusedTensors: [String]
+    /// All tensors of the files, under the names and in the row order that they have there.
+    package let storedTensors: [StoredTensor]
+    /// Of a GGUF file.
+    package let metadata: GGUFMetadata?
     private let positions: [String: Int]
-    private let metadata: GGUFMetadata?
 
     package static func open(path: String, limits: LoadLimits = .standard) throws(FileError) -> Checkpoint {
         if FileSystem.isFolder(path) { return try Checkpoint(folder: path, limits) }
@@ -61,6 +64,7 @@ package struct Checkpoint: Sendable {
         positions = Dictionary(
             tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
         (self.path, self.format, self.config, self.metadata) = (path, format, config, metadata)
+        storedTensors = stored
     }
 
     package func tensor(_ name: String) throws(FileError) -> StoredTensor {

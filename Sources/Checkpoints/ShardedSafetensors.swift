@@ -1,5 +1,5 @@
 // The weights of a Hugging Face folder: model.safetensors, or the shards that model.safetensors.index.json
-// lists.
+// lists, read and written.
 
 package struct SafetensorsFolder: Sendable {
     package let folder: String
@@ -74,5 +74,46 @@ package struct SafetensorsFolder: Sendable {
             throw FileError(path, "is a link to \(target), outside its folder", remedy: "copy the file there")
         }
         return path
+    }
+}
+
+package enum ShardedSafetensors {
+    /// Writes the weights of a model into a folder, in files of at most `maxShardBytes` unless one tensor is larger, named
+    /// and listed as transformers does. Each file appears when it is complete.
+    package static func write(
+        _ tensors: [TensorSource], maxShardBytes: Int, to folder: String
+    ) throws(FileError) {
+        var shards: [(tensors: [TensorSource], bytes: Int)] = []
+        for tensor in tensors {
+            guard let bytes = tensor.byteCount else {
+                throw FileError(folder, "the tensor '\(tensor.name)' of shape \(tensor.shape) is too large")
+            }
+            if let last = shards.indices.last, shards[last].bytes <= maxShardBytes - bytes {
+                shards[last].tensors.append(tensor)
+                shards[last].bytes += bytes
+            } else {
+                shards.append(([tensor], bytes))
+            }
+        }
+        guard shards.count > 1 else {
+            return try SafetensorsWriter.write(tensors, to: "\(folder)/model.safetensors")
+        }
+        var map = JSON.Object()
+        for (index, shard) in shards.enumerated() {
+            let name = "model-\(padded(index + 1))-of-\(padded(shards.count)).safetensors"
+            try SafetensorsWriter.write(shard.tensors, to: "\(folder)/\(name)")
+            for tensor in shard.tensors { map[tensor.name] = .string(name) }
+        }
+        let index: JSON.Object = [
+            "metadata": .object(["total_size": .integer(shards.reduce(0) { $0 + $1.bytes })]),
+            "weight_map": .object(map),
+        ]
+        try AtomicFile.write(
+            JSON.object(index).text(.python) + "\n", to: "\(folder)/model.safetensors.index.json")
+    }
+
+    private static func padded(_ number: Int) -> String {
+        let digits = String(number)
+        return String(repeating: "0", count: max(0, 5 - digits.count)) + digits
     }
 }

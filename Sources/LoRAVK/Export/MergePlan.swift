@@ -1,0 +1,114 @@
+// Which tensor of a model becomes what in a merge: merged with its update, replaced by one saved whole, converted, or
+// copied as it is.
+
+import Checkpoints
+
+final class MergePlan {
+    let model: Checkpoint
+    let config: MergeConfig
+    let out: String
+    private let modules: [String: AdapterModule]  // by the name of the weight
+    private let saved: [String: StoredTensor]
+    private var merged: [MergedWeight] = []
+
+    init(_ adapter: AdapterFiles, _ model: Checkpoint, _ config: MergeConfig, _ out: String) throws(FileError)
+    {
+        (self.model, self.config, self.out) = (model, config, out)
+        modules = Dictionary(
+            adapter.modules.map { ($0.name + ".weight", $0) }, uniquingKeysWith: { first, _ in first })
+        saved = Dictionary(adapter.saved.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        if let type = config.type, !MergePlan.types(of: model.format).contains(type) {
+            let names = MergePlan.types(of: model.format).map(\.name).joined(separator: ", ")
+            throw FileError(
+                out, "a \(model.format.rawValue) model cannot be written as \(type.name)",
+                remedy: "use \(names)")
+        }
+        for tensor in adapter.saved {
+            guard model.tensors.contains(where: { $0.name == tensor.name }) else {
+                throw FileError(
+                    adapter.folder, "holds '\(tensor.name.shortened)' whole, which the model does not have",
+                    remedy: "where the output is tied to the embedding it cannot be merged alone")
+            }
+            if model.config.tieWordEmbeddings, tensor.name == "model.embed_tokens.weight" {
+                throw FileError(
+                    adapter.folder,
+                    "holds the embedding whole, and the model's output is tied to it: a merge would change both"
+                )
+            }
+        }
+    }
+
+    /// What a model of a format may be written as.
+    static func types(of format: Checkpoint.Format) -> [StorageType] {
+        switch format {
+        case .huggingFace: [.f32, .f16, .bf16]
+        case .gguf: StorageType.allCases.filter(\.isWritable)
+        }
+    }
+
+    /// A tensor of the model as it is in the merged one, in the rows' order of its file.
+    func source(_ tensor: StoredTensor, named name: String) -> TensorSource {
+        let type = type(of: tensor)
+        if let module = modules[tensor.name] {
+            let weight = MergedWeight(tensor, module, as: type)
+            merged.append(weight)
+            return weight.source(named: name, order: tensor.order)
+        }
+        if let whole = saved[tensor.name] {
+            return TensorSource(converting: whole, named: name, to: type, order: tensor.order)
+        }
+        return TensorSource(converting: tensor, named: name, to: type, order: tensor.order)
+    }
+
+    private func type(of tensor: StoredTensor) -> StorageType {
+        switch model.format {
+        case .huggingFace: return config.type ?? tensor.type
+        case .gguf:
+            let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
+            guard isChanged, tensor.shape.count == 2 else { return tensor.type }
+            let type = config.type ?? (tensor.type.isWritable ? tensor.type : .q8_0)
+            // As llama.cpp does where rows are not whole blocks.
+            return tensor.columns % type.blockElements == 0 ? type : .f16
+        }
+    }
+
+    /// After everything was written.
+    func report() throws(FileError) -> MergeReport {
+        var report = MergeReport()
+        for weight in merged {
+            report.modules.append(
+                MergeReport.Module(
+                    name: weight.module.name, before: weight.base.type, type: weight.type, loss: weight.loss))
+        }
+        guard report.total.relativeError > MergeReport.drowning else { return report }
+        let wider: [StorageType] = model.format == .gguf ? [.q8_0, .f16, .f32] : [.f16, .f32]
+        for type in wider {
+            var loss = UpdateLoss()
+            for weight in merged where weight.base.columns % type.blockElements == 0 {
+                loss = loss + (try weight.sampledLoss(as: type))
+            }
+            guard loss.relativeError < report.total.relativeError / 2 else { continue }
+            report.better = MergeReport.Better(type: type, loss: loss)
+            if loss.relativeError <= MergeReport.fine { break }
+        }
+        return report
+    }
+}
+
+extension TensorSource {
+    /// A copy of a tensor in a row order, in another type where that differs.
+    fileprivate init(
+        converting tensor: StoredTensor, named name: String, to type: StorageType, order: RowOrder
+    ) {
+        self.init(name, type, shape: tensor.shape) { (emit) throws(FileError) in
+            if type == tensor.type, order == tensor.order { return try emit(tensor.storedBytes) }
+            let encoded = EncodedRow(type, columns: tensor.columns)
+            for place in 0..<tensor.rows {
+                let row = order.row(storedAt: place)
+                try tensor.floats(rows: row..<row + 1, into: encoded.values)
+                try encoded.encode(row, of: tensor)
+                try emit(encoded.bytes)
+            }
+        }
+    }
+}
