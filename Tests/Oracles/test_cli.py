@@ -7,7 +7,7 @@ from conftest import EXAMPLES
 
 CHECKPOINTS = Path(__file__).parents[1] / "CheckpointsTests" / "Data"
 TRAIN, VALID = EXAMPLES / "tiny" / "train.jsonl", EXAMPLES / "tiny" / "valid.jsonl"
-COMMANDS = ["train", "generate", "eval", "inspect", "devices"]
+COMMANDS = ["train", "generate", "eval", "merge", "export", "inspect", "devices"]
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 
 
