@@ -9,8 +9,11 @@ from conftest import EXAMPLES
 from folder_to_gguf import gguf_name, permuted, write as write_gguf
 from make_adapter import make
 from oracle import load_model, load_tokenizer
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
+from safetensors.numpy import save_file
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
 CHECKPOINTS = HERE.parent / "CheckpointsTests" / "Data"
@@ -47,6 +50,18 @@ def dora(model, out, **options):
         if p.requires_grad:
             p.data += torch.randn(p.shape, generator=random) * 0.1
     model.save_pretrained(out)
+
+
+def adapter_of_smollm2(out, size):
+    """Of v_proj, random; written without PEFT, which needs long for the real model."""
+    random, tensors = np.random.default_rng(3), {}
+    for layer in range(30):
+        for part, shape in [("A", (8, 576)), ("B", (192, 8))]:
+            key = f"base_model.model.model.layers.{layer}.self_attn.v_proj.lora_{part}.weight"
+            tensors[key] = (random.standard_normal(shape) * size).astype(np.float32)
+    out.mkdir()
+    save_file(tensors, out / "adapter_model.safetensors")
+    (out / "adapter_config.json").write_text(json.dumps(dict(peft_type="LORA", r=8, lora_alpha=16, target_modules=["v_proj"])))
 
 
 def weights(folder):
@@ -159,15 +174,46 @@ def test_check_compares_logits(program, tiny_gguf, adapter, tmp_path):
     assert rough > 10 * exact
 
 
-def test_k_quants_become_q8_0_and_a_drowned_update_is_told(program, smollm2, tmp_path):
+def test_a_drowned_update_is_told(program, smollm2, tmp_path):
     """The real model is Q4_1, and an adapter as small as this one drowns in its rounding."""
-    make(smollm2, tmp_path / "adapter", targets="v_proj", size=0.02)
+    adapter_of_smollm2(tmp_path / "adapter", 0.02)
     done = subprocess.run([program.path, "merge", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out", tmp_path / "out.gguf"],
                           capture_output=True, text=True)
     assert done.returncode == 0 and "30 modules  Q4_1 keeps " in done.stdout, done.stdout + done.stderr
     assert re.search(r"warning: the update drowns: .* F16 would leave [\d.]+ % \(--type f16\)", done.stderr), done.stderr
     values = {t.name: t for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
     assert len(values) == 272 and values["blk.3.attn_v.weight"].tensor_type.name == "Q4_1"
+
+
+def test_k_quants_become_q8_0(program, tmp_path):
+    """Q4_K blocks hold 256 numbers: a model of that width, its first feed-forward in Q4_K."""
+    config = LlamaConfig(vocab_size=32, hidden_size=256, intermediate_size=256, num_hidden_layers=1, num_attention_heads=4,
+                         num_key_value_heads=4, max_position_embeddings=64, tie_word_embeddings=True)
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "model")
+    write_gguf(tmp_path / "model", tmp_path / "f32.gguf")
+    make(tmp_path / "model", tmp_path / "adapter", targets="up_proj,gate_proj", size=0.1)
+    blocks = np.random.default_rng(0).integers(0, 256, (256, 144), dtype=np.uint8)
+    blocks[:, :4] = np.array([0.001, 0.002], np.float16).view(np.uint8)
+    reader, writer = gguf.GGUFReader(tmp_path / "f32.gguf"), gguf.GGUFWriter(tmp_path / "k.gguf", "llama")
+    for name, field in reader.fields.items():
+        if not name.startswith("GGUF.") and name != "general.architecture":
+            writer.add_key_value(name, field.contents(), field.types[0])
+    for tensor in reader.tensors:
+        if tensor.name == "blk.0.ffn_up.weight":
+            writer.add_tensor(tensor.name, blocks, raw_dtype=gguf.GGMLQuantizationType.Q4_K)
+        else:
+            writer.add_tensor(tensor.name, tensor.data.copy())
+    writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+    said = program.run("merge", "--model", tmp_path / "k.gguf", "--adapter", tmp_path / "adapter", "--out", tmp_path / "out.gguf")
+    assert kept(said).keys() == {"Q8_0", "F32"}
+    after = {tensor.name: tensor for tensor in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    assert after["blk.0.ffn_up.weight"].tensor_type.name == "Q8_0" and after["blk.0.ffn_gate.weight"].tensor_type.name == "F32"
+    stored = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    a, b = (stored[f"base_model.model.model.layers.0.mlp.up_proj.lora_{part}.weight"].numpy() for part in "AB")
+    exact = gguf.dequantize(blocks, gguf.GGMLQuantizationType.Q4_K) + 2 * b @ a
+    got = gguf.dequantize(after["blk.0.ffn_up.weight"].data, gguf.GGMLQuantizationType.Q8_0)
+    np.testing.assert_allclose(got, exact, atol=np.abs(exact).max() / 200)
 
 
 # Adapters for llama.cpp
@@ -218,17 +264,17 @@ def test_llama_cpp_runs_a_merged_model(program, tiny, tiny_gguf, adapter, tmp_pa
 
 @needs_llama_cpp
 def test_llama_cpp_answers_as_this_program_with_the_real_model(program, smollm2, tmp_path):
-    """Greedy, with an adapter that changes the answer. llama.cpp rounds activations for Q4_1, so only the first words agree."""
-    make(smollm2, tmp_path / "adapter", size=0.03, seed=3)
+    """The same greedy words, without and with an adapter that changes them; llama.cpp rounds activations too for Q4_1."""
+    adapter_of_smollm2(tmp_path / "adapter", 0.08)
     program.run("export", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out", tmp_path / "adapter.gguf")
+    tokenizer = Tokenizer.from_file(str(HERE.parent / "TokenizerTests" / "Data" / "smollm.tokenizer.json"))
     prompt = "The capital of France is"
-    tokenizer = load_tokenizer(smollm2)
     said = [program.run("generate", "--model", smollm2, "--raw", "--prompt", prompt, "--max-tokens", 6, *words)
             for words in ([], ["--adapter", tmp_path / "adapter"])]
     assert said[0] != said[1], "the adapter does nothing"
     for adapter, text in zip([None, tmp_path / "adapter.gguf"], said):
-        ids = tokenizer.encode(text.rstrip("\n"))
-        start = len(tokenizer.encode(prompt))
+        ids = tokenizer.encode(text.removesuffix("\n")).ids
+        start = len(tokenizer.encode(prompt).ids)
         chosen = llama_cpp(smollm2, adapter, ids, tmp_path).argmax(-1)
         assert list(chosen[start - 1:len(ids) - 1]) == ids[start:], text
 

@@ -14,17 +14,15 @@ package struct ExportObserver {
         (self.shouldStop, self.onTensor) = (shouldStop, onTensor)
     }
 
-    /// The same tensors, observed while they are written, `total` in all of which `earlier` are done.
-    func watch(
-        _ tensors: [TensorSource], to path: String, earlier: Int = 0, total: Int? = nil
-    ) -> [TensorSource] {
-        tensors.enumerated().map { index, tensor in
+    /// The same tensors, observed while they are written, in whatever order.
+    func watch(_ tensors: [TensorSource], to path: String) -> [TensorSource] {
+        var done = 0
+        return tensors.map { tensor in
             TensorSource(tensor.name, tensor.type, shape: tensor.shape) { (emit) throws(FileError) in
-                if shouldStop() {
-                    throw FileError(path, "stopped before it was complete, nothing was written")
-                }
+                if shouldStop() { throw FileError(path, "stopped before it was complete, nothing was written") }
                 try tensor.produce(emit)
-                onTensor(earlier + index + 1, total ?? tensors.count)
+                done += 1
+                onTensor(done, tensors.count)
             }
         }
     }
