@@ -137,14 +137,16 @@ import Testing
     @Test func aFolderIsWrittenInShardsWithWhatBelongsToIt() throws {
         try withModel { model, adapter, folder in
             for (name, text) in [
-                ("tokenizer.json", "{}"), ("chat_template.jinja", "x"), ("LICENSE", "free"), ("notes.md", "mine"),
+                ("tokenizer.json", "{}"), ("chat_template.jinja", "x"), ("LICENSE", "free"),
+                ("notes.md", "mine"),
                 ("model.safetensors.index.json.old", "x"),
             ] { try AtomicFile.write(text, to: "\(model)/\(name)") }
             var config = MergeConfig()
             config.type = .f16
             config.maxShardBytes = 10_000
             let out = folder + "/a/b/out"
-            _ = try Merge.write(AdapterFiles(adapter), into: Checkpoint.open(path: model), to: out, config: config)
+            _ = try Merge.write(
+                AdapterFiles(adapter), into: Checkpoint.open(path: model), to: out, config: config)
             let names = try FileSystem.names(in: out)
             let shards = names.filter { $0.hasSuffix(".safetensors") }
             #expect(shards.count > 2 && shards[0] == "model-00001-of-0000\(shards.count).safetensors")
@@ -179,11 +181,14 @@ import Testing
                 try FileManager.default.removeItem(atPath: folder + "/out")
                 for nth in 1...counter.counted {
                     try FileSystem.makeFolder(folder + "/out")
-                    let text = FileFaults.$active.withValue(FileFaults(failing: nth)) { errorText { try merge() } }
+                    let text = FileFaults.$active.withValue(FileFaults(failing: nth)) {
+                        errorText { try merge() }
+                    }
                     #expect(text?.contains("No space left on device") == true, "\(name), call \(nth)")
                     let left = try FileSystem.names(in: folder + "/out")
                     // Only making the rename durable can fail after it.
-                    #expect(left.isEmpty || (left == [name] && nth > counter.counted - 2), "\(name), call \(nth)")
+                    #expect(
+                        left.isEmpty || (left == [name] && nth > counter.counted - 2), "\(name), call \(nth)")
                     for whole in left { _ = try Checkpoint.open(path: "\(folder)/out/\(whole)") }
                     try FileManager.default.removeItem(atPath: folder + "/out")
                 }
@@ -236,10 +241,12 @@ import Testing
             try writeAdapter(folder + "/wide", deviation: 1, inFeatures: 8)
             #expect(
                 refusal(to: folder + "/out", folder + "/wide").contains(
-                    "is made for 8 inputs and 32 outputs, the base model's has 32 and 32; the adapter belongs to"))
+                    "is made for 8 inputs and 32 outputs, the base model's has 32 and 32; the adapter belongs to"
+                ))
             try writeAdapter(folder + "/huge", deviation: 1e4)
             #expect(
-                refusal(type: .f16, to: folder + "/out", folder + "/huge").contains("more than F16 holds; use a wider"))
+                refusal(type: .f16, to: folder + "/out", folder + "/huge").contains(
+                    "more than F16 holds; use a wider"))
             try writeAdapter(folder + "/broken", deviation: .infinity)
             #expect(refusal(to: folder + "/out", folder + "/broken").contains("diverged: use an earlier one"))
             #expect(!FileSystem.exists(folder + "/out"))

@@ -30,7 +30,7 @@ def main(model_path, adapter_path, tokens, out):
     check(model, f"load {model_path}")
     params = lib.llama_context_default_params()
     params.n_ctx = params.n_batch = params.n_ubatch = max(64, len(ids))
-    params.n_threads = params.n_threads_batch = 2
+    params.n_threads = params.n_threads_batch = 1  # its threads wait by spinning
     params.type_k = params.type_v = 0  # F32: the cache rounds nothing
     context = lib.llama_init_from_model(model, params)
     check(context, "make a context")
@@ -39,12 +39,14 @@ def main(model_path, adapter_path, tokens, out):
         check(adapter, f"load {adapter_path}")
         check(lib.llama_set_adapter_lora(context, adapter, 1.0) == 0, "set the adapter")
     vocab = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
-    rows = []
-    for token in ids:
-        one = ffi.new("llama_token[1]", [int(token)])
-        check(lib.llama_decode(context, lib.llama_batch_get_one(one, 1)) == 0, "decode")
-        rows.append(np.frombuffer(ffi.buffer(lib.llama_get_logits_ith(context, -1), 4 * vocab), np.float32).copy())
-    np.save(out, np.stack(rows))
+    batch = lib.llama_batch_init(len(ids), 0, 1)
+    batch.n_tokens = len(ids)
+    for place, token in enumerate(ids):
+        batch.token[place], batch.pos[place], batch.logits[place] = int(token), place, 1
+        batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
+    check(lib.llama_decode(context, batch) == 0, "decode")
+    logits = np.frombuffer(ffi.buffer(lib.llama_get_logits(context), 4 * vocab * len(ids)), np.float32)
+    np.save(out, logits.reshape(len(ids), vocab))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from oracle import load_model, load_tokenizer
 from peft import LoraConfig, get_peft_model
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
 from transformers import LlamaConfig, LlamaForCausalLM
 
 HERE = Path(__file__).parent
@@ -52,16 +51,25 @@ def dora(model, out, **options):
     model.save_pretrained(out)
 
 
-def adapter_of_smollm2(out, size):
-    """Of v_proj, random; written without PEFT, which needs long for the real model."""
+SMOLLM2 = dict(q_proj=(576, 576), k_proj=(192, 576), v_proj=(192, 576), o_proj=(576, 576), gate_proj=(1536, 576), up_proj=(1536, 576),
+               down_proj=(576, 1536))
+
+
+def adapter_of_smollm2(out, size, modules=("v_proj",)):
+    """Random, of standard deviation `size`; written without PEFT, which needs long for the real model."""
     random, tensors = np.random.default_rng(3), {}
     for layer in range(30):
-        for part, shape in [("A", (8, 576)), ("B", (192, 8))]:
-            key = f"base_model.model.model.layers.{layer}.self_attn.v_proj.lora_{part}.weight"
-            tensors[key] = (random.standard_normal(shape) * size).astype(np.float32)
+        for name in modules:
+            rows, columns = SMOLLM2[name]
+            block = "self_attn" if name in ("q_proj", "k_proj", "v_proj", "o_proj") else "mlp"
+            for part, shape in [("A", (8, columns)), ("B", (rows, 8))]:
+                key = f"base_model.model.model.layers.{layer}.{block}.{name}.lora_{part}.weight"
+                tensors[key] = (random.standard_normal(shape) * size).astype(np.float32)
     out.mkdir()
     save_file(tensors, out / "adapter_model.safetensors")
-    (out / "adapter_config.json").write_text(json.dumps(dict(peft_type="LORA", r=8, lora_alpha=16, target_modules=["v_proj"])))
+    config = dict(peft_type="LORA", r=8, lora_alpha=16, target_modules=list(modules))
+    (out / "adapter_config.json").write_text(json.dumps(config))
+    return out
 
 
 def weights(folder):
@@ -264,19 +272,21 @@ def test_llama_cpp_runs_a_merged_model(program, tiny, tiny_gguf, adapter, tmp_pa
 
 @needs_llama_cpp
 def test_llama_cpp_answers_as_this_program_with_the_real_model(program, smollm2, tmp_path):
-    """The same greedy words, without and with an adapter that changes them; llama.cpp rounds activations too for Q4_1."""
-    adapter_of_smollm2(tmp_path / "adapter", 0.08)
-    program.run("export", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out", tmp_path / "adapter.gguf")
-    tokenizer = Tokenizer.from_file(str(HERE.parent / "TokenizerTests" / "Data" / "smollm.tokenizer.json"))
-    prompt = "The capital of France is"
-    said = [program.run("generate", "--model", smollm2, "--raw", "--prompt", prompt, "--max-tokens", 6, *words)
-            for words in ([], ["--adapter", tmp_path / "adapter"])]
+    """The same greedy words, without and with an adapter that changes them. In F16, which an adapter of zeros makes of the model:
+    for Q4_1 llama.cpp rounds the activations too."""
+    zeros, model = adapter_of_smollm2(tmp_path / "zeros", 0, SMOLLM2), tmp_path / "model.gguf"
+    program.run("merge", "--model", smollm2, "--adapter", zeros, "--type", "f16", "--out", model)
+    folder = adapter_of_smollm2(tmp_path / "adapter", 0.08)
+    program.run("export", "--model", model, "--adapter", folder, "--out", tmp_path / "adapter.gguf")
+    tokenizer = load_tokenizer(smollm2)
+    prompt = "Once upon a time, there was a"
+    said = [program.run("generate", "--model", model, "--raw", "--prompt", prompt, "--max-tokens", 5, *words)
+            for words in ([], ["--adapter", folder])]
     assert said[0] != said[1], "the adapter does nothing"
     for adapter, text in zip([None, tmp_path / "adapter.gguf"], said):
-        ids = tokenizer.encode(text.removesuffix("\n")).ids
-        start = len(tokenizer.encode(prompt).ids)
-        chosen = llama_cpp(smollm2, adapter, ids, tmp_path).argmax(-1)
-        assert list(chosen[start - 1:len(ids) - 1]) == ids[start:], text
+        ids, start = (tokenizer(words, add_special_tokens=False).input_ids for words in (text.removesuffix("\n"), prompt))
+        chosen = llama_cpp(model, adapter, ids, tmp_path).argmax(-1)
+        assert list(chosen[len(start) - 1:-1]) == ids[len(start):], text
 
 
 def test_what_an_exported_adapter_says_of_itself(program, tiny, adapter, tmp_path):

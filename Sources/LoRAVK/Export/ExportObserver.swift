@@ -19,7 +19,9 @@ package struct ExportObserver {
         var done = 0
         return tensors.map { tensor in
             TensorSource(tensor.name, tensor.type, shape: tensor.shape) { (emit) throws(FileError) in
-                if shouldStop() { throw FileError(path, "stopped before it was complete, nothing was written") }
+                if shouldStop() {
+                    throw FileError(path, "stopped before it was complete, nothing was written")
+                }
                 try tensor.produce(emit)
                 done += 1
                 onTensor(done, tensors.count)
