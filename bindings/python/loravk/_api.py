@@ -1,0 +1,301 @@
+"""The C API as ctypes sees it. Written by generate.py from include/loravk.h: change that and run it again."""
+from ctypes import (
+    CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32,
+    c_uint64, c_void_p, sizeof)
+
+VERSION = "0.1.0"
+
+OK = 0
+ERROR_INVALID_ARGUMENT = 1
+ERROR_INVALID_HANDLE = 2
+ERROR_INVALID_STATE = 3
+ERROR_BUSY = 4
+ERROR_BUFFER_TOO_SMALL = 5
+ERROR_FILE = 6
+ERROR_NO_DEVICE = 7
+ERROR_UNSUPPORTED = 8
+ERROR_OUT_OF_MEMORY = 9
+ERROR_DEVICE_LOST = 10
+ERROR_DRIVER = 11
+ERROR_DIVERGED = 12
+ERROR_FORKED = 13
+ERROR_INTERNAL = 14
+LOG_DEBUG = 0
+LOG_INFO = 1
+LOG_WARNING = 2
+LOG_ERROR = 3
+DEVICE_DISCRETE = 0
+DEVICE_INTEGRATED = 1
+DEVICE_VIRTUAL = 2
+DEVICE_CPU = 3
+DEVICE_OTHER = 4
+F32 = 0
+F16 = 1
+BF16 = 2
+I32 = 3
+MATMUL_NN = 0
+MATMUL_NT = 1
+MATMUL_TN = 2
+VERSION_MAJOR = 0
+VERSION_MINOR = 1
+VERSION_PATCH = 0
+ABI_VERSION = 0
+MAX_DIMENSIONS = 8
+
+
+class Status(c_int32):
+    """A class of its own, so that it is seen which functions return one."""
+
+
+class VersionedStructure(Structure):
+    """Begins with its size; fields that are not given have the defaults of the header's _INIT macro."""
+
+    _defaults_: dict = {}
+
+    def __init__(self, **fields):
+        fields = {**self._defaults_, **{name: value for name, value in fields.items() if value is not None}}
+        super().__init__(struct_size=sizeof(type(self)), **fields)
+        for name, value in fields.items():
+            if isinstance(value, int) and getattr(self, name) != value:
+                raise ValueError(f"{name} is {value}, which does not fit its {8 * getattr(type(self), name).size} bits")
+
+LogCallback = CFUNCTYPE(None, c_void_p, c_int32, POINTER(c_char))
+Destructor = CFUNCTYPE(None, c_void_p)
+LoadCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
+WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
+TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
+
+
+class ErrorDetail(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("status", c_int32), ("vk_result", c_int32), ("system_errno", c_int32),
+        ("reserved", c_int32), ("byte_offset", c_int64), ("line", c_int64), ("path", c_char * 512),
+        ("tensor", c_char * 256), ("message", c_char * 1024)]
+    _defaults_ = {"byte_offset": -1, "line": -1}
+
+
+class DeviceInfo(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char * 256), ("driver", c_char * 256), ("type", c_int32),
+        ("vulkan_major", c_int32), ("vulkan_minor", c_int32), ("vendor_id", c_uint32), ("device_id", c_uint32),
+        ("subgroup_size", c_int32), ("memory_bytes", c_int64), ("max_allocation_bytes", c_int64),
+        ("max_storage_buffer_bytes", c_int64), ("import_alignment_bytes", c_int64), ("max_workgroup_size", c_int32),
+        ("reserved", c_int32)]
+
+
+class ContextConfig(VersionedStructure):
+    _fields_ = [("struct_size", c_size_t), ("device", c_char_p)]
+
+
+class TensorInfo(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("dtype", c_int32), ("dimensions", c_int32), ("shape", c_int64 * 8),
+        ("byte_count", c_int64)]
+
+
+class AttentionConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("heads", c_int32), ("kv_heads", c_int32), ("lengths", POINTER(c_int32)),
+        ("sequences", c_size_t)]
+    _defaults_ = {"heads": 1, "kv_heads": 1}
+
+
+class OptimizerConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("beta1", c_double), ("beta2", c_double), ("epsilon", c_double),
+        ("weight_decay", c_double), ("max_grad_norm", c_double)]
+    _defaults_ = {"beta1": 0.9, "beta2": 0.999, "epsilon": 1e-08}
+
+
+class ModelConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weights", c_char_p), ("on_progress", LoadCallback), ("user_data", c_void_p)]
+
+
+class ModelInfo(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("vocab_size", c_int32), ("hidden_size", c_int32), ("intermediate_size", c_int32),
+        ("layers", c_int32), ("heads", c_int32), ("kv_heads", c_int32), ("head_size", c_int32),
+        ("context_length", c_int32), ("weight_bytes", c_int64), ("model_type", c_char * 64)]
+
+
+class AdapterConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("method", c_char_p), ("init", c_char_p), ("rank", c_int32), ("use_rslora", c_bool),
+        ("reserved", c_uint8 * 3), ("alpha", c_double), ("dropout", c_double), ("target_modules", POINTER(c_char_p)),
+        ("target_module_count", c_size_t), ("rate_modules", POINTER(c_char_p)), ("rate_multipliers", POINTER(c_double)),
+        ("rate_count", c_size_t), ("seed", c_uint64)]
+    _defaults_ = {"rank": 8, "alpha": 16.0}
+
+
+class ParameterInfo(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("name", c_char_p), ("count", c_int64), ("dimensions", c_int32),
+        ("reserved", c_int32), ("shape", c_int64 * 8)]
+
+
+class TrainerConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
+        ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
+        ("recomputed_blocks", c_int32), ("reserved", c_int32)]
+    _defaults_ = {"learning_rate": 0.0005, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-08}
+
+
+class StepResult(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("loss", c_double), ("grad_norm", c_double), ("seconds", c_double),
+        ("tokens", c_int64), ("counted_tokens", c_int64)]
+
+
+class MemoryPlan(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weight_bytes", c_int64), ("adapter_bytes", c_int64), ("activation_bytes", c_int64),
+        ("total_bytes", c_int64), ("device_bytes", c_int64), ("step_flops", c_double), ("dispatches", c_int64)]
+
+
+class DataConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
+        ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2)]
+    _defaults_ = {"max_tokens": 512}
+
+
+class Progress(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("step", c_int64), ("steps", c_int64), ("loss", c_double), ("grad_norm", c_double),
+        ("learning_rate", c_double), ("seconds", c_double), ("tokens_per_second", c_double), ("seconds_left", c_double),
+        ("validation_loss", c_double), ("tokens", c_int64), ("counted_tokens", c_int64)]
+
+ProgressCallback = CFUNCTYPE(c_bool, c_void_p, POINTER(Progress))
+
+
+class RunConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("data", POINTER(DataConfig)), ("output", c_char_p), ("schedule", c_char_p),
+        ("warmup_steps", c_int32), ("batch_size", c_int32), ("accumulation", c_int32), ("save_every", c_int32),
+        ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
+        ("steps", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback), ("on_warning", WarningCallback),
+        ("user_data", c_void_p)]
+    _defaults_ = {"batch_size": 8, "accumulation": 1, "save_every": 100, "validate_every": 100, "steps": 100}
+
+
+class RunResult(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("steps", c_int64), ("stopped", c_bool), ("reserved", c_uint8 * 7),
+        ("loss", c_double), ("validation_loss", c_double)]
+
+
+class Evaluation(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("loss", c_double), ("counted_tokens", c_int64), ("correct", c_int64),
+        ("examples", c_int64)]
+
+
+class GenerationConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("max_tokens", c_int32), ("top_k", c_int32), ("temperature", c_double),
+        ("top_p", c_double), ("repetition_penalty", c_double), ("seed", c_uint64), ("stop_tokens", POINTER(c_int32)),
+        ("stop_token_count", c_size_t), ("on_token", TokenCallback), ("user_data", c_void_p)]
+    _defaults_ = {"max_tokens": 200, "top_p": 1.0, "repetition_penalty": 1.0}
+
+
+# name: (result, arguments)
+PROTOTYPES = {
+    "loravk_version": (c_char_p, []),
+    "loravk_abi_version": (c_int32, []),
+    "loravk_has_feature": (c_bool, [c_char_p]),
+    "loravk_status_name": (c_char_p, [c_int32]),
+    "loravk_last_error": (c_char_p, []),
+    "loravk_last_error_detail": (Status, [POINTER(ErrorDetail)]),
+    "loravk_set_log_callback": (Status, [LogCallback, c_int32, c_void_p, Destructor]),
+    "loravk_device_count": (Status, [POINTER(c_size_t)]),
+    "loravk_device_get_info": (Status, [c_size_t, POINTER(DeviceInfo)]),
+    "loravk_context_create": (Status, [POINTER(ContextConfig), POINTER(c_void_p)]),
+    "loravk_context_get_device_info": (Status, [c_void_p, POINTER(DeviceInfo)]),
+    "loravk_context_get_held_bytes": (Status, [c_void_p, POINTER(c_int64)]),
+    "loravk_context_release": (None, [c_void_p]),
+    "loravk_tensor_create": (Status, [c_void_p, c_int32, POINTER(c_int64), c_size_t, POINTER(c_void_p)]),
+    "loravk_tensor_import": (Status, [
+        c_void_p, c_int32, POINTER(c_int64), c_size_t, c_void_p, c_size_t, c_void_p, Destructor, POINTER(c_void_p)]),
+    "loravk_tensor_get_info": (Status, [c_void_p, POINTER(TensorInfo)]),
+    "loravk_tensor_upload": (Status, [c_void_p, c_void_p, c_size_t]),
+    "loravk_tensor_download": (Status, [c_void_p, c_void_p, c_size_t]),
+    "loravk_tensor_map": (Status, [c_void_p, POINTER(c_void_p)]),
+    "loravk_tensor_release": (None, [c_void_p]),
+    "loravk_zero": (Status, [c_void_p]),
+    "loravk_copy": (Status, [c_void_p, c_void_p]),
+    "loravk_scale": (Status, [c_void_p, c_void_p, c_float]),
+    "loravk_add": (Status, [c_void_p, c_void_p, c_void_p, c_float]),
+    "loravk_matmul": (Status, [c_void_p, c_void_p, c_void_p, c_int32, c_float, c_bool]),
+    "loravk_lora_linear_forward": (Status, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_float]),
+    "loravk_lora_linear_backward": (Status, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_float, c_bool]),
+    "loravk_rms_norm_forward": (Status, [c_void_p, c_void_p, c_void_p, c_void_p, c_float]),
+    "loravk_rms_norm_backward": (Status, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_bool]),
+    "loravk_cross_entropy_forward": (Status, [c_void_p, c_void_p, c_void_p]),
+    "loravk_cross_entropy_backward": (Status, [c_void_p, c_void_p, c_void_p, c_void_p, c_float]),
+    "loravk_embedding": (Status, [c_void_p, c_void_p, c_void_p]),
+    "loravk_attention_forward": (Status, [c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, POINTER(AttentionConfig)]),
+    "loravk_attention_backward": (Status, [
+        c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p, c_void_p,
+        POINTER(AttentionConfig)]),
+    "loravk_clip_gradient_norm": (Status, [POINTER(c_void_p), c_size_t, c_double, POINTER(c_double)]),
+    "loravk_optimizer_create": (Status, [
+        POINTER(OptimizerConfig), POINTER(c_void_p), POINTER(c_void_p), c_size_t, POINTER(c_void_p)]),
+    "loravk_optimizer_step": (Status, [c_void_p, c_double, POINTER(c_double)]),
+    "loravk_optimizer_zero_gradients": (Status, [c_void_p]),
+    "loravk_optimizer_release": (None, [c_void_p]),
+    "loravk_graph_begin": (Status, [c_void_p]),
+    "loravk_graph_end": (Status, [c_void_p, POINTER(c_void_p)]),
+    "loravk_graph_run": (Status, [c_void_p]),
+    "loravk_graph_release": (None, [c_void_p]),
+    "loravk_model_load": (Status, [c_void_p, c_char_p, POINTER(ModelConfig), POINTER(c_void_p)]),
+    "loravk_model_get_info": (Status, [c_void_p, POINTER(ModelInfo)]),
+    "loravk_model_linear_count": (Status, [c_void_p, POINTER(c_size_t)]),
+    "loravk_model_get_linear_name": (Status, [c_void_p, c_size_t, POINTER(c_char_p)]),
+    "loravk_model_get_tokenizer": (Status, [c_void_p, POINTER(c_void_p)]),
+    "loravk_model_logits": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), c_size_t, c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_model_release": (None, [c_void_p]),
+    "loravk_tokenizer_load": (Status, [c_char_p, POINTER(c_void_p)]),
+    "loravk_tokenizer_vocab_size": (Status, [c_void_p, POINTER(c_int32)]),
+    "loravk_tokenizer_special_ids": (Status, [c_void_p, POINTER(c_int32), POINTER(c_int32), POINTER(c_int32)]),
+    "loravk_tokenizer_encode": (Status, [
+        c_void_p, c_char_p, c_size_t, c_bool, POINTER(c_int32), c_size_t, POINTER(c_size_t)]),
+    "loravk_tokenizer_decode": (Status, [
+        c_void_p, POINTER(c_int32), c_size_t, c_bool, c_char_p, c_size_t, POINTER(c_size_t)]),
+    "loravk_tokenizer_apply_chat_template": (Status, [
+        c_void_p, POINTER(c_char_p), POINTER(c_char_p), c_size_t, c_bool, c_char_p, c_size_t, POINTER(c_size_t)]),
+    "loravk_tokenizer_release": (None, [c_void_p]),
+    "loravk_adapter_create": (Status, [c_void_p, POINTER(AdapterConfig), POINTER(c_void_p)]),
+    "loravk_adapter_load": (Status, [c_void_p, c_char_p, POINTER(c_void_p)]),
+    "loravk_adapter_save": (Status, [c_void_p, c_char_p]),
+    "loravk_adapter_parameter_count": (Status, [c_void_p, POINTER(c_size_t)]),
+    "loravk_adapter_get_parameter_info": (Status, [c_void_p, c_size_t, POINTER(ParameterInfo)]),
+    "loravk_adapter_read_parameter": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_adapter_write_parameter": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_adapter_read_gradient": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_adapter_write_gradient": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_adapter_release": (None, [c_void_p]),
+    "loravk_trainer_create": (Status, [c_void_p, c_void_p, POINTER(TrainerConfig), POINTER(c_void_p)]),
+    "loravk_trainer_set_learning_rate": (Status, [c_void_p, c_double]),
+    "loravk_trainer_step_count": (Status, [c_void_p, POINTER(c_int64)]),
+    "loravk_trainer_step": (Status, [
+        c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, POINTER(StepResult)]),
+    "loravk_trainer_forward_backward": (Status, [
+        c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, c_int64, POINTER(StepResult)]),
+    "loravk_trainer_apply": (Status, [c_void_p, POINTER(c_double)]),
+    "loravk_trainer_zero_gradients": (Status, [c_void_p]),
+    "loravk_trainer_plan": (Status, [c_void_p, c_size_t, c_size_t, POINTER(MemoryPlan)]),
+    "loravk_trainer_run": (Status, [c_void_p, POINTER(RunConfig), POINTER(RunResult)]),
+    "loravk_trainer_request_stop": (None, [c_void_p]),
+    "loravk_trainer_get_error_detail": (Status, [c_void_p, POINTER(ErrorDetail)]),
+    "loravk_trainer_release": (None, [c_void_p]),
+    "loravk_model_evaluate": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, POINTER(Evaluation)]),
+    "loravk_model_evaluate_data": (Status, [c_void_p, c_void_p, POINTER(DataConfig), POINTER(Evaluation)]),
+    "loravk_model_generate": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), c_size_t, POINTER(GenerationConfig), POINTER(c_int32), c_size_t,
+        POINTER(c_size_t)]),
+}

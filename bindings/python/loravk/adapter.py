@@ -1,0 +1,105 @@
+"""LoRA adapters: parameters beside a model's frozen weights."""
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _api
+from ._library import Object, create, lib, read, text
+from .errors import InvalidArgumentError
+
+if TYPE_CHECKING:
+    from .model import Model
+
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+class Adapter(Object):
+    """A LoRA adapter of a model. Its parameters and their gradients go by PEFT's names
+    ("base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight"); A is (R, I), B is (O, R)."""
+
+    _kind = "adapter"
+
+    def __init__(self, model: Model, handle: ctypes.c_void_p) -> None:
+        super().__init__(handle)
+        self.model = model
+        #: The shape of each parameter, by name.
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for index in range(read(lib.loravk_adapter_parameter_count, self._handle, kind=ctypes.c_size_t)):
+            info = read(lib.loravk_adapter_get_parameter_info, self._handle, index, kind=_api.ParameterInfo)
+            self.shapes[info.name.decode()] = tuple(info.shape[:info.dimensions])
+
+    @classmethod
+    def create(
+        cls, model: Model, rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None,
+        init: str = "kaiming", *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
+        rates: Mapping[str, float] | None = None, seed: int = 0,
+    ) -> Adapter:
+        """A new adapter, which does not change the model's output yet.
+
+        target_modules  names, or their last parts, `*` for any text; None: all linear layers
+        init, method    "name" or "name:option=number,option=number", as docs/methods.md lists them
+        use_rslora      scaling alpha / sqrt(rank) instead of alpha / rank
+        rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
+        seed            of the matrices' random start
+        """
+        if isinstance(target_modules, str):
+            target_modules = [target_modules]
+        targets = _strings(target_modules or [], "target_modules")
+        modules = _strings(rates or {}, "rates")
+        multipliers = (ctypes.c_double * len(modules))(*(rates or {}).values())
+        config = _api.AdapterConfig(
+            method=text(method, "method"), init=text(init, "init"), rank=rank, use_rslora=use_rslora, alpha=alpha,
+            dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
+            rate_modules=modules, rate_multipliers=multipliers, rate_count=len(modules), seed=seed)
+        return cls(model, create(lib.loravk_adapter_create, model._handle, config))
+
+    @classmethod
+    def load(cls, model: Model, folder: str | os.PathLike) -> Adapter:
+        """An adapter that PEFT or `save` wrote."""
+        return cls(model, create(lib.loravk_adapter_load, model._handle, text(folder, "folder")))
+
+    def save(self, folder: str | os.PathLike) -> None:
+        """Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all."""
+        lib.loravk_adapter_save(self._handle, text(folder, "folder"))
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters, float32, by PEFT's names."""
+        return self._read(lib.loravk_adapter_read_parameter)
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Copies of all gradients, as after `Trainer.forward_backward`."""
+        return self._read(lib.loravk_adapter_read_gradient)
+
+    def set_parameters(self, values: Mapping[str, Any]) -> None:
+        """Overwrites the parameters that are given."""
+        self._write(lib.loravk_adapter_write_parameter, values)
+
+    def set_gradients(self, values: Mapping[str, Any]) -> None:
+        """Overwrites the gradients that are given, for instance with their mean over machines, before `Trainer.apply`."""
+        self._write(lib.loravk_adapter_write_gradient, values)
+
+    def _read(self, function: Callable[..., None]) -> dict[str, np.ndarray]:
+        arrays = {name: np.empty(shape, np.float32) for name, shape in self.shapes.items()}
+        for index, array in enumerate(arrays.values()):
+            function(self._handle, index, array.ctypes.data_as(_FLOATS), array.size)
+        return arrays
+
+    def _write(self, function: Callable[..., None], values: Mapping[str, Any]) -> None:
+        indices = {name: index for index, name in enumerate(self.shapes)}
+        arrays = {name: np.ascontiguousarray(value, np.float32) for name, value in values.items()}
+        for name, array in arrays.items():
+            if name not in indices:
+                raise InvalidArgumentError(f"the adapter has no '{name}'; it has {', '.join(list(indices)[:3])}, …")
+            if array.shape != self.shapes[name]:
+                raise InvalidArgumentError(f"{name} has the shape {self.shapes[name]}, not {array.shape}")
+        for name, array in arrays.items():
+            function(self._handle, indices[name], array.ctypes.data_as(_FLOATS), array.size)
+
+
+def _strings(values: Sequence[str] | Mapping[str, Any], name: str) -> Any:
+    return (ctypes.c_char_p * len(values))(*(text(value, name) for value in values))

@@ -1,0 +1,206 @@
+"""Training: step by step, or whole runs on a data file."""
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import _api, _tokens, errors
+from ._data import Data, data_config
+from ._library import LOGGER, Callbacks, Object, create, lib, read, record, text
+from ._tokens import Tokens
+from .adapter import Adapter
+from .model import Model
+
+
+@dataclass(frozen=True)
+class StepResult:
+    loss: float  #: mean over the counted targets
+    grad_norm: float  #: global, before clipping; 0 from forward_backward
+    tokens: int
+    seconds: float
+    counted_tokens: int  #: targets that the loss counts
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A step of a run."""
+
+    step: int  #: steps done, from 1
+    steps: int
+    loss: float
+    grad_norm: float
+    learning_rate: float
+    seconds: float
+    tokens_per_second: float
+    seconds_left: float
+    validation_loss: float  #: NaN where this step had none
+    tokens: int
+    counted_tokens: int
+
+
+@dataclass(frozen=True)
+class RunResult:
+    steps: int  #: done
+    stopped: bool  #: by a callback or `request_stop`
+    loss: float  #: of the last step; NaN without one
+    validation_loss: float  #: the last one; NaN without one
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    weight_bytes: int
+    adapter_bytes: int  #: parameters, gradients, AdamW's averages and the copy to fall back to
+    activation_bytes: int
+    total_bytes: int
+    device_bytes: int  #: the device's memory; 0 where unknown
+    step_flops: float
+    dispatches: int
+
+
+class Trainer(Object):
+    """AdamW on an adapter of a model.
+
+    max_grad_norm      gradients are scaled down to this global norm; None: never
+    seed               of dropout
+    recomputed_blocks  lowest blocks whose activations the backward computes again instead of keeping them
+    """
+
+    _kind = "trainer"
+
+    def __init__(
+        self, model: Model, adapter: Adapter, learning_rate: float = 5e-4, weight_decay: float = 0.0,
+        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, max_grad_norm: float | None = None, *, seed: int = 0,
+        recomputed_blocks: int = 0,
+    ) -> None:
+        config = _api.TrainerConfig(
+            learning_rate=learning_rate, beta1=betas[0], beta2=betas[1], epsilon=eps, weight_decay=weight_decay,
+            max_grad_norm=max_grad_norm, seed=seed, recomputed_blocks=recomputed_blocks)
+        super().__init__(create(lib.loravk_trainer_create, model._handle, adapter._handle, config))
+        self.model, self.adapter = model, adapter
+        self._learning_rate = learning_rate
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the following steps; settable."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        lib.loravk_trainer_set_learning_rate(self._handle, rate)
+        self._learning_rate = rate
+
+    @property
+    def steps(self) -> int:
+        """Steps that were applied."""
+        return read(lib.loravk_trainer_step_count, self._handle, kind=ctypes.c_int64)
+
+    # Step by step
+
+    def step(self, tokens: Tokens, labels: Tokens | None = None) -> StepResult:
+        """One whole step: gradients cleared, forward, backward, AdamW. tokens and labels (B, T) int32; labels default to the
+        tokens. Token t of a row is predicted from those before it, so labels are not shifted and the first of a row never
+        counts; -100 does not count. After DivergedError the parameters are as before."""
+        arguments = (self._handle, *_tokens.batch(tokens, labels))
+        return record(StepResult, read(lib.loravk_trainer_step, *arguments, kind=_api.StepResult))
+
+    def forward_backward(self, tokens: Tokens, labels: Tokens | None = None, divisor: int | None = None) -> StepResult:
+        """Forward and backward alone. The gradients of (sum of losses) / divisor are added to those that are there, which are
+        cleared first where they were applied already; the divisor defaults to this batch's own number of counted targets."""
+        if divisor is not None and not 0 < divisor < 2**63:
+            raise errors.InvalidArgumentError(f"divisor is {divisor}; it must be positive")
+        arguments = (self._handle, *_tokens.batch(tokens, labels), divisor or 0)
+        return record(StepResult, read(lib.loravk_trainer_forward_backward, *arguments, kind=_api.StepResult))
+
+    def apply(self) -> float:
+        """AdamW alone, on the gradients that are there; returns their global norm before clipping."""
+        return read(lib.loravk_trainer_apply, self._handle, kind=ctypes.c_double)
+
+    def zero_gradients(self) -> None:
+        lib.loravk_trainer_zero_gradients(self._handle)
+
+    def plan(self, batch: int, length: int) -> MemoryPlan:
+        """What a step on tokens (batch, length) that all count would take, found without running or allocating anything."""
+        if not (0 < batch < 2**31 and 0 < length < 2**31):
+            raise errors.InvalidArgumentError(f"a step of ({batch}, {length}) tokens is none")
+        return record(MemoryPlan, read(lib.loravk_trainer_plan, self._handle, batch, length, kind=_api.MemoryPlan))
+
+    # Whole runs
+
+    def fit(
+        self, data: Data, steps: int = 100, *, batch_size: int = 8, accumulation: int = 1, schedule: str = "cosine",
+        warmup_steps: int = 0, output: str | os.PathLike | None = None, overwrite: bool = False, save_every: int = 100,
+        validate_every: int = 100, shuffle: bool = True, seed: int = 0, prompt_template: str | None = None,
+        completion_template: str | None = None, max_tokens: int = 512, learn_prompts: bool = False, append_end: bool = True,
+        on_progress: Callable[[Progress], bool | None] | None = None, on_warning: Callable[[str], None] | None = None,
+    ) -> RunResult:
+        """A whole run on a .jsonl or .txt file, on a folder with train.jsonl (and valid.jsonl), or on examples.
+
+        accumulation     batches a step
+        schedule         of the learning rate, from the trainer's: "cosine", "linear" or "constant", after `warmup_steps`
+        output           folder for the adapter and metrics.jsonl, which holds the old adapter or the new one at every instant;
+                         an adapter that is there is replaced only with `overwrite`
+        save_every       steps between saves; 0: only at the end
+        shuffle, seed    whether the examples are shuffled, and how
+        prompt_template, completion_template   "Review: {text}", " {label:bad|good}"; None: by the lines' own keys
+        max_tokens       longer examples are cut
+        learn_prompts    prompts' tokens are targets too
+        append_end       put the end-of-text token behind texts and completions
+        on_progress      called after each step; returning False, or raising, stops: the adapter is saved and the run ends well
+        on_warning       called with what does not end the run; without it, warnings go to the logger "loravk"
+        """
+        with contextlib.ExitStack() as stack:
+            source = stack.enter_context(data_config(
+                data, prompt_template=prompt_template, completion_template=completion_template, max_tokens=max_tokens,
+                learn_prompts=learn_prompts, append_end=append_end))
+            callbacks = stack.enter_context(Callbacks())
+            config = _api.RunConfig(
+                data=ctypes.pointer(source), output=None if output is None else text(output, "output"),
+                schedule=text(schedule, "schedule"), warmup_steps=warmup_steps, batch_size=batch_size,
+                accumulation=accumulation, save_every=save_every, validate_every=validate_every, overwrite=overwrite,
+                no_shuffle=not shuffle, steps=steps, seed=seed)
+
+            def progressed(progress: ctypes._Pointer) -> bool | None:
+                return on_progress(record(Progress, progress.contents)) if on_progress else None
+
+            def warned(message: ctypes._Pointer) -> None:
+                (on_warning or LOGGER.warning)(ctypes.string_at(message).decode(errors="replace"))
+
+            config.on_progress = callbacks.wrap(_api.ProgressCallback, progressed)
+            config.on_warning = callbacks.wrap(_api.WarningCallback, warned)
+            return record(RunResult, read(lib.loravk_trainer_run, self._handle, config, kind=_api.RunResult))
+
+    def request_stop(self) -> None:
+        """Ends a run after the step that it is in; without a run, the next one before its first step. From any thread."""
+        lib.loravk_trainer_request_stop(self._handle)
+
+    @property
+    def last_error(self) -> errors.Error | None:
+        """The last error of a call with this trainer, whatever thread made it."""
+        detail = read(lib.loravk_trainer_get_error_detail, self._handle, kind=_api.ErrorDetail)
+        return errors.make(detail.status, detail.message.decode(errors="replace"), detail) if detail.status else None
+
+
+class History:
+    """Keeps the numbers of steps for a plot: `history = History(); trainer.fit(…, on_progress=history)`, then for instance
+    `matplotlib.pyplot.plot(history.steps, history.losses)`. Steps made one by one are added with `history(trainer.step(…))`."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.losses: list[float] = []
+        self.grad_norms: list[float] = []
+        self.seconds: list[float] = []
+        #: Only of the steps that had them: [(step, loss)].
+        self.validation_losses: list[tuple[int, float]] = []
+
+    def __call__(self, done: Progress | StepResult) -> None:
+        step = done.step if isinstance(done, Progress) else len(self.steps) + 1
+        self.steps.append(step)
+        self.losses.append(done.loss)
+        self.grad_norms.append(done.grad_norm)
+        self.seconds.append(done.seconds)
+        validation = getattr(done, "validation_loss", float("nan"))
+        if validation == validation:
+            self.validation_losses.append((step, validation))

@@ -1,0 +1,308 @@
+"""Models, adapters and trainers: PEFT's golden runs, transformers' tokens and logits, runs, callbacks, generation."""
+import json, shutil, signal, threading, time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from transformers import AutoTokenizer
+
+import loravk
+from conftest import GOLDEN, ROOT, TINY
+
+TEXT = "The old captain sailed to sea, and never came home again."
+OPENING = "Who sails"
+SHANTIES = ROOT / "Examples" / "tiny" / "valid.jsonl"
+
+
+def first_of(folder, *names):
+    return load_file(next(folder / name for name in names if (folder / name).exists()))
+
+
+def reproduce(model, folder):
+    """What the README of the golden runs binds, through Trainer.step."""
+    reference = json.loads((folder / "reference.json").read_text())
+    batches = np.load(folder / "tokens.npy")
+    adapter = loravk.Adapter.create(
+        model, rank=reference["r"], alpha=reference["alpha"], target_modules=reference["targets"],
+        use_rslora=reference["rslora"])
+    start = first_of(folder, "init_half.safetensors", "init/adapter_model.safetensors")
+    adapter.set_parameters({name: start.get(name, np.zeros(shape)) for name, shape in adapter.shapes.items()})
+    trainer = loravk.Trainer(model, adapter, learning_rate=reference["lr"], weight_decay=reference["wd"])
+    for index, tokens in enumerate(batches):
+        result = trainer.step(tokens)
+        assert result.loss == pytest.approx(reference["losses"][index], rel=1e-3), f"loss of step {index}"
+        assert result.grad_norm == pytest.approx(reference["grad_norms"][index], rel=5e-3), f"gradient norm of step {index}"
+        assert (result.tokens, result.counted_tokens) == (tokens.size, tokens.size - len(tokens))
+        if index == 0:
+            gradients = adapter.gradients()
+            for name, wanted in first_of(folder, "grads_step0_half.safetensors", "grads_step0.safetensors").items():
+                assert np.abs(gradients[name] - wanted).max() <= 1e-3 * np.abs(wanted).max(), name
+    assert trainer.steps == len(batches)
+    bound = 0.05 * reference["lr"] * len(batches)
+    final, parameters = first_of(folder, "final.safetensors", "final/adapter_model.safetensors"), adapter.parameters()
+    near = np.concatenate([(np.abs(parameters[name] - wanted) <= bound).ravel() for name, wanted in final.items()])
+    assert near.mean() >= 0.98
+    return adapter, batches
+
+
+@pytest.mark.parametrize("name", ["initA", "initB"])
+def test_a_real_model_trains_as_in_peft(smollm2, name):
+    adapter, batches = reproduce(smollm2, GOLDEN / name)
+    wanted = np.load(GOLDEN / name / "logits_after_first_row_last_token.npy").ravel()
+    logits = smollm2.logits(batches[0][:1], adapter)[0, -1]
+    assert np.abs(logits - wanted).max() <= 0.02 * np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("name", ["initA", "initB", "rslora", "rank3", "qv", "rope_llama3"])
+def test_a_tiny_model_trains_as_in_peft(tiny, name, tmp_path):
+    folder = GOLDEN / "tiny" / name
+    scaling = json.loads((folder / "reference.json").read_text())["rope_scaling"]
+    if scaling:
+        shutil.copytree(TINY, tmp_path, dirs_exist_ok=True)
+        config = json.loads((tmp_path / "config.json").read_text())
+        (tmp_path / "config.json").write_text(json.dumps({**config, "rope_scaling": scaling}))
+        tiny = loravk.Model.load(tmp_path)
+    adapter, batches = reproduce(tiny, folder)
+    wanted = np.load(folder / "logits_after.npy")
+    logits = tiny.logits(batches[0], adapter)[:, -1]
+    assert np.abs(logits - wanted).max() <= 0.02 * np.abs(wanted).max()
+
+
+def test_logits_are_the_models(tiny):
+    tokens = np.load(GOLDEN / "tiny" / "initA" / "tokens.npy")[0, :1]
+    wanted = np.load(GOLDEN / "tiny" / "base_logits.npy")
+    logits = tiny.logits(tokens)
+    assert logits.shape == (1, *wanted.shape) and np.abs(logits[0] - wanted).max() <= 1e-4 * np.abs(wanted).max()
+    assert tiny.logits(tokens[0]).shape == logits.shape
+    assert tiny.evaluate(tokens).correct == (wanted[:-1].argmax(-1) == tokens[0, 1:]).sum()
+
+
+def test_tokens_are_those_of_transformers(tiny):
+    theirs = AutoTokenizer.from_pretrained(TINY)
+    for text in (TEXT, "", "a\0b", "Grüße, 世界 🏴‍☠️", " two  spaces\n\n"):
+        ids = tiny.tokenizer.encode(text)
+        assert ids == theirs.encode(text) and tiny.tokenizer.decode(ids) == theirs.decode(ids)
+    assert loravk.Tokenizer.load(TINY).encode(TEXT) == tiny.tokenizer.encode(TEXT)
+    assert tiny.tokenizer.vocab_size <= tiny.info.vocab_size and tiny.tokenizer.eos_id == theirs.eos_token_id
+    messages = [{"role": "user", "content": "Who sails?"}]
+    wanted = theirs.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    assert tiny.tokenizer.apply_chat_template(messages) == wanted
+
+
+def trainer_for(model, **options):
+    return loravk.Trainer(model, loravk.Adapter.create(model, seed=3), learning_rate=2e-3, **options)
+
+
+def test_labels_that_do_not_count(tiny):
+    tokens = np.array([tiny.tokenizer.encode(TEXT)] * 2)
+    labels = tokens.copy()
+    labels[:, :5] = -100
+    assert trainer_for(tiny).step(tokens, labels).counted_tokens == labels[:, 5:].size
+    whole, part = tiny.evaluate(tokens[:1]), tiny.evaluate(tokens, labels)
+    assert part.counted_tokens == 2 * (whole.counted_tokens - 4)
+
+
+def test_a_step_in_parts_is_the_step(tiny):
+    rows = np.array([tiny.tokenizer.encode(TEXT), tiny.tokenizer.encode(TEXT)[::-1]])
+    whole, parts = trainer_for(tiny), trainer_for(tiny)
+    for _ in range(3):
+        wanted = whole.step(rows)
+        counted = rows.size - len(rows)
+        losses = [parts.forward_backward(row, divisor=counted).loss for row in rows]
+        assert np.mean(losses) == pytest.approx(wanted.loss, rel=1e-5)
+        assert parts.apply() == pytest.approx(wanted.grad_norm, rel=1e-4)
+    for name, values in whole.adapter.parameters().items():
+        assert np.abs(parts.adapter.parameters()[name] - values).max() <= 1e-4
+
+
+def test_gradients_can_be_replaced_between_backward_and_step(tiny):
+    trainer = trainer_for(tiny)
+    before = trainer.adapter.parameters()
+    trainer.forward_backward(tiny.tokenizer.encode(TEXT))
+    gradients = trainer.adapter.gradients()
+    assert any(values.any() for values in gradients.values())
+    trainer.adapter.set_gradients({name: np.zeros_like(values) for name, values in gradients.items()})
+    assert trainer.apply() == 0
+    assert all(np.array_equal(values, before[name]) for name, values in trainer.adapter.parameters().items())
+    name = next(iter(gradients))
+    trainer.adapter.set_gradients({name: np.full_like(gradients[name], np.nan)})
+    with pytest.raises(loravk.DivergedError):
+        trainer.apply()
+    assert isinstance(trainer.last_error, loravk.DivergedError)
+    with pytest.raises(loravk.InvalidArgumentError, match="no 'nonsense'"):
+        trainer.adapter.set_parameters({"nonsense": gradients[name]})
+    with pytest.raises(loravk.InvalidArgumentError, match="shape"):
+        trainer.adapter.set_parameters({name: gradients[name].T})
+
+
+def test_adapters_come_back_from_their_files(tiny, tmp_path):
+    adapter = loravk.Adapter.create(tiny, 4, 8, ["q_proj", "down_proj"], seed=5)
+    rng = np.random.default_rng(0)
+    adapter.set_parameters({name: rng.standard_normal(shape) * 0.05 for name, shape in adapter.shapes.items()})
+    adapter.save(tmp_path / "adapter")
+    wanted = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    loaded = loravk.Adapter.load(tiny, tmp_path / "adapter")
+    assert wanted.keys() == adapter.parameters().keys() == loaded.shapes.keys()
+    for name, values in loaded.parameters().items():
+        assert np.array_equal(values, wanted[name])
+    tokens = tiny.tokenizer.encode(TEXT)
+    assert np.array_equal(tiny.logits(tokens, adapter), tiny.logits(tokens, loaded))
+    assert not np.array_equal(tiny.logits(tokens, adapter), tiny.logits(tokens))
+
+
+def test_a_run_reports_saves_and_learns(tiny, tmp_path):
+    trainer, history = trainer_for(tiny, max_grad_norm=1), loravk.History()
+    result = trainer.fit(SHANTIES, 12, batch_size=4, warmup_steps=2, output=tmp_path, on_progress=history)
+    assert (result.steps, result.stopped, trainer.steps, history.steps) == (12, False, 12, list(range(1, 13)))
+    assert result.loss == history.losses[-1] < history.losses[0]
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["loss"] for line in lines if "loss" in line] == pytest.approx(history.losses)
+    assert loravk.Adapter.load(tiny, tmp_path).shapes == trainer.adapter.shapes
+    before, after = tiny.evaluate_data(SHANTIES), tiny.evaluate_data(SHANTIES, trainer.adapter)
+    assert after.loss < before.loss and after.examples == len(SHANTIES.read_text().splitlines())
+
+
+def test_examples_need_no_file(tiny):
+    from_file, from_list = [], []
+    examples = [json.loads(line) for line in SHANTIES.read_text().splitlines()]
+    trainer_for(tiny).fit(SHANTIES, 3, on_progress=lambda progress: from_file.append(progress.loss))
+    trainer_for(tiny).fit(examples, 3, on_progress=lambda progress: from_list.append(progress.loss))
+    assert from_file == from_list and len(from_list) == 3
+    trainer_for(tiny).fit([TEXT] * 4, 1, batch_size=2)
+
+
+class Stop(Exception):
+    pass
+
+
+def test_a_callback_that_raises_stops_the_run_and_is_seen(tiny, tmp_path):
+    trainer, seen = trainer_for(tiny), []
+
+    def raising(progress):
+        seen.append(progress.step)
+        if progress.step == 3:
+            raise Stop("enough")
+
+    with pytest.raises(Stop, match="enough"):
+        trainer.fit(SHANTIES, 50, batch_size=2, output=tmp_path, on_progress=raising)
+    assert seen == [1, 2, 3] and trainer.steps == 3
+    saved = loravk.Adapter.load(tiny, tmp_path).parameters()
+    assert all(np.array_equal(values, saved[name]) for name, values in trainer.adapter.parameters().items())
+    assert trainer.fit(SHANTIES, 2, batch_size=2).steps == 2
+
+    def raising_text(piece):
+        raise Stop
+
+    with pytest.raises(Stop):
+        tiny.generate(OPENING, on_token=raising_text)
+
+    def raising_load(done, total):
+        raise Stop
+
+    with pytest.raises(Stop):
+        loravk.Model.load(TINY, on_progress=raising_load)
+    with pytest.raises(loravk.InvalidStateError):
+        loravk.Model.load(TINY, on_progress=lambda done, total: False)
+
+
+def test_runs_can_be_stopped(tiny):
+    trainer = trainer_for(tiny)
+    assert trainer.fit(SHANTIES, 50, batch_size=2, on_progress=lambda progress: progress.step < 2).stopped
+    stopper = threading.Thread(target=trainer.request_stop)
+
+    def start(progress):
+        if progress.step == 1:
+            stopper.start()
+            stopper.join()
+
+    assert trainer.fit(SHANTIES, 50, batch_size=2, on_progress=start).steps == 1
+
+
+@pytest.mark.parametrize("delay", [0, 10])
+def test_what_a_signal_raises_stops_the_run(tiny, delay):
+    """Ctrl-C: while the library works, and while a callback of ours does."""
+
+    def interrupt(progress):
+        if progress.step == 2:
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            time.sleep(delay)
+
+    trainer = trainer_for(tiny)
+    handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(SHANTIES, 200, batch_size=2, on_progress=interrupt)
+        assert signal.getsignal(signal.SIGALRM) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    assert 2 <= trainer.steps < 100
+    assert trainer.fit(SHANTIES, 1, batch_size=2).steps == 1
+
+
+def test_a_trainer_in_a_run_is_busy(tiny):
+    trainer, errors = trainer_for(tiny), []
+
+    def meddle(progress):
+        try:
+            trainer.step(tiny.tokenizer.encode(TEXT))
+        except loravk.BusyError as error:
+            errors.append(error)
+        assert tiny.logits(tiny.tokenizer.encode(TEXT)).shape[-1] == tiny.info.vocab_size
+        trainer.model.tokenizer.close()
+        del tiny.tokenizer
+
+    trainer.fit(SHANTIES, 2, batch_size=2, on_progress=meddle)
+    assert len(errors) == 2
+
+
+def test_generation(tiny):
+    ids = tiny.tokenizer.encode(OPENING)
+    pieces = []
+    text = tiny.generate(OPENING, max_tokens=12, on_token=pieces.append)
+    assert text == "".join(pieces) == tiny.generate(ids, max_tokens=12)
+    following = int(tiny.logits(ids)[0, -1].argmax())
+    assert text.startswith(tiny.tokenizer.decode([following]))
+    assert tiny.generate(ids, max_tokens=12, stop_tokens=[following]) == ""
+    sampled = {tiny.generate(OPENING, max_tokens=12, temperature=1.0, seed=seed) for seed in (1, 1, 2)}
+    assert len(sampled) == 2
+    messages = [{"role": "user", "content": "Who sails?"}]
+    wanted = tiny.tokenizer.encode(tiny.tokenizer.apply_chat_template(messages), add_special=False)
+    assert tiny.generate(messages, max_tokens=8) == tiny.generate(wanted, max_tokens=8)
+    adapter = loravk.Adapter.create(tiny, init="init-b")
+    assert tiny.generate(OPENING, adapter, max_tokens=12) == text
+
+
+def test_a_plan_touches_nothing(tiny):
+    trainer = trainer_for(tiny)
+    held = tiny.context.held_bytes
+    small, large = trainer.plan(1, 32), trainer.plan(8, 64)
+    assert small.activation_bytes < large.activation_bytes and large.total_bytes > large.activation_bytes
+    assert tiny.context.held_bytes == held
+
+
+def test_what_models_refuse(tiny, tmp_path):
+    with pytest.raises(loravk.FileError) as failure:
+        loravk.Model.load(tmp_path / "none.gguf")
+    assert failure.value.path == str(tmp_path / "none.gguf") and failure.value.status == 6
+    with pytest.raises(loravk.InvalidArgumentError, match="auto"):
+        loravk.Model.load(TINY, weights="q9")
+    trainer = trainer_for(tiny)
+    for tokens in ([[1, 2], [3]], [[1.5, 2]], np.zeros((2, 2, 2), int), [], [[2**40, 1]], [[-1, 4]], [[10**6, 1]],
+                   np.zeros((1, 100_000), int)):
+        with pytest.raises(loravk.Error):
+            trainer.step(tokens)
+    with pytest.raises(loravk.InvalidArgumentError, match="labels"):
+        trainer.step([[1, 2, 3]], [[1, 2]])
+    with pytest.raises(loravk.InvalidArgumentError):
+        trainer.forward_backward([1, 2, 3], divisor=-1)
+    with pytest.raises(ValueError, match="rank"):
+        loravk.Adapter.create(tiny, rank=2**32 + 8)
+    with pytest.raises(loravk.InvalidArgumentError):
+        loravk.Adapter.create(tiny, target_modules=["no_such_layer"])
+    with pytest.raises(loravk.InvalidArgumentError, match="NUL"):
+        loravk.Adapter.load(tiny, "a\0b")
+    other = loravk.Model.load(TINY)
+    with pytest.raises(loravk.InvalidArgumentError, match="another model"):
+        loravk.Trainer(other, trainer.adapter)
+    assert Path(tmp_path / "none.gguf").exists() is False
