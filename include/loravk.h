@@ -116,7 +116,7 @@ loravk_status loravk_set_log_callback(
  * on the thread that made the call, with no lock held: they may call the library, except for the object that is inside the
  * call (a trainer in loravk_trainer_run), which answers LORAVK_ERROR_BUSY. Releasing a handle while another thread is inside
  * a call with it is legal: the object goes when the call is done. After fork() only one process may go on using the library;
- * the child gets LORAVK_ERROR_FORKED.
+ * the child gets LORAVK_ERROR_FORKED, and its releases do nothing.
  */
 
 /* =========================================================================================================== Devices == */

@@ -6,6 +6,10 @@ import Glibc
 
 /// The process of the first call: a child of fork() has the library's memory, but not its threads and device.
 private let firstProcess = getpid()
+var isForkedChild: Bool { getpid() != firstProcess }
+
+/// More than any address space has: a count above is a mistake, and one below is the caller's word.
+private let addressableBytes = 1 << 48
 
 func call(_ body: () throws -> Void) -> loravk_status {
     let status = keepingLastError(body)
@@ -16,7 +20,7 @@ func call(_ body: () throws -> Void) -> loravk_status {
 /// A call that leaves the last error where it succeeds.
 func keepingLastError(_ body: () throws -> Void) -> loravk_status {
     do {
-        guard getpid() == firstProcess else {
+        guard !isForkedChild else {
             throw APIError(
                 LORAVK_ERROR_FORKED,
                 "this process was forked after LoRA-VK's first call in process \(firstProcess): use it in one of the two"
@@ -64,7 +68,7 @@ func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ na
 
 /// An array of the caller's; NULL only where it is empty.
 func array<T>(_ pointer: UnsafePointer<T>?, _ count: Int, _ name: String) throws -> UnsafeBufferPointer<T> {
-    guard count >= 0, !count.multipliedReportingOverflow(by: MemoryLayout<T>.stride).overflow else {
+    guard (0...addressableBytes / MemoryLayout<T>.stride).contains(count) else {
         throw APIError.argument("\(name) cannot have \(UInt(bitPattern: count)) elements")
     }
     if count == 0 { return UnsafeBufferPointer(start: nil, count: 0) }

@@ -46,10 +46,10 @@ enum Handles {
         return object
     }
 
-    /// Does nothing for what is not a handle of this type.
+    /// Does nothing for what is not a handle of this type, and in a forked child, which has the handles but not the device.
     @discardableResult
     static func release<Object: HandleObject>(_ handle: OpaquePointer?, _ type: Object.Type) -> Object? {
-        guard let handle else { return nil }
+        guard let handle, !isForkedChild else { return nil }
         // What goes is destroyed after the lock is free.
         return table.withLock { table in
             let key = UInt(bitPattern: handle)

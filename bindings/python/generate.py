@@ -1,13 +1,14 @@
 """Writes loravk/_api.py, the C API as ctypes sees it, from include/loravk.h as clang understands it.
 
-usage: generate.py            clang comes with Swift; CLANG names another one
+usage: generate.py
 """
-import json, os, re, subprocess
+import json, re, shutil, subprocess
 from pathlib import Path
 
 HERE = Path(__file__).parent
 HEADER = HERE.parents[1] / "include" / "loravk.h"
 OUTPUT = HERE / "loravk" / "_api.py"
+CLANG = Path(shutil.which("swift")).resolve().parent / "clang"  # comes with Swift
 
 SCALARS = {
     "bool": "c_bool", "_Bool": "c_bool", "float": "c_float", "double": "c_double", "size_t": "c_size_t", "char": "c_char",
@@ -29,9 +30,8 @@ class Header:
         # Macros are no declarations: make them some.
         source = f'#include "{path.resolve()}"\nenum {{ {", ".join(f"macro_{name} = {name}" for name in numbers)} }};\n'
         source += "".join(f"const {name} init_{name} = {name.upper()}_INIT;\n" for name in self.initialised)
-        clang = os.environ.get("CLANG", "clang")
         done = subprocess.run(
-            [clang, "-x", "c", "-std=c99", "-fsyntax-only", "-Xclang", "-ast-dump=json", "-"], input=source, capture_output=True,
+            [CLANG, "-x", "c", "-std=c99", "-fsyntax-only", "-Xclang", "-ast-dump=json", "-"], input=source, capture_output=True,
             text=True, check=True)
         self.constants, self.integers, self.handles = {}, {}, []
         self.structs, self.defaults, self.callbacks, self.functions = {}, {}, {}, {}

@@ -33,6 +33,7 @@ class DeviceInfo:
     max_allocation_bytes: int  #: the largest tensor
     max_storage_buffer_bytes: int  #: what one kernel may see of it; larger tensors are worked on in parts
     max_workgroup_size: int
+    import_alignment_bytes: int  #: of arrays for `Tensor.share`; 0 where the device cannot
 
     @classmethod
     def _of(cls, info: _api.DeviceInfo) -> DeviceInfo:

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -18,6 +19,16 @@ _CODES = {"f32": _api.F32, "f16": _api.F16, "bf16": _api.BF16, "i32": _api.I32}
 _NUMPY = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "i32": np.dtype(np.int32)}
 
 
+#: Arrays in whose memory tensors are, by number.
+_shared: dict[int, np.ndarray] = {}
+_share_keys = itertools.count(1)
+
+
+@_api.Destructor
+def _forget(key: int) -> None:
+    _shared.pop(key, None)
+
+
 class Tensor(Object):
     """An array in a device's memory, row-major, of dtype "f32", "f16", "bf16" or "i32"."""
 
@@ -29,6 +40,10 @@ class Tensor(Object):
 
     def __init__(self, shape: int | Sequence[int], dtype: DType = "f32", context: Context | None = None) -> None:
         """Zeros of a shape, of at most 8 dimensions."""
+        self._describe(shape, dtype, context)
+        super().__init__(create(lib.loravk_tensor_create, *self._description))
+
+    def _describe(self, shape: int | Sequence[int], dtype: DType, context: Context | None) -> None:
         self.context = default_context() if context is None else context
         self.shape = (shape,) if isinstance(shape, int) else tuple(int(size) for size in shape)
         self.dtype = dtype
@@ -37,9 +52,12 @@ class Tensor(Object):
         for size in self.shape:
             if not 0 <= size < 2**31:
                 raise errors.InvalidArgumentError(f"the shape is {self.shape}; sizes are 0 to 2147483647")
+
+    @property
+    def _description(self) -> tuple[Any, ...]:
+        """As the library's first arguments."""
         sizes = (ctypes.c_int64 * len(self.shape))(*self.shape)
-        super().__init__(
-            create(lib.loravk_tensor_create, self.context._handle, _CODES[dtype], sizes, len(self.shape)))
+        return self.context._handle, _CODES[self.dtype], sizes, len(self.shape)
 
     # To the device
 
@@ -55,6 +73,25 @@ class Tensor(Object):
     def from_dlpack(cls, source: Any, context: Context | None = None) -> Tensor:
         """A copy of a tensor of another library in the host's memory (torch, jax …), of float32, float16 or int32."""
         return cls.from_numpy(np.from_dlpack(source), context=context)
+
+    @classmethod
+    def share(cls, array: np.ndarray, context: Context | None = None) -> Tensor:
+        """A tensor in an array's own memory, without a copy, which keeps the array alive. The array is contiguous, begins at and
+        is as long as multiples of the device's `import_alignment_bytes`; it may be read and written whenever no operation on
+        the tensor runs. UnsupportedError where the device or the memory is not made for it."""
+        if not (array.flags.c_contiguous and array.flags.writeable):
+            raise errors.InvalidArgumentError("the array must be contiguous and writeable to be shared")
+        tensor = cls.__new__(cls)
+        tensor._describe(array.shape, _dtype_of(array), context)
+        key = next(_share_keys)
+        _shared[key] = array
+        try:
+            Object.__init__(tensor, create(
+                lib.loravk_tensor_import, *tensor._description, array.ctypes.data, array.nbytes, key, _forget))
+        except errors.Error:
+            del _shared[key]
+            raise
+        return tensor
 
     def copy_from(self, array: Any) -> None:
         """Overwrites the tensor with an array of its shape, converted to its dtype."""

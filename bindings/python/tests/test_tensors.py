@@ -1,4 +1,6 @@
 """Tensors and operations against numpy and PyTorch."""
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -63,6 +65,31 @@ def test_a_mapped_array_is_the_tensors_memory_and_outlives_it():
     tensor.close()
     loravk.matmul(random(64, 64), random(64, 64))
     assert (array == 7).all()
+
+
+def test_a_tensor_in_an_arrays_memory():
+    context = loravk.default_context()
+    alignment = context.device.import_alignment_bytes
+    if alignment == 0:
+        with pytest.raises(loravk.UnsupportedError):
+            Tensor.share(np.zeros(1024, np.float32))
+        return
+    room = np.zeros(3 * alignment, np.uint8)
+    start = -room.ctypes.data % alignment
+    array = room[start:start + alignment].view(np.float32).reshape(-1, 4)
+    tensor = Tensor.share(array)
+    array[:] = 3
+    loravk.scale(tensor, 2, out=tensor)
+    assert (array == 6).all()
+    alive = weakref.ref(room)
+    del array, room
+    assert (tensor.map() == 6).all() and alive() is not None
+    tensor.close()
+    assert alive() is None
+    with pytest.raises(loravk.Error):
+        Tensor.share(np.zeros(alignment + 4, np.uint8).view(np.float32)[1:])
+    with pytest.raises(loravk.InvalidArgumentError, match="contiguous"):
+        Tensor.share(random(64, 64).T)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])
