@@ -209,6 +209,8 @@ import VulkanCompute
                 }
                 return (text, warnings)
             }
+            // A save over another takes one operation less than the first of a folder.
+            #expect(try run(FileFaults(failing: .max)).text == nil)
             let counter = FileFaults(failing: .max)
             let clean = try run(counter)
             #expect(clean.text == nil && clean.warnings.isEmpty)
