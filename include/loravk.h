@@ -552,22 +552,6 @@ loravk_status loravk_trainer_forward_backward(
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
 loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
 
-typedef struct loravk_memory_plan {
-    size_t struct_size;
-    int64_t weight_bytes;
-    int64_t adapter_bytes;    /* parameters, gradients, AdamW's averages and the copy to fall back to */
-    int64_t activation_bytes; /* of the step that was asked for */
-    int64_t total_bytes;
-    int64_t device_bytes; /* the device's memory; 0 where unknown */
-    double step_flops;
-    int64_t dispatches;
-} loravk_memory_plan;
-
-#define LORAVK_MEMORY_PLAN_INIT {sizeof(loravk_memory_plan), 0, 0, 0, 0, 0, 0, 0}
-
-/* What a step on tokens (B, T) that all count would take, found without running or allocating anything. */
-loravk_status loravk_trainer_plan(loravk_trainer *trainer, size_t batch, size_t length, loravk_memory_plan *plan);
-
 typedef struct loravk_data_config {
     size_t struct_size;
     const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
@@ -617,14 +601,15 @@ typedef struct loravk_run_config {
     bool no_shuffle; /* keep the order of the data */
     uint8_t reserved[2];
     int64_t steps;
-    uint64_t seed; /* of the order */
+    int64_t tokens_per_pass; /* batches of more tokens are split into several passes; 0: never */
+    uint64_t seed;           /* of the order */
     loravk_progress_callback on_progress; /* may be NULL */
     loravk_warning_callback on_warning;   /* may be NULL */
     void *user_data;
 } loravk_run_config;
 
 #define LORAVK_RUN_CONFIG_INIT                                                                                              \
-    {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, NULL,     \
+    {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, 0, NULL,  \
      NULL, NULL}
 
 typedef struct loravk_run_result {
@@ -651,11 +636,51 @@ void loravk_trainer_request_stop(loravk_trainer *trainer);
 loravk_status loravk_trainer_get_error_detail(loravk_trainer *trainer, loravk_error_detail *detail);
 void loravk_trainer_release(loravk_trainer *trainer);
 
+/* ------------------------------------------------------------------------------------------------------------- Memory -- */
+
+typedef struct loravk_plan_config {
+    size_t struct_size;
+    const char *weights;                  /* as in loravk_model_config */
+    const loravk_adapter_config *adapter; /* NULL: the defaults */
+    int64_t budget_bytes; /* of device memory: batches are split, then blocks computed again, until they fit; 0: no limit */
+    int32_t batch_size;   /* sequences */
+    int32_t length;       /* tokens of each */
+    int32_t recomputed_blocks; /* -1: none without a budget, as few as it allows with one */
+    int32_t reserved;
+} loravk_plan_config;
+
+#define LORAVK_PLAN_CONFIG_INIT {sizeof(loravk_plan_config), NULL, NULL, 0, 8, 512, -1, 0}
+
+typedef struct loravk_memory_plan {
+    size_t struct_size;
+    int64_t weight_bytes;
+    int64_t adapter_bytes;   /* parameters and gradients */
+    int64_t optimizer_bytes; /* AdamW's averages, and what it needs to undo a step */
+    int64_t activation_bytes;
+    int64_t token_bytes;
+    int64_t unused_bytes; /* of the blocks that memory is taken from the driver in */
+    int64_t total_bytes;
+    int64_t available_bytes;   /* what the device has for this process; INT64_MAX where unknown */
+    int64_t tokens_per_pass;   /* for loravk_run_config */
+    int32_t recomputed_blocks; /* for loravk_trainer_config */
+    int32_t reserved;
+} loravk_memory_plan;
+
+#define LORAVK_MEMORY_PLAN_INIT {sizeof(loravk_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+/* What training the model of a file or folder takes of the context's device, to the byte, found without loading it or touching
+ * the device; `context` may be NULL for a device that can do the least. `config` may be NULL. LORAVK_ERROR_OUT_OF_MEMORY with
+ * the numbers where nothing fits the budget. */
+loravk_status loravk_plan_training(
+    loravk_context *context, const char *path, const loravk_plan_config *config, loravk_memory_plan *plan);
+
+/* --------------------------------------------------------------------------------------------------------- Evaluation -- */
+
 typedef struct loravk_evaluation {
     size_t struct_size;
-    double loss;            /* mean of -log p(target) over the counted targets, in nats */
+    double loss; /* mean of -log p(target) over the counted targets, in nats */
     int64_t counted_tokens;
-    int64_t correct;        /* targets that were the model's first choice */
+    int64_t correct; /* targets that were the model's first choice */
     int64_t examples;
 } loravk_evaluation;
 

@@ -65,19 +65,21 @@ final class ModelObject: HandleObject, @unchecked Sendable {
         }
     }
 
-    /// Refuses what activations would need more than one piece of memory for.
     func requireFits(tokens: Int) throws {
-        let config = model.config
-        let capabilities = model.device.capabilities
-        let attention = config.heads * config.headDim
-        let widest = max(config.hiddenSize, config.intermediateSize, attention)
-        let most = min(
-            capabilities.maxAllocation / (widest * 4), capabilities.maxStorageBufferRange / (attention * 4))
-        guard tokens <= most else {
-            throw APIError(
-                LORAVK_ERROR_UNSUPPORTED,
-                "\(tokens) tokens at a time; this model on this device can have \(most): use smaller batches")
-        }
+        try LoRAVKC.requireFits(tokens: tokens, model.config, model.device.capabilities)
+    }
+}
+
+/// Refuses what activations would need more than one piece of memory for.
+func requireFits(tokens: Int, _ config: ModelConfig, _ capabilities: Capabilities) throws {
+    let attention = config.heads * config.headDim
+    let widest = max(config.hiddenSize, config.intermediateSize, attention)
+    let most = min(
+        capabilities.maxAllocation / (widest * 4), capabilities.maxStorageBufferRange / (attention * 4))
+    guard tokens <= most else {
+        throw APIError(
+            LORAVK_ERROR_UNSUPPORTED,
+            "\(tokens) tokens at a time; this model on this device can have \(most): use smaller batches")
     }
 }
 
@@ -104,8 +106,7 @@ func optionalAdapter(_ handle: OpaquePointer?, of model: ModelObject) throws -> 
         let output = try Output(model, "model")
         let path = try text(path, "path")
         let config = try read(config, defaults: .defaults)
-        let name = try optionalText(config.weights, "config.weights") ?? WeightStorage.auto.rawValue
-        let weights = try named(name, WeightStorage.self, "config.weights")
+        let weights = try weightStorage(config.weights)
         let checkpoint = try Checkpoint.open(path: path)
         let loaded = try context.locked {
             var goesOn = true
@@ -122,6 +123,11 @@ func optionalAdapter(_ handle: OpaquePointer?, of model: ModelObject) throws -> 
         }
         output.give(ModelObject(context, loaded))
     }
+}
+
+func weightStorage(_ name: UnsafePointer<CChar>?) throws -> WeightStorage {
+    let name = try optionalText(name, "config.weights") ?? WeightStorage.auto.rawValue
+    return try named(name, WeightStorage.self, "config.weights")
 }
 
 /// A case by its name; unknown ones are told which there are.

@@ -26,7 +26,9 @@ extension TrainerObject {
         _ config: loravk_run_config, _ data: Dataset, _ validation: Dataset?
     ) throws -> loravk_run_result {
         let settings = try RunConfig(config, learningRate: learningRate)
-        try model.requireFits(tokens: data.longestBatch(of: settings.batchSize))
+        let longest = min(
+            data.longestBatch(of: settings.batchSize), max(settings.tokensPerPass, data.longestBatch(of: 1)))
+        try model.requireFits(tokens: longest)
         if let validation { try model.requireFits(tokens: validation.longestBatch(of: 1)) }
         let run = try TrainingRun(
             trainer, data: data, validation: validation, config: settings,
@@ -64,6 +66,10 @@ extension RunConfig {
         steps = Int(config.steps)
         saveEvery = Int(config.save_every)
         validateEvery = Int(config.validate_every)
+        guard config.tokens_per_pass >= 0 else {
+            throw APIError.argument("config.tokens_per_pass is \(config.tokens_per_pass); 0 is no limit")
+        }
+        tokensPerPass = config.tokens_per_pass == 0 ? .max : Int(config.tokens_per_pass)
         seed = config.seed
         shuffles = !config.no_shuffle
         let shape = try optionalText(config.schedule, "config.schedule") ?? Schedule.Shape.cosine.rawValue

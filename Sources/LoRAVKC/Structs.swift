@@ -74,8 +74,17 @@ extension loravk_step_result: VersionedStruct {
     static let (firstSize, structName) = (48, "loravk_step_result")
 }
 
+extension loravk_plan_config: VersionedStruct {
+    static let (firstSize, structName) = (48, "loravk_plan_config")
+    static var defaults: Self {
+        var config = Self()
+        (config.batch_size, config.length, config.recomputed_blocks) = (8, 512, -1)
+        return config
+    }
+}
+
 extension loravk_memory_plan: VersionedStruct {
-    static let (firstSize, structName) = (64, "loravk_memory_plan")
+    static let (firstSize, structName) = (88, "loravk_memory_plan")
 }
 
 extension loravk_data_config: VersionedStruct {
@@ -88,7 +97,7 @@ extension loravk_data_config: VersionedStruct {
 }
 
 extension loravk_run_config: VersionedStruct {
-    static let (firstSize, structName) = (96, "loravk_run_config")
+    static let (firstSize, structName) = (104, "loravk_run_config")
     static var defaults: Self {
         var config = Self()
         (config.batch_size, config.accumulation, config.steps) = (8, 1, 100)

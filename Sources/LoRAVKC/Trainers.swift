@@ -200,30 +200,6 @@ func trainerCall(_ handle: OpaquePointer?, _ body: (TrainerObject) throws -> Voi
     call { try write(try Handles.object(handle, TrainerObject.self, "trainer").error, to: detail) }
 }
 
-@c @implementation public func loravk_trainer_plan(
-    _ handle: OpaquePointer!, _ batch: Int, _ length: Int, _ plan: UnsafeMutablePointer<loravk_memory_plan>!
-) -> loravk_status {
-    trainerCall(handle) { trainer in
-        let tokens = try product([batch, length], "the step")
-        guard tokens > 0 else { throw APIError.argument("a step of (\(batch), \(length)) tokens has none") }
-        try trainer.model.requireFits(tokens: tokens)
-        let shape = BatchShape(
-            tokens: TokenBatch.bucket(tokens), counted: TokenBatch.bucket(max(tokens - batch, 1)))
-        let step = try trainer.use { try trainer.trainer.plan(shape) }
-        let model = trainer.model.model
-        var result = loravk_memory_plan()
-        result.weight_bytes = Int64(model.weightByteCount)
-        // Parameters, gradients, two averages, and the parameters before the last step.
-        result.adapter_bytes = Int64(5 * trainer.adapter.adapter.parameters.byteCount)
-        result.activation_bytes = Int64(step.arena.byteCount + TokenBuffers.byteCount(shape))
-        result.total_bytes = result.weight_bytes + result.adapter_bytes + result.activation_bytes
-        result.device_bytes = Int64(model.device.capabilities.memoryByteCount)
-        result.step_flops = step.flops
-        result.dispatches = Int64(step.dispatches)
-        try write(result, to: plan)
-    }
-}
-
 extension loravk_step_result {
     init(_ report: StepReport) {
         self.init()

@@ -235,20 +235,42 @@ import VulkanCompute
         #expect(result.stopped)
     }
 
-    @Test func plansWithoutADevicesMemory() throws {
+    @Test func plansAreWhatTrainingTakes() throws {
         let context = try makeContext()
-        let model = try context.model()
-        let trainer = try model.trainer(try model.adapter())
-        var (before, after) = (Int64(0), Int64(0))
         var plan = loravk_memory_plan()
         plan.struct_size = MemoryLayout<loravk_memory_plan>.size
-        try check(loravk_context_get_held_bytes(context.pointer, &before))
-        try check(loravk_trainer_plan(trainer.pointer, 4, 64, &plan))
-        try check(loravk_context_get_held_bytes(context.pointer, &after))
-        #expect(before == after && plan.activation_bytes > 0 && plan.step_flops > 0)
-        #expect(plan.total_bytes == plan.weight_bytes + plan.adapter_bytes + plan.activation_bytes)
-        #expect(
-            text(loravk_trainer_plan(trainer.pointer, 1 << 20, 1 << 20, &plan), LORAVK_ERROR_UNSUPPORTED)
-                != nil)
+        var lora = loravk_adapter_config()
+        lora.struct_size = MemoryLayout<loravk_adapter_config>.size
+        (lora.rank, lora.alpha) = (4, 8)
+        try withUnsafePointer(to: lora) { lora in
+            var config = loravk_plan_config()
+            config.struct_size = MemoryLayout<loravk_plan_config>.size
+            (config.adapter, config.batch_size, config.length, config.recomputed_blocks) = (lora, 2, 12, -1)
+            try check(loravk_plan_training(context.pointer, tinyModel, &config, &plan))
+            #expect(try heldBytes(context) == 0)
+            let whole = plan.total_bytes
+            #expect(
+                whole == plan.weight_bytes + plan.adapter_bytes + plan.optimizer_bytes + plan.activation_bytes
+                    + plan.token_bytes + plan.unused_bytes)
+            let model = try context.model()
+            let trainer = try model.trainer(try model.adapter())
+            _ = try trainer.step(tokens, batch: 2)
+            #expect(try heldBytes(context) == whole)
+            // Without a context, and where nothing fits.
+            try check(loravk_plan_training(nil, tinyModel, &config, &plan))
+            config.budget_bytes = 1000
+            #expect(
+                text(loravk_plan_training(nil, tinyModel, &config, &plan), LORAVK_ERROR_OUT_OF_MEMORY)?
+                    .contains("MB") == true)
+            (config.budget_bytes, config.batch_size) = (0, .max)
+            #expect(
+                text(loravk_plan_training(nil, tinyModel, &config, &plan), LORAVK_ERROR_UNSUPPORTED) != nil)
+        }
+    }
+
+    private func heldBytes(_ context: Handle) throws -> Int64 {
+        var bytes: Int64 = 0
+        try check(loravk_context_get_held_bytes(context.pointer, &bytes))
+        return bytes
     }
 }

@@ -29,13 +29,14 @@ int main(void) {
     loravk_trainer_config k = LORAVK_TRAINER_CONFIG_INIT;
     loravk_step_result l = LORAVK_STEP_RESULT_INIT;
     loravk_memory_plan m = LORAVK_MEMORY_PLAN_INIT;
+    loravk_plan_config s = LORAVK_PLAN_CONFIG_INIT;
     loravk_data_config n = LORAVK_DATA_CONFIG_INIT;
     loravk_run_config o = LORAVK_RUN_CONFIG_INIT;
     loravk_run_result p = LORAVK_RUN_RESULT_INIT;
     loravk_evaluation q = LORAVK_EVALUATION_INIT;
     loravk_generation_config r = LORAVK_GENERATION_CONFIG_INIT;
     (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h, (void)i;
-    (void)j, (void)k, (void)l, (void)m, (void)n, (void)o, (void)p, (void)q, (void)r;
+    (void)j, (void)k, (void)l, (void)m, (void)n, (void)o, (void)p, (void)q, (void)r, (void)s;
     return 0;
 }
 """
@@ -80,7 +81,7 @@ def test_the_interface_is_the_one_on_record(prefix):
     ("LORAVK_ERROR_BUSY = 4", "LORAVK_ERROR_BUSY = 44", "have changed"),
     ("void loravk_model_release(loravk_model *model);", "", "have changed"),
     ("    double loss;      /* mean over", "    float loss;      /* mean over", "have changed"),
-    ("    int64_t dispatches;\n", "    int64_t dispatches;\n    int64_t more;\n", "not on record"),
+    ("    int64_t examples;\n", "    int64_t examples;\n    int64_t more;\n", "not on record"),
     ("size_t index, loravk_device_info", "int32_t index, loravk_device_info", "have changed"),
 ])
 def test_a_changed_interface_is_noticed(tmp_path, before, after, said):
