@@ -725,6 +725,47 @@ loravk_status loravk_model_generate(
     loravk_model *model, loravk_adapter *adapter, const int32_t *prompt, size_t prompt_count,
     const loravk_generation_config *config, int32_t *tokens, size_t capacity, size_t *count);
 
+/* ============================================================================================================ Export == */
+/*
+ * From files to files: an adapter's folder, as loravk_adapter_save writes it, and the model that it belongs to, a GGUF file or a
+ * Hugging Face folder. No device is used. What is written is there whole or not at all.
+ */
+
+/* `done` of `total` tensors are written. Return false to give up: the call fails with LORAVK_ERROR_INVALID_STATE, and nothing
+ * is written. */
+typedef bool (*loravk_export_callback)(void *user_data, int64_t done, int64_t total);
+
+typedef struct loravk_export_config {
+    size_t struct_size;
+    const char *type;        /* how matrices are stored, such as "f16" or "q8_0"; NULL: an adapter f32, a merged model as it was */
+    int64_t max_shard_bytes; /* the most that one file of a folder holds */
+    bool overwrite;          /* replace a file that is there */
+    uint8_t reserved[7];
+    loravk_export_callback on_tensor; /* may be NULL */
+    void *user_data;
+} loravk_export_config;
+
+#define LORAVK_EXPORT_CONFIG_INIT {sizeof(loravk_export_config), NULL, 5000000000, false, {0}, NULL, NULL}
+
+/* The adapter as llama.cpp loads it, a GGUF file of f32, f16 or bf16. `config` may be NULL. */
+loravk_status loravk_export_adapter(
+    const char *model_path, const char *adapter_folder, const char *output, const loravk_export_config *config);
+
+typedef struct loravk_merge_report {
+    size_t struct_size;
+    int64_t modules;
+    double kept;           /* part of the adapter's update that came through rounding */
+    double relative_error; /* rounding's change of the weights, as a part of the adapter's */
+} loravk_merge_report;
+
+#define LORAVK_MERGE_REPORT_INIT {sizeof(loravk_merge_report), 0, 0, 0}
+
+/* The model with the adapter folded in: a GGUF file from one, a folder from a folder. Rounding to a small type may lose more
+ * than the adapter changed: look at `report`, which may be NULL. `config` may be NULL. */
+loravk_status loravk_export_merged(
+    const char *model_path, const char *adapter_folder, const char *output, const loravk_export_config *config,
+    loravk_merge_report *report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -123,3 +123,16 @@ extension loravk_generation_config: VersionedStruct {
         return config
     }
 }
+
+extension loravk_export_config: VersionedStruct {
+    static let (firstSize, structName) = (48, "loravk_export_config")
+    static var defaults: Self {
+        var config = Self()
+        config.max_shard_bytes = 5_000_000_000
+        return config
+    }
+}
+
+extension loravk_merge_report: VersionedStruct {
+    static let (firstSize, structName) = (32, "loravk_merge_report")
+}

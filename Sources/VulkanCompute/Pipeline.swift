@@ -246,15 +246,17 @@ private struct PipelineFile {
     func write(_ bytes: [UInt8]) {
         makeFolders()
         let temporary = "\(path).\(getpid())"
-        guard let file = fopen(temporary, "wb") else { return }
+        guard let file = fopen(temporary, "wb") else { return noteFailure() }
         let whole = Self.checksum(bytes[...]) + bytes
         let written = fwrite(whole, 1, whole.count, file) == whole.count
         guard fclose(file) == 0, written, rename(temporary, path) == 0 else {
             unlink(temporary)
-            log.debug("the pipeline cache \(path) could not be written")
-            return
+            return noteFailure()
         }
     }
+
+    /// No error: it only costs time.
+    private func noteFailure() { log.debug("the pipeline cache \(path) could not be written") }
 
     private func makeFolders() {
         var built = folder.hasPrefix("/") ? "" : "."

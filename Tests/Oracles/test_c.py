@@ -29,6 +29,8 @@ int main(void) {
     loravk_trainer_config k = LORAVK_TRAINER_CONFIG_INIT;
     loravk_step_result l = LORAVK_STEP_RESULT_INIT;
     loravk_memory_plan m = LORAVK_MEMORY_PLAN_INIT;
+    loravk_export_config t = LORAVK_EXPORT_CONFIG_INIT;
+    loravk_merge_report u = LORAVK_MERGE_REPORT_INIT;
     loravk_plan_config s = LORAVK_PLAN_CONFIG_INIT;
     loravk_data_config n = LORAVK_DATA_CONFIG_INIT;
     loravk_run_config o = LORAVK_RUN_CONFIG_INIT;
@@ -36,7 +38,7 @@ int main(void) {
     loravk_evaluation q = LORAVK_EVALUATION_INIT;
     loravk_generation_config r = LORAVK_GENERATION_CONFIG_INIT;
     (void)a, (void)b, (void)c, (void)d, (void)e, (void)f, (void)g, (void)h, (void)i;
-    (void)j, (void)k, (void)l, (void)m, (void)n, (void)o, (void)p, (void)q, (void)r, (void)s;
+    (void)j, (void)k, (void)l, (void)m, (void)n, (void)o, (void)p, (void)q, (void)r, (void)s, (void)t, (void)u;
     return 0;
 }
 """
@@ -157,3 +159,7 @@ def test_processes_get_the_losses_of_one_alone(checks, prefix, tiny):
 
 def test_lifetimes(checks, prefix, tiny, shanties):
     assert "every order" in run(checks / "lifetimes", tiny, shanties, env=unvalidated(prefix))
+
+
+def test_logs(checks, prefix):
+    assert "told" in run(checks / "logs", env=bare(prefix))

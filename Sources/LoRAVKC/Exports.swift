@@ -1,0 +1,95 @@
+// Chapter "Export" of loravk.h: from files to files, without a device.
+
+import CLoRAVK
+import Checkpoints
+import LoRAVK
+
+/// What both exports take, checked.
+private struct ExportFiles {
+    let model: Checkpoint
+    let adapter: AdapterFiles
+    let output: String
+    let type: StorageType?
+    let config: loravk_export_config
+
+    init(
+        _ modelPath: UnsafePointer<CChar>?, _ adapterFolder: UnsafePointer<CChar>?,
+        _ output: UnsafePointer<CChar>?,
+        _ config: UnsafePointer<loravk_export_config>?
+    ) throws {
+        let modelPath = try text(modelPath, "model_path")
+        let adapterFolder = try text(adapterFolder, "adapter_folder")
+        self.output = try text(output, "output")
+        self.config = try read(config, defaults: .defaults)
+        type = try optionalText(self.config.type, "config.type").map { name in
+            guard let type = StorageType.allCases.first(where: { $0.name.lowercased() == name.lowercased() })
+            else { throw APIError.argument("config.type is '\(name)', which is no type of weights") }
+            return type
+        }
+        guard self.config.max_shard_bytes > 0 else {
+            throw APIError.argument(
+                "config.max_shard_bytes is \(self.config.max_shard_bytes); it must be positive")
+        }
+        if FileSystem.isFile(self.output), !self.config.overwrite {
+            throw FileError(
+                self.output, "is there already", remedy: "choose another name, or set config.overwrite")
+        }
+        adapter = try AdapterFiles(adapterFolder)
+        model = try Checkpoint.open(path: modelPath)
+    }
+
+    /// Runs an export that its callback may give up.
+    func write<Result>(_ body: (ExportObserver) throws -> Result) throws -> Result {
+        var goesOn = true
+        let config = config
+        let observer = ExportObserver(
+            shouldStop: { !goesOn },
+            onTensor: { done, total in
+                if let callback = config.on_tensor {
+                    goesOn = callback(config.user_data, Int64(done), Int64(total))
+                }
+            })
+        do { return try body(observer) } catch {
+            if goesOn { throw error }
+            throw APIError(LORAVK_ERROR_INVALID_STATE, "on_tensor gave up writing \(output)")
+        }
+    }
+}
+
+@c @implementation public func loravk_export_adapter(
+    _ modelPath: UnsafePointer<CChar>!, _ adapterFolder: UnsafePointer<CChar>!,
+    _ output: UnsafePointer<CChar>!,
+    _ config: UnsafePointer<loravk_export_config>!
+) -> loravk_status {
+    call {
+        let files = try ExportFiles(modelPath, adapterFolder, output, config)
+        try files.write { observer in
+            try GGUFExport.write(
+                files.adapter, for: files.model, type: files.type ?? .f32, to: files.output,
+                observer: observer)
+        }
+    }
+}
+
+@c @implementation public func loravk_export_merged(
+    _ modelPath: UnsafePointer<CChar>!, _ adapterFolder: UnsafePointer<CChar>!,
+    _ output: UnsafePointer<CChar>!,
+    _ config: UnsafePointer<loravk_export_config>!, _ report: UnsafeMutablePointer<loravk_merge_report>!
+) -> loravk_status {
+    call {
+        try checkRoom(report)
+        let files = try ExportFiles(modelPath, adapterFolder, output, config)
+        var settings = MergeConfig()
+        settings.type = files.type
+        settings.maxShardBytes = Int(files.config.max_shard_bytes)
+        let merged = try files.write { observer in
+            try Merge.write(
+                files.adapter, into: files.model, to: files.output, config: settings, observer: observer)
+        }
+        var result = loravk_merge_report()
+        result.modules = Int64(merged.modules.count)
+        result.kept = merged.total.kept
+        result.relative_error = merged.total.relativeError
+        try give(result, to: report)
+    }
+}
