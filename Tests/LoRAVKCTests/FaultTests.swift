@@ -79,6 +79,7 @@ import VulkanCompute
         let model = try context.model()
         let adapter = try model.adapter()
         try withTemporaryFolder { folder in
+            try check(loravk_adapter_save(adapter.pointer, folder + "/out"))
             let counter = FileFaults(failing: .max)
             try FileFaults.$active.withValue(counter) {
                 try check(loravk_adapter_save(adapter.pointer, folder + "/out"))
