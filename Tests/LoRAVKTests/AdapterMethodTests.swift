@@ -25,8 +25,8 @@ import Testing
         }
     }
 
-    /// Away from the start, where every parameter matters.
-    @Test(arguments: AdapterMethods.all.map(\.name))
+    /// Away from the start, where every parameter matters. DoRA's gradient holds a norm constant: DoRATests.
+    @Test(arguments: AdapterMethods.all.map(\.name).filter { $0 != "dora" })
     func gradientsAreThoseOfTheLoss(_ method: String) throws {
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method, rank: 3))
@@ -74,6 +74,25 @@ import Testing
             let wanted = 1e-3 * module * (key.contains("lora_B") ? 5 : 1)
             #expect(abs(moved - wanted) <= 2e-2 * wanted, "\(key) moved by \(moved)")
         }
+    }
+
+    /// Plain gradient steps of η at first (AdamW would hide the factor): seen in the gradients after the step.
+    @Test func alloraScalesTheGradientsOfB() throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("allora:eta=3"))
+        #expect(adapter.layers.allSatisfy { $0.scaling == 1 })
+        let batch = [examples([9, 5])]
+        let plain = try gradients(model, adapter, batch)
+        let norm = try Trainer(model, adapter).step(batch, learningRate: 1e-30).gradientNorm
+        let counted = Double(examples([9, 5]).reduce(0) { $0 + $1.countedTokens })
+        for (key, scaled) in try adapter.all(.gradient) {
+            let factor: Float = key.contains("lora_B") ? 3 : 1
+            let expected = try #require(plain[key]).map { Double($0 * factor) / counted }
+            #expect(
+                mismatch(scaled, expected, Tolerance(absolute: 1e-6, relative: 1e-4)) == nil, "\(key)")
+        }
+        let all = try adapter.all(.gradient).values.joined().reduce(0.0) { $0 + Double($1) * Double($1) }
+        #expect(isClose(norm, all.squareRoot(), 1e-5))
     }
 
     @Test func loraFATrainsBOnly() throws {

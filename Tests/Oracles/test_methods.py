@@ -60,6 +60,7 @@ def test_orthogonal_start_is_of_the_size_of_pefts(program, tiny, tmp_path):
 
 METHODS = [
     ["--method", "rslora"], ["--method", "lora+:ratio=8"], ["--method", "lora-fa", "--init", "gaussian"],
+    ["--method", "dora"], ["--method", "dora", "--init", "pissa"], ["--method", "allora:eta=2"],
     ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
     ["--init", "orthogonal"], ["--module-lr", "v_proj=4,mlp.*=0"]]
 
@@ -80,3 +81,41 @@ def test_peft_runs_what_a_method_trained(program, tiny, shanties, tmp_path, word
     said = program.run("inspect", out)
     method = words[1] if words[0] == "--method" and words[1] != "rslora" else "lora"
     assert f"method       {method}\n" in said
+
+
+def test_dora_has_pefts_gradients(program, tiny, tmp_path):
+    """PEFT's adapter trained by both: AdamW's second step depends on the size of every gradient, magnitudes included."""
+    torch.manual_seed(5)
+    config = LoraConfig(r=5, lora_alpha=10, target_modules=TARGETS, task_type="CAUSAL_LM", use_dora=True)
+    model = get_peft_model(load_model(tiny), config)
+    for name, p in sorted(model.named_parameters()):
+        if p.requires_grad and "lora_B" in name:
+            p.data = torch.randn(p.shape) * 0.1
+    model.save_pretrained(tmp_path / "peft")
+    tokenizer = load_tokenizer(tiny)
+    lines = [tokenizer.apply_chat_template(row["messages"])[:40] for row in rows(TRAIN)[:2]]
+    (tmp_path / "data.jsonl").write_text("\n".join(json.dumps(dict(input_ids=ids)) for ids in lines))
+    metrics = program.train(
+        tmp_path / "out", "--model", tiny, "--data", tmp_path / "data.jsonl", "--adapter", tmp_path / "peft", "--steps", 3,
+        "--batch-size", 2, "--no-shuffle", "--lr", 2e-3, "--schedule", "constant", "--warmup", 0, "--max-grad-norm", 0)
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(parameters.values(), lr=2e-3, weight_decay=0)
+    for line in metrics:
+        total, count = 0, sum(len(ids) - 1 for ids in lines)
+        for ids in lines:
+            logits = model(input_ids=torch.tensor([ids])).logits[0, :-1]
+            total = total + torch.nn.functional.cross_entropy(logits, torch.tensor(ids[1:]), reduction="sum") / count
+        total.backward()
+        norm = torch.stack([p.grad.norm() for p in parameters.values()]).norm()
+        assert line["loss"] == pytest.approx(total.item(), rel=1e-4)
+        assert line["grad_norm"] == pytest.approx(norm.item(), rel=1e-4)
+        optimizer.step()
+        optimizer.zero_grad()
+    ours = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    start = load_file(tmp_path / "peft" / "adapter_model.safetensors")
+    assert ours.keys() == start.keys()
+    model.save_pretrained(tmp_path / "after")
+    theirs = load_file(tmp_path / "after" / "adapter_model.safetensors")
+    for key in ours:
+        moved = np.abs(theirs[key] - start[key]).max()
+        assert np.abs(ours[key] - theirs[key]).max() < 0.02 * moved, key

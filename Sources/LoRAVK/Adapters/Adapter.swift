@@ -16,17 +16,24 @@ package final class Adapter {
     package let learningRates: Tensor?  // flat
     package let device: Device
     private let byName: [String: Int]
+    private let linears: [Linear]
+    private let refreshArena: Arena?
+    private var refreshGraph: CommandGraph?
+    /// What the method derives from the parameters is older than they are.
+    private var isStale = true
 
     package init(
-        _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape], device: Device
-    ) throws(VulkanError) {
+        _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
+        constants: [[String: [Float]]], for model: Transformer
+    ) throws {
+        let device = model.device
         let shapes = modules.map(method.parameters)
         let count = shapes.joined().reduce(0) { $0 + $1.stride }
         let parameters = try device.makeTensor([count], label: "adapter parameters")
         let gradients = try device.makeTensor([count], label: "adapter gradients")
         var layers: [LoRALayer] = []
         var at = 0
-        for (module, shapes) in zip(modules, shapes) {
+        for (index, (module, shapes)) in zip(modules, shapes).enumerated() {
             var layerParameters: [AdapterParameter] = []
             for shape in shapes {
                 func part(_ flat: Tensor) -> Tensor {
@@ -40,9 +47,16 @@ package final class Adapter {
                         learningRate: module.learningRate * method.learningRate(of: shape.part)))
                 at += shape.stride
             }
+            var derived: [String: Tensor] = [:]
+            for (name, shape) in method.derived(of: module) {
+                let tensor = try device.makeTensor(shape, label: "\(module.name) \(name)")
+                if let values = constants[index][name] { try device.upload(values, into: tensor.slice) }
+                derived[name] = tensor
+            }
             layers.append(
                 LoRALayer(
-                    module: module, method: method, dropout: config.dropout, parameters: layerParameters))
+                    module: module, method: method, dropout: config.dropout, parameters: layerParameters,
+                    derived: derived))
         }
         self.config = config
         self.method = method
@@ -50,6 +64,15 @@ package final class Adapter {
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
+        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let adapted = modules.map { module in
+            guard let linear = linears[module.name] else {
+                preconditionFailure("the model has no linear layer '\(module.name)'")
+            }
+            return linear
+        }
+        self.linears = adapted
+        refreshArena = try Self.refreshArena(layers, adapted, device)
         learningRates = try Self.learningRates(layers, count, device)
         byName = Dictionary(
             layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
@@ -101,5 +124,48 @@ package final class Adapter {
         let parameter = layer[part]
         let target = kind == .parameter ? parameter.value : parameter.gradient
         try device.upload(parameter.shape.padded(values), into: target.slice)
+        if kind == .parameter { parametersChanged() }
+    }
+
+    // MARK: What follows from the parameters
+
+    /// To be called by whoever changes parameters on the device.
+    package func parametersChanged() { isStale = true }
+
+    /// Brings what the method derives from the parameters up to date; to be called before a pass runs.
+    package func refresh() throws(VulkanError) {
+        guard isStale else { return }
+        if let refreshArena {
+            if refreshGraph == nil {
+                let encoder = try CommandEncoder(device)
+                try Self.refresh(layers, linears, encoder, refreshArena)
+                refreshGraph = try encoder.finish()
+            }
+            try refreshGraph?.run()
+        }
+        isStale = false
+    }
+
+    /// Room for what `refresh` needs on the way; nil where there is nothing to derive.
+    private static func refreshArena(
+        _ layers: [LoRALayer], _ linears: [Linear], _ device: Device
+    ) throws(VulkanError) -> Arena? {
+        guard layers.contains(where: { !$0.derived.isEmpty }) else { return nil }
+        let measure = Arena(planningFor: device.capabilities)
+        try refresh(layers, linears, CommandEncoder(planningFor: device.capabilities), measure)
+        return try Arena(device, measure.plan)
+    }
+
+    private static func refresh(
+        _ layers: [LoRALayer], _ linears: [Linear], _ encoder: CommandEncoder, _ arena: Arena
+    ) throws(VulkanError) {
+        for (layer, linear) in zip(layers, linears) {
+            try layer.method.refresh(layer, around: linear, encoder, arena)
+        }
+    }
+
+    /// Records what the method does to the gradients of a step.
+    func transformGradients(_ encoder: CommandEncoder) throws(VulkanError) {
+        for layer in layers { try method.transformGradients(layer, encoder) }
     }
 }

@@ -19,15 +19,19 @@ extension Adapter {
                 inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
                 learningRate: config.learningRate(of: linear.name))
         }
+        let bases = linears.map { InitialSite.Base(linear: $0, model: model) }
+        let constants = try zip(bases, modules).map { base, module in
+            model.device.isPlanning ? [:] : try config.method.constants(base, of: module)
+        }
         let adapter = try Adapter(
             config.peft(names, baseModel: model.source), method: config.method, modules: modules,
-            device: model.device)
+            constants: constants, for: model)
         if model.device.isPlanning { return adapter }
         var random = RandomNumbers(seed: config.seed)
-        for (layer, linear) in zip(adapter.layers, linears) {
+        for (index, layer) in adapter.layers.enumerated() {
             let site = InitialSite(
-                rank: config.rank, inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
-                scaling: config.scaling, base: InitialSite.Base(linear: linear, model: model))
+                rank: config.rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures,
+                scaling: config.scaling, base: bases[index], constants: constants[index])
             let start = try config.method.start(site, config.initialization, using: &random)
             for (part, values) in start {
                 try adapter.set(layer, part, to: layer.withFrozenStart(part, values))
@@ -39,9 +43,9 @@ extension Adapter {
     /// An adapter that PEFT or `save` wrote, checked against the model.
     package static func load(_ folder: String, for model: Transformer) throws -> Adapter {
         let files = try AdapterFiles(folder)
-        guard files.saved.isEmpty, !files.config.usesDoRA else {
-            let what = files.config.usesDoRA ? "DoRA magnitudes" : "whole modules (modules_to_save)"
-            throw FileError(folder, "the adapter holds \(what), which cannot be loaded yet")
+        guard files.saved.isEmpty else {
+            throw FileError(
+                folder, "the adapter holds whole modules (modules_to_save), which cannot be loaded yet")
         }
         try files.check(against: model.checkpoint)
         let method = try files.method
@@ -50,9 +54,19 @@ extension Adapter {
                 name: module.name, rank: module.rank, frozenRank: try files.frozenRank(of: module),
                 scaling: module.scaling, inFeatures: module.loraA.columns, outFeatures: module.loraB.rows)
         }
-        let adapter = try Adapter(files.config, method: method, modules: shapes, device: model.device)
+        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let constants = try shapes.map { module in
+            guard let linear = linears[module.name] else {
+                throw FileError(
+                    folder, "'\(module.name)' is no layer of the model that an adapter can change")
+            }
+            return try method.constants(InitialSite.Base(linear: linear, model: model), of: module)
+        }
+        let adapter = try Adapter(
+            files.config, method: method, modules: shapes, constants: constants, for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
-            for (part, stored) in [(Part.loraA, module.loraA), (.loraB, module.loraB)] {
+            let parts = [(Part.loraA, module.loraA), (.loraB, module.loraB)]
+            for (part, stored) in parts + (module.magnitude.map { [(.magnitude, $0)] } ?? []) {
                 let values = try stored.floats(rows: 0..<stored.rows)
                 guard values.allSatisfy(\.isFinite) else {
                     throw FileError(
@@ -82,7 +96,7 @@ extension Adapter {
     /// What PEFT's config has no words for, so that training goes on as it began. PEFT ignores it.
     private var metadata: [String: String] {
         var metadata = SafetensorsWriter.pytorch
-        if method.savesItself, !(method is LoRA), !(method is RsLoRA) {
+        if method.savesItself, !config.describes(method) {
             metadata[AdapterFiles.methodKey] = method.description
         }
         if let frozen = layers.first?.module.frozenRank, frozen > 0 {
@@ -92,13 +106,24 @@ extension Adapter {
     }
 }
 
+extension PEFTConfig {
+    /// Whether the config says it all.
+    fileprivate func describes(_ method: any AdapterMethod) -> Bool {
+        method is LoRA || method is RsLoRA || method is DoRA
+    }
+}
+
 extension AdapterFiles {
     fileprivate static let methodKey = "lora_vk.method"
     fileprivate static let frozenRankKey = "lora_vk.frozen_rank"
 
     /// The method that trained the adapter; LoRA where the files do not say.
     package var method: any AdapterMethod {
-        get throws(ConfigError) { try metadata[Self.methodKey].map(AdapterMethods.named) ?? LoRA() }
+        get throws(ConfigError) {
+            if let name = metadata[Self.methodKey] { return try AdapterMethods.named(name) }
+            if config.usesDoRA { return DoRA() }
+            return LoRA()
+        }
     }
 
     /// The last ranks of a module that do not train.
@@ -140,6 +165,7 @@ extension LoRAConfig {
             baseModel: baseModel)
         peft.dropout = dropout
         peft.usesRsLoRA = usesRsLoRA
+        method.describe(&peft)
         // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
         peft.initialisation = initialization.peftName.map { .string($0) } ?? .bool(true)
         return peft

@@ -27,6 +27,15 @@ package protocol AdapterMethod: Sendable {
         _ site: InitialSite, _ initialization: LoRAInitialization, using random: inout RandomNumbers
     ) throws -> [Adapter.Part: [Float]]
 
+    /// Tensors with what follows from the parameters or the weight alone: their shapes, by names of the method's own.
+    func derived(of module: AdapterModuleShape) -> [String: [Int]]
+    /// Values of those that never change.
+    func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String: [Float]]
+    /// Records the others anew; runs before the first pass after the parameters have changed.
+    func refresh(
+        _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
+    ) throws(VulkanError)
+
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
@@ -41,6 +50,11 @@ package protocol AdapterMethod: Sendable {
         around base: Linear, _ pass: Pass
     ) throws(VulkanError)
 
+    /// Changes the gradients of a step before their norm is taken and the optimizer sees them.
+    func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError)
+
+    /// Says in PEFT's config what the method is.
+    func describe(_ config: inout PEFTConfig)
     /// What of a layer is saved, under PEFT's keys.
     func saved(_ layer: LoRALayer, of adapter: Adapter) throws -> [TensorSource]
     /// Whether that is the parameters themselves, so that training goes on from a saved adapter as this method; or a plain
@@ -57,6 +71,17 @@ extension AdapterMethod {
     package var savesItself: Bool { true }
 
     package func settle(_ config: inout LoRAConfig) {}
+    package func describe(_ config: inout PEFTConfig) {}
+    package func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError) {}
+    package func derived(of module: AdapterModuleShape) -> [String: [Int]] { [:] }
+    package func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String:
+        [Float]]
+    {
+        [:]
+    }
+    package func refresh(
+        _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
+    ) throws(VulkanError) {}
     package func validate(_ config: LoRAConfig) throws(ConfigError) {}
 
     package func parameters(of module: AdapterModuleShape) -> [ParameterShape] {

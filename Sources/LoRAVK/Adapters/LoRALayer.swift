@@ -109,6 +109,7 @@ package struct LoRALayer: Sendable {
     package let method: any AdapterMethod
     package let dropout: Double
     package let parameters: [AdapterParameter]
+    let derived: [String: Tensor]
 
     /// Hugging Face's name: `model.layers.0.self_attn.q_proj`.
     package var name: String { module.name }
@@ -125,6 +126,12 @@ package struct LoRALayer: Sendable {
             preconditionFailure("\(name) has no \(part)")
         }
         return parameter
+    }
+
+    /// What the method computes from the parameters or the weight, by its name.
+    package func derived(_ name: String) -> Tensor {
+        guard let tensor = derived[name] else { preconditionFailure("\(self.name) derives no '\(name)'") }
+        return tensor
     }
 
     package var loraA: Tensor { self[.loraA].value }  // (R, I)

@@ -34,11 +34,17 @@ extension Linear {
     /// h = s·x'·Dᵀ (N, R)
     package func down(_ x: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) -> Tensor {
         let h = pass.arena.take(x.rows, term.up.width)
+        try down(into: h, x, term, pass)
+        return h
+    }
+
+    package func down(
+        into h: Tensor, _ x: Tensor, _ term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) {
         let dropped = try dropout(x, term, pass)
         try pass.encoder.loraDown(
             into: h, dropped ?? x, loraA: term.down, scaling: term.scaling, label: "\(name) h")
         pass.arena.give(dropped)
-        return h
     }
 
     /// Records the gradients of D, U and x. Gives `h` back.

@@ -105,6 +105,7 @@ package final class Generator {
 
     private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
         try recorded.buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
+        try adapter?.refresh()
         try recorded.graph.run()
         cache.advance(tokens.count)
         return try device.download(recorded.logits, as: Float.self)

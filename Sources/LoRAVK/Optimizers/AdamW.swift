@@ -60,6 +60,7 @@ final class AdamW {
     /// Writes the next step's settings into the state that the recorded update reads.
     func prepare(_ state: inout StepState, learningRate: Double) {
         step += 1
+        adapter.parametersChanged()
         state.learningRate = Float(learningRate)
         state.weightDecay = Float(config.weightDecay)
         state.epsilon = Float(config.epsilon)
@@ -71,6 +72,7 @@ final class AdamW {
     func undo() { step -= 1 }
 
     func restoreLastGoodParameters() throws(VulkanError) {
+        adapter.parametersChanged()
         try adapter.device.run { encoder throws(VulkanError) in
             try encoder.copy(into: adapter.parameters.slice, from: previous.slice)
         }
@@ -78,6 +80,7 @@ final class AdamW {
 
     func record(_ encoder: CommandEncoder, state: BufferSlice, result: BufferSlice) throws(VulkanError) {
         try encoder.copy(into: previous.slice, from: adapter.parameters.slice)
+        try adapter.transformGradients(encoder)
         let rates = adapter.learningRates
         try encoder.gradientNorm(
             into: result, adapter.gradients, rates: rates, scratch: scratch, state: state)

@@ -36,6 +36,7 @@ package final class Evaluator {
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }
         let pass = try workspace.prepare(batch, for: .evaluation, recordLosses)
+        try adapter?.refresh()
         try pass.graph.run()
         let losses = try device.values(pass.outputs[0]).prefix(batch.countedCount)
         let correct = try device.integers(pass.outputs[1]).prefix(batch.countedCount)
@@ -53,6 +54,7 @@ package final class Evaluator {
         let batch = TokenBatch([Example(tokens: tokens + [0], labels: labels)])
         let stride = model.head.layout.rows
         let pass = try workspace.prepare(batch, for: .logits, recordLogits)
+        try adapter?.refresh()
         try pass.graph.run()
         let values = try device.values(pass.outputs[0])
         return positions.indices.map { Array(values[($0 * stride)..<($0 * stride + model.config.vocabSize)]) }

@@ -108,7 +108,9 @@ package final class Trainer {
         hostState.pass &+= 1
         hostState.lossScale = 1 / Float(counted)
         try device.upload([hostState], into: state)
-        try workspace.prepare(batch, for: .training, record).graph.run()
+        let pass = try workspace.prepare(batch, for: .training, record)
+        try adapter.refresh()
+        try pass.graph.run()
         let loss = Double(try readResult().lossSum)
         guard loss.isFinite else {
             throw DivergenceError(
@@ -168,7 +170,9 @@ package final class Trainer {
         _ = try record(encoder, arena, buffers)
         try optimizer.record(encoder, state: state, result: result)
         let graph = try encoder.finish()
+        try adapter.refresh()
         try graph.run()
+        adapter.parametersChanged()
         try zeroGradients()
         return try graph.timings()
     }

@@ -60,15 +60,21 @@ package struct InitialSite: Sendable {
     package let scaling: Double
     /// The frozen layer, for what starts from its weight.
     package let base: Base?
+    /// What the method finds constant about the layer, by its names.
+    package let constants: [String: [Float]]
 
     package struct Base: Sendable {
         package let linear: Linear
         package let model: Transformer
     }
 
-    package init(rank: Int, inFeatures: Int, outFeatures: Int, scaling: Double, base: Base? = nil) {
+    package init(
+        rank: Int, inFeatures: Int, outFeatures: Int, scaling: Double, base: Base? = nil,
+        constants: [String: [Float]] = [:]
+    ) {
         (self.rank, self.inFeatures, self.outFeatures) = (rank, inFeatures, outFeatures)
         self.scaling = scaling
         self.base = base
+        self.constants = constants
     }
 }

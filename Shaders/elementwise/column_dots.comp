@@ -1,0 +1,28 @@
+// out (C) += v ⊙ Σ over rows of a ⊙ b, four columns a lane: the gradient of a factor that scales a column.
+#version 450
+//! variants FAMILY = TEXEL SHARED
+#include "lib/load.glsl"
+#include "lib/stripe.glsl"
+
+layout(std430, binding = 0) writeonly buffer Sums { vec4 sums[]; }; // (C)
+INPUT4(1, a);                                                       // (N, C)
+INPUT4(2, b);                                                       // (N, C)
+INPUT4(3, v);                                                       // (C)
+INPUT4(4, old);                                                     // the sums' own memory
+
+layout(push_constant) uniform Push {
+    uint groupBase;
+    uint width4; // C / 4
+    uint rows;
+} push;
+
+void main() {
+    FOR_EACH4(column, gl_WorkGroupID.x + push.groupBase, push.width4) {
+        vec4 sum = vec4(0);
+        for (uint row = 0; row < push.rows; ++row) {
+            uint i = row * push.width4 + column;
+            sum += LOAD4(a, i) * LOAD4(b, i);
+        }
+        sums[column] = LOAD4(old, column) + LOAD4(v, column) * sum;
+    }
+}

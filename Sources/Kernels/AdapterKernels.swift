@@ -1,0 +1,105 @@
+// What adapter methods need beyond matrix products: factors of columns and of rows.
+
+import VulkanCompute
+
+extension CommandEncoder {
+    /// A running sum of f32 keeps its digits over so many rows.
+    private static let rowsAtOnce = 2048
+
+    /// y (N, C) = x ⊙ v, v (C)
+    package func scaleColumns(
+        into y: Tensor, _ x: Tensor, by v: Tensor, label: String = "scaleColumns"
+    ) throws(VulkanError) {
+        try scaleColumns(.into, [y, x], v, [], label)
+    }
+
+    /// y (N, C) += x ⊙ v
+    package func scaleColumns(
+        addingTo y: Tensor, _ x: Tensor, by v: Tensor, label: String = "scaleColumns"
+    ) throws(VulkanError) {
+        try scaleColumns(.adding, [y, x], v, [y], label)
+    }
+
+    private func scaleColumns(
+        _ destination: Shader.Destination, _ tensors: [Tensor], _ v: Tensor, _ old: [Tensor], _ label: String
+    ) throws(VulkanError) {
+        let width = tensors[0].width
+        precondition(
+            width % 4 == 0 && v.count == width && tensors.allSatisfy { $0.width == width },
+            "\(label): shapes \(tensors.map(\.shape)) and factors \(v.shape)")
+        try elementwise(tensors, uniforms: [v.slice], more: old, label: label) { family, first4 in
+            (Shader.scaleColumns(family: family, destination: destination), [first4, width / 4])
+        }
+    }
+
+    /// out (C) += v ⊙ Σ over the rows of a ⊙ b; a, b (N, C), v (C)
+    package func columnDots(
+        addingTo out: Tensor, _ a: Tensor, _ b: Tensor, by v: Tensor, label: String = "columnDots"
+    ) throws(VulkanError) {
+        let width = out.count
+        precondition(
+            width % 4 == 0 && a.width == width && b.shape == a.shape && v.count == width,
+            "\(label): \(a.shape) and \(b.shape), by \(v.shape), into \(out.shape)")
+        let lanes = capabilities.lanes(family)
+        for span in capabilities.spans(of: a.rows, rowByteCounts: [width * 4], family: family, multiple: 4) {
+            for start in stride(from: span.lowerBound, to: span.upperBound, by: Self.rowsAtOnce) {
+                let rows = start..<min(start + Self.rowsAtOnce, span.upperBound)
+                try dispatch(
+                    Shader.columnDots(family: family == .texel ? .texel : .shared),
+                    [out.slice, a.rows(rows).slice, b.rows(rows).slice, v.slice, out.slice],
+                    push: [width / 4, rows.count],
+                    specialization: ["LANES": UInt32(lanes), "VECTORS": 1],
+                    groups: (width / 4 + lanes - 1) / lanes, label: label)
+            }
+        }
+    }
+
+    /// DoRA's factors of the rows of W + s·B·A: `scale` (O) = m/n and `inverse` (O) = 1/n, n² = `squares` + s·B·u by rows;
+    /// `loraB`, `u` (O, R).
+    package func doraScale(
+        into scale: Tensor, inverse: Tensor, magnitude: Tensor, squares: Tensor, loraB: Tensor, u: Tensor,
+        scaling: Float, label: String = "doraScale"
+    ) throws(VulkanError) {
+        precondition(
+            [scale, inverse, magnitude, squares].allSatisfy { $0.count == loraB.rows }
+                && u.shape == loraB.shape && u.width % 4 == 0,
+            "\(label): \(scale.shape) for \(loraB.shape) and \(u.shape)")
+        try rowALane(loraB.rows, width: loraB.width, label) { family, span in
+            (
+                Shader.doraScale(family: family),
+                [scale, inverse, magnitude, squares, loraB.rows(span), u.rows(span)].map(\.slice),
+                [loraB.width / 4, span.lowerBound, scaling]
+            )
+        }
+    }
+
+    /// Each row of `gradient` (O, R) times 1/√(‖row of B‖ + 1/η²).
+    package func alloraScale(
+        _ gradient: Tensor, loraB: Tensor, eta: Float, label: String = "alloraScale"
+    ) throws(VulkanError) {
+        precondition(
+            gradient.shape == loraB.shape && loraB.width % 4 == 0,
+            "\(label): \(gradient.shape) for \(loraB.shape)")
+        try rowALane(loraB.rows, width: loraB.width, label) { family, span in
+            let rows = gradient.rows(span).slice
+            return (
+                Shader.alloraScale(family: family), [rows, rows, loraB.rows(span).slice],
+                [loraB.width / 4, 1 / (eta * eta)]
+            )
+        }
+    }
+
+    /// Runs a kernel whose lanes take a row each; it is pushed the rows of its span, then what `kernel` says.
+    private func rowALane(
+        _ rows: Int, width: Int, _ label: String,
+        kernel: (Shader.Family, Range<Int>) -> (Shader, [BufferSlice], [any PushWord])
+    ) throws(VulkanError) {
+        let lanes = capabilities.lanes(family)
+        for span in capabilities.spans(of: rows, rowByteCounts: [width * 4], family: family) {
+            let (shader, bindings, push) = kernel(family == .texel ? .texel : .shared, span)
+            try dispatch(
+                shader, bindings, push: [span.count] + push, specialization: ["LANES": UInt32(lanes)],
+                groups: (span.count + lanes - 1) / lanes, label: label)
+        }
+    }
+}

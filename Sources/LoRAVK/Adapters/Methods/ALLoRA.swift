@@ -1,0 +1,32 @@
+// LoRA without α and dropout, whose rows of B step by 1/√(‖row of B‖ + 1/η²): at first, where B is zero, by η, and the slower the
+// farther they have moved. Huang & Balestriero 2024, ALLoRA: Adaptive Learning Rate Mitigates LoRA Fatal Flaws.
+
+import Kernels
+import VulkanCompute
+
+package struct ALLoRA: AdapterMethod {
+    package let name = "allora"
+    package let summary = "LoRA without alpha, rows of B learn slower as they grow (Huang & Balestriero 2024)"
+    package var options = [
+        MethodOption(
+            "eta", 1, in: 1e-3...1e3, "what the gradient of a row of B that is zero is multiplied by")
+    ]
+    package init() {}
+
+    package func settle(_ config: inout LoRAConfig) {
+        config.usesRsLoRA = false
+        config.alpha = Double(config.rank)
+    }
+
+    package func validate(_ config: LoRAConfig) throws(ConfigError) {
+        guard config.dropout == 0 else {
+            throw ConfigError("allora has no dropout, and the dropout is \(config.dropout); leave it away")
+        }
+    }
+
+    package func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError) {
+        guard let gradient = layer[.loraB].trainedGradient else { return }
+        try encoder.alloraScale(
+            gradient, loraB: layer.loraB, eta: Float(option("eta")), label: "\(layer.name) allora")
+    }
+}

@@ -1,0 +1,149 @@
+// W' = m ⊙ (W + s·B·A) / n by rows, n = ‖W + s·B·A‖ by rows, a constant to the gradient; m trains. With y₀ the output of the plain
+// LoRA layer: y = y₀ ⊙ (m/n), dy₀ = dy ⊙ (m/n), dm = Σ over tokens of dy ⊙ y₀ / n. Liu et al. 2024, DoRA: Weight-Decomposed
+// Low-Rank Adaptation.
+
+import Checkpoints
+import Kernels
+import VulkanCompute
+
+extension Adapter.Part {
+    package static let magnitude = Adapter.Part("magnitude", as: .magnitude)
+}
+
+package struct DoRA: AdapterMethod {
+    package let name = "dora"
+    package let summary = "LoRA of W's directions, and the length of each row apart (Liu et al. 2024)"
+    package init() {}
+
+    package func describe(_ config: inout PEFTConfig) { config.usesDoRA = true }
+
+    package func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
+        [.loraA(module), .loraB(module), ParameterShape(.magnitude, count: module.outFeatures)]
+    }
+
+    package func start(
+        _ site: InitialSite, _ initialization: LoRAInitialization, using random: inout RandomNumbers
+    ) throws -> [Adapter.Part: [Float]] {
+        var start = try initialization.matrices(site, using: &random)
+        start[.magnitude] = site.constants[Self.squares]?.map { $0.squareRoot() }
+        return start
+    }
+
+    // MARK: What follows from the parameters
+
+    private static let squares = "‖W‖²"  // (O) of the rows
+    private static let identity = "identity"  // (R, R)
+    private static let scale = "m/n"  // (O)
+    private static let inverse = "1/n"  // (O)
+
+    package func derived(of module: AdapterModuleShape) -> [String: [Int]] {
+        let (rows, rank) = (module.outFeatures, module.paddedRank)
+        return [
+            Self.squares: [rows], Self.scale: [rows], Self.inverse: [rows], Self.identity: [rank, rank],
+        ]
+    }
+
+    package func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String:
+        [Float]]
+    {
+        let stored = try base.model.checkpoint.tensor(base.linear.name + ".weight")
+        let squares = try (0..<stored.rows).map { row in
+            Float(try stored.floats(rows: row..<row + 1).reduce(0.0) { $0 + Double($1) * Double($1) })
+        }
+        let rank = module.paddedRank
+        return [
+            Self.squares: squares,
+            Self.identity: (0..<rank * rank).map { $0 % (rank + 1) == 0 ? 1 : 0 },
+        ]
+    }
+
+    /// n² = ‖W‖² + 2s⟨W, B·A⟩ + s²‖B·A‖² by rows, as ‖W‖² + s·⟨B, U⟩ with U = 2·W·Aᵀ + s·B·(A·Aᵀ): W + s·B·A is never made.
+    package func refresh(
+        _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
+    ) throws(VulkanError) {
+        let rank = layer.paddedRank
+        let products = arena.take(rank, layer.outFeatures)
+        let gram = arena.take(rank, rank)
+        let u = arena.take(layer.outFeatures, rank)
+        try encoder.matmul(into: products, layer.loraA, weight: base.weight, label: "\(layer.name) A·Wᵀ")
+        try encoder.matmul(.nt, into: gram, layer.loraA, layer.loraA, label: "\(layer.name) A·Aᵀ")
+        try encoder.matmul(
+            .nn, into: u, layer.loraB, gram, scale: layer.scaling, label: "\(layer.name) B·A·Aᵀ")
+        try encoder.matmul(
+            .tn, addingTo: u, products, layer.derived(Self.identity), scale: 2, label: "\(layer.name) W·Aᵀ")
+        try encoder.doraScale(
+            into: layer.derived(Self.scale), inverse: layer.derived(Self.inverse),
+            magnitude: layer[.magnitude].value, squares: layer.derived(Self.squares), loraB: layer.loraB,
+            u: u,
+            scaling: layer.scaling, label: "\(layer.name) norms")
+        arena.give(products, gram, u)
+    }
+
+    // MARK: Layer
+
+    /// What a backward needs: h (N, R), and y₀ (N, O) behind it.
+    private struct Kept {
+        let h: Tensor
+        let y0: Tensor
+
+        init(_ whole: Tensor, _ rows: Int, _ layer: LoRALayer) {
+            let start = Self.start(rows, layer)
+            h = Tensor(whole.slice, shape: [rows, layer.paddedRank])
+            y0 = Tensor(
+                whole.slice.slice(start * 4, byteCount: rows * layer.outFeatures * 4),
+                shape: [rows, layer.outFeatures])
+        }
+
+        static func take(_ rows: Int, _ layer: LoRALayer, _ arena: Arena) -> Tensor {
+            arena.take(start(rows, layer) + rows * layer.outFeatures)
+        }
+
+        /// Where y₀ may be bound.
+        private static func start(_ rows: Int, _ layer: LoRALayer) -> Int {
+            (rows * layer.paddedRank + 63) / 64 * 64
+        }
+    }
+
+    package func forward(
+        _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let whole = try kept(of: x, layer, around: base, pass)
+        let (y0, scale) = (Kept(whole, x.rows, layer).y0, layer.derived(Self.scale))
+        let label = "\(layer.name) m/n"
+        switch y {
+        case .into(let y): try pass.encoder.scaleColumns(into: y, y0, by: scale, label: label)
+        case .addingTo(let y): try pass.encoder.scaleColumns(addingTo: y, y0, by: scale, label: label)
+        }
+        return whole
+    }
+
+    package func kept(
+        of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let whole = Kept.take(x.rows, layer, pass.arena)
+        let kept = Kept(whole, x.rows, layer)
+        let term = LowRankTerm(layer)
+        try base.down(into: kept.h, x, term, pass)
+        try base.base(.into(kept.y0), x, LoRATerm(h: kept.h, matrix: term.up), pass)
+        return whole
+    }
+
+    package func backward(
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept whole: Tensor, _ layer: LoRALayer,
+        around base: Linear, _ pass: Pass
+    ) throws(VulkanError) {
+        let kept = Kept(whole, x.rows, layer)
+        if let gradient = layer[.magnitude].trainedGradient {
+            try pass.encoder.columnDots(
+                addingTo: gradient.reshaped([layer.outFeatures]), dy, kept.y0,
+                by: layer.derived(Self.inverse),
+                label: "\(layer.name) dm")
+        }
+        let dy0 = pass.arena.take(dy.rows, dy.width)
+        try pass.encoder.scaleColumns(
+            into: dy0, dy, by: layer.derived(Self.scale), label: "\(layer.name) dy·m/n")
+        // Gives `whole` back: h begins it.
+        try base.backward(dx, dy0, x: x, h: kept.h, lowRank: LowRankTerm(layer), pass)
+        pass.arena.give(dy0)
+    }
+}
