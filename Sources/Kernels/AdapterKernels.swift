@@ -89,6 +89,43 @@ extension CommandEncoder {
         }
     }
 
+    /// DeLoRA's factors from A (R, I), the squares of the norms of B's columns (R) and λ (1); all outputs (R), see the kernel.
+    package func deloraScale(
+        into factors: Tensor, unit: Tensor, perA: Tensor, perB: Tensor, loraA: Tensor, squaresB: Tensor,
+        lambda: Tensor, rank: Int, label: String = "deloraScale"
+    ) throws(VulkanError) {
+        precondition(
+            [factors, unit, perA, perB, squaresB].allSatisfy { $0.count == loraA.rows }
+                && loraA.width % 4 == 0,
+            "\(label): \(factors.shape) for \(loraA.shape) and \(squaresB.shape)")
+        let width = loraA.width
+        for span in capabilities.spans(of: loraA.rows, rowByteCounts: [width * 4], family: family) {
+            try dispatch(
+                Shader.deloraScale(family: family),
+                [factors, unit, perA, perB, loraA.rows(span), squaresB, lambda].map(\.slice),
+                push: [width / 4, span.lowerBound, Float(rank)], specialization: rowLanes, groups: span.count,
+                label: label)
+        }
+    }
+
+    /// What the gradient `dc` (R) of DeLoRA's factors is to λ (added), and takes off the gradients of A (as a diagonal (R, R),
+    /// of which only the diagonal is written) and B (R).
+    package func deloraGradient(
+        lambda: Tensor, takenA: Tensor, takenB: Tensor, dc: Tensor, factors: Tensor, unit: Tensor,
+        perA: Tensor,
+        perB: Tensor, label: String = "deloraGradient"
+    ) throws(VulkanError) {
+        let rank = dc.count
+        precondition(
+            takenA.count == rank * rank
+                && [takenB, factors, unit, perA, perB].allSatisfy { $0.count == rank },
+            "\(label): \(takenA.shape) and \(factors.shape) for \(dc.shape)")
+        try dispatch(
+            Shader.deloraGradient(family: family == .shared ? .shared : .subgroup),
+            [lambda, takenA, takenB, dc, factors, unit, perA, perB].map(\.slice), push: [rank],
+            specialization: rowLanes, groups: 1, label: label)
+    }
+
     /// Runs a kernel whose lanes take a row each; it is pushed the rows of its span, then what `kernel` says.
     private func rowALane(
         _ rows: Int, width: Int, _ label: String,

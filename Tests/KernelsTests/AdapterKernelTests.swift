@@ -96,5 +96,63 @@ import Testing
         #expect(isCloseTo(Double(try run.values(scaled)[0]), 2 * Double(gradient[0])))
     }
 
+    /// Norms below 1e-4 count as 1e-4, and have no derivative. The second shape is more than one binding of a small device.
+    @Test(arguments: try FamilyRun.all(), [(8, 32), (16, 8192)])
+    func deloraScale(_ run: FamilyRun, _ shape: (rank: Int, width: Int)) throws {
+        var random = RandomValues(seed: 45)
+        var a = random.normal(shape.rank * shape.width)
+        a.replaceSubrange(0..<shape.width, with: [Float](repeating: 0, count: shape.width))
+        var squaresB = random.uniform(shape.rank, in: 0.5...2)
+        squaresB[1] = 1e-10
+        let size = [shape.rank]
+        let outputs = try (0..<4).map { _ in try run.output(size) }
+        let (aTensor, bTensor) = (try run.input(a, [shape.rank, shape.width]), try run.input(squaresB, size))
+        let lambda = try run.input([Float(3), 0, 0, 0], [4])
+        try run.run {
+            try $0.deloraScale(
+                into: outputs[0], unit: outputs[1], perA: outputs[2], perB: outputs[3], loraA: aTensor,
+                squaresB: bTensor, lambda: lambda, rank: 5)
+        }
+        let squaresA = (0..<shape.rank).map { row in
+            a[row * shape.width..<(row + 1) * shape.width].reduce(0.0) { $0 + Double($1) * Double($1) }
+        }
+        let unit = zip(squaresA, squaresB).map {
+            1 / (5 * max($0.squareRoot(), 1e-4) * max(Double($1).squareRoot(), 1e-4))
+        }
+        let expected = [
+            unit.map { 3 * $0 }, unit, squaresA.map { $0 > 0 ? 1 / $0 : 0 },
+            squaresB.map { $0 > 1e-8 ? 1 / Double($0) : 0 },
+        ]
+        for (output, expected) in zip(outputs, expected) {
+            #expect(
+                mismatch(try run.values(output), expected, Tolerance(absolute: 0, relative: 1e-5)) == nil)
+        }
+    }
+
+    @Test(arguments: try FamilyRun.all(), [8, 72])
+    func deloraGradient(_ run: FamilyRun, _ rank: Int) throws {
+        var random = RandomValues(seed: 46)
+        let inputs = (0..<5).map { _ in random.normal(rank) }
+        let tensors = try inputs.map { try run.input($0, [rank]) }
+        let lambda = try run.output([Float(2), 0, 0, 0], [4])
+        let takenA = try run.output([Float](repeating: 0, count: rank * rank), [rank, rank])
+        let takenB = try run.output([rank])
+        try run.run {
+            try $0.deloraGradient(
+                lambda: lambda, takenA: takenA, takenB: takenB, dc: tensors[0], factors: tensors[1],
+                unit: tensors[2], perA: tensors[3], perB: tensors[4])
+        }
+        let values = inputs.map(\.doubles)
+        let sum = (0..<rank).reduce(2.0) { $0 + values[2][$1] * values[0][$1] }
+        #expect(mismatch(try run.values(lambda), [sum, 0, 0, 0], .float(scale: 8)) == nil)
+        let taken = { (i: Int, part: Int) in -values[1][i] * values[0][i] * values[part][i] }
+        #expect(
+            mismatch(
+                try run.values(takenA),
+                (0..<rank * rank).map { $0 % (rank + 1) == 0 ? taken($0 / (rank + 1), 3) : 0 }, .float())
+                == nil)
+        #expect(mismatch(try run.values(takenB), (0..<rank).map { taken($0, 4) }, .float()) == nil)
+    }
+
     private func isCloseTo(_ a: Double, _ b: Double) -> Bool { abs(a - b) <= 1e-5 * abs(b) }
 }

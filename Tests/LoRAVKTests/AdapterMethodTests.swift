@@ -6,6 +6,9 @@ import TestSupport
 import Testing
 
 @Suite struct AdapterMethodTests {
+    /// Every method, with an update whose effect is not too large for a difference.
+    static let methods = AdapterMethods.all.map { $0.name == "delora" ? "delora:lambda=0.5" : $0.name }
+
     private func config(_ method: String, rank: Int = 4) throws -> LoRAConfig {
         var config = LoRAConfig(rank: rank, alpha: 2 * Double(rank))
         config.method = try AdapterMethods.named(method)
@@ -26,7 +29,7 @@ import Testing
     }
 
     /// Away from the start, where every parameter matters. DoRA's gradient holds a norm constant: DoRATests.
-    @Test(arguments: AdapterMethods.all.map(\.name).filter { $0 != "dora" })
+    @Test(arguments: methods.filter { $0 != "dora" })
     func gradientsAreThoseOfTheLoss(_ method: String) throws {
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method, rank: 3))
@@ -38,7 +41,7 @@ import Testing
     }
 
     /// What is saved is the adapter: PEFT's files give the same model, and the same files.
-    @Test(arguments: AdapterMethods.all.map(\.name))
+    @Test(arguments: methods)
     func theSavedAdapterIsTheSameModel(_ method: String) throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method, rank: 3))
@@ -93,6 +96,35 @@ import Testing
         }
         let all = try adapter.all(.gradient).values.joined().reduce(0.0) { $0 + Double($1) * Double($1) }
         #expect(isClose(norm, all.squareRoot(), 1e-5))
+    }
+
+    /// No rank moves W by more than λ/R over the norms of its columns; and only the directions of A and B count.
+    @Test func deloraIsBoundedByLambda() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("delora:lambda=2"))
+        let trainer = try Trainer(model, adapter)
+        let batch = examples([9, 5])
+        for step in 0..<4 {
+            _ = try trainer.step([batch], learningRate: 1e-2)
+            try adapter.refresh()
+            for layer in adapter.layers {
+                let lambda = Double(try adapter.values(layer, .lambda)[0])
+                #expect(step == 0 || lambda != 2)
+                let u = Matrix(try model.device.values(layer.derived("U")), columns: 8)
+                let a = Matrix(try adapter.values(layer, .loraA), columns: layer.inFeatures)
+                for rank in 0..<4 {
+                    let size = u.columns(rank..<rank + 1).norm * a.rows(rank..<rank + 1).norm
+                    #expect(size <= abs(lambda) / 4 * (1 + 1e-5), "\(layer.name)")
+                    #expect(size >= abs(lambda) / 4 * (1 - 1e-5), "B has left zero: the bound is reached")
+                }
+            }
+        }
+        let loss = try Evaluator(model, adapter).evaluate(batch).lossSum
+        for layer in adapter.layers {
+            try adapter.set(layer, .loraA, to: try adapter.values(layer, .loraA).map { 3 * $0 })
+            try adapter.set(layer, .loraB, to: try adapter.values(layer, .loraB).map { 0.5 * $0 })
+        }
+        #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, loss, 1e-5))
     }
 
     @Test func loraFATrainsBOnly() throws {
@@ -167,6 +199,11 @@ import Testing
         }
         refused("the rank is 17, and a layer has only 16 rows") {
             _ = try Adapter.create(for: model, config("rocoft", rank: 17))
+        }
+        refused("delora needs A or B to start at zero") {
+            var config = try config("delora")
+            config.initialization = .pissa
+            _ = try Adapter.create(for: model, config)
         }
         refused("multiplied by -1.0") {
             var config = try config("lora")

@@ -61,6 +61,7 @@ def test_orthogonal_start_is_of_the_size_of_pefts(program, tiny, tmp_path):
 METHODS = [
     ["--method", "rslora"], ["--method", "lora+:ratio=8"], ["--method", "lora-fa", "--init", "gaussian"],
     ["--method", "dora"], ["--method", "dora", "--init", "pissa"], ["--method", "allora:eta=2"],
+    ["--method", "delora:lambda=2"],
     ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
     ["--init", "orthogonal"], ["--module-lr", "v_proj=4,mlp.*=0"]]
 
@@ -79,7 +80,7 @@ def test_peft_runs_what_a_method_trained(program, tiny, shanties, tmp_path, word
     assert got["loss"] == pytest.approx(wanted, rel=1e-4)
     assert abs(wanted - base) > 0.01, "four steps changed nothing"
     said = program.run("inspect", out)
-    method = words[1] if words[0] == "--method" and words[1] != "rslora" else "lora"
+    method = words[1] if words[0] == "--method" and words[1].split(":")[0] not in ("rslora", "delora") else "lora"
     assert f"method       {method}\n" in said
 
 
