@@ -14,15 +14,14 @@ layout(push_constant) uniform Push {
     uint groupBase;
     uint width4; // C / 4
     uint rows;
+    uint aPitch4, bPitch4; // from one row to the next
 } push;
 
 void main() {
     FOR_EACH4(column, gl_WorkGroupID.x + push.groupBase, push.width4) {
         vec4 sum = vec4(0);
-        for (uint row = 0; row < push.rows; ++row) {
-            uint i = row * push.width4 + column;
-            sum += LOAD4(a, i) * LOAD4(b, i);
-        }
+        for (uint row = 0; row < push.rows; ++row)
+            sum += LOAD4(a, row * push.aPitch4 + column) * LOAD4(b, row * push.bPitch4 + column);
         sums[column] = LOAD4(old, column) + LOAD4(v, column) * sum;
     }
 }

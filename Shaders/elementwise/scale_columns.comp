@@ -14,17 +14,20 @@ INPUT4(3, old); // y itself
 
 layout(push_constant) uniform Push {
     uint groupBase;
-    uint count4;
-    uint first4; // of this span of the matrices
+    uint count4; // rows·C / 4
     uint width4; // C / 4
+    uint yPitch4, xPitch4; // from one row to the next
 } push;
 
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
-        vec4 scaled = LOAD4(x, i) * LOAD4(v, (push.first4 + i) % push.width4);
+        uint row = i / push.width4;
+        uint column = i - row * push.width4;
+        uint at = row * push.yPitch4 + column;
+        vec4 scaled = LOAD4(x, row * push.xPitch4 + column) * LOAD4(v, column);
 #ifdef DESTINATION_ADDING
-        scaled += LOAD4(old, i);
+        scaled += LOAD4(old, at);
 #endif
-        y[i] = scaled;
+        y[at] = scaled;
     }
 }

@@ -56,7 +56,7 @@ struct Train: ParsableCommand {
         let device = try Device.open(modelOptions.device)
         func makeAdapter(_ model: Transformer) throws -> Adapter {
             try self.adapter.map { try Adapter.load($0, for: model) }
-                ?? Adapter.create(for: model, loraConfig)
+                ?? Adapter.create(for: model, loraConfig, examples: dataset.examples)
         }
         var config = try training.runConfig(examples: dataset.examples.count)
         let planner = try MemoryPlanner(

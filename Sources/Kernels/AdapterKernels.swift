@@ -10,25 +10,37 @@ extension CommandEncoder {
     package func scaleColumns(
         into y: Tensor, _ x: Tensor, by v: Tensor, label: String = "scaleColumns"
     ) throws(VulkanError) {
-        try scaleColumns(.into, [y, x], v, [], label)
+        try scaleColumns(.into, y, x, v, label)
     }
 
     /// y (N, C) += x ⊙ v
     package func scaleColumns(
         addingTo y: Tensor, _ x: Tensor, by v: Tensor, label: String = "scaleColumns"
     ) throws(VulkanError) {
-        try scaleColumns(.adding, [y, x], v, [y], label)
+        try scaleColumns(.adding, y, x, v, label)
     }
 
     private func scaleColumns(
-        _ destination: Shader.Destination, _ tensors: [Tensor], _ v: Tensor, _ old: [Tensor], _ label: String
+        _ destination: Shader.Destination, _ y: Tensor, _ x: Tensor, _ v: Tensor, _ label: String
     ) throws(VulkanError) {
-        let width = tensors[0].width
+        let width = y.width
+        let inFours = [width, y.pitch, x.pitch].allSatisfy { $0 % 4 == 0 }
         precondition(
-            width % 4 == 0 && v.count == width && tensors.allSatisfy { $0.width == width },
-            "\(label): shapes \(tensors.map(\.shape)) and factors \(v.shape)")
-        try elementwise(tensors, uniforms: [v.slice], more: old, label: label) { family, first4 in
-            (Shader.scaleColumns(family: family, destination: destination), [first4, width / 4])
+            inFours && v.count == width && x.width == width && x.rows == y.rows,
+            "\(label): \(x.shape), by \(v.shape), into \(y.shape)")
+        let lanes = capabilities.lanes(family)
+        let vectors = capabilities.type == .cpu ? 8 : 1
+        for span in capabilities.spans(
+            of: y.rows, rowByteCounts: [y.pitch * 4, x.pitch * 4], family: family)
+        {
+            let count = span.count * width / 4
+            let old = destination == .adding ? [y.rows(span).slice] : []
+            try dispatch(
+                Shader.scaleColumns(family: family == .texel ? .texel : .shared, destination: destination),
+                [y.rows(span).slice, x.rows(span).slice, v.slice] + old,
+                push: [count, width / 4, y.pitch / 4, x.pitch / 4],
+                specialization: ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)],
+                groups: (count + lanes * vectors - 1) / (lanes * vectors), label: label)
         }
     }
 
@@ -38,16 +50,17 @@ extension CommandEncoder {
     ) throws(VulkanError) {
         let width = out.count
         precondition(
-            width % 4 == 0 && a.width == width && b.shape == a.shape && v.count == width,
+            [width, a.pitch, b.pitch].allSatisfy { $0 % 4 == 0 } && a.width == width && b.width == width
+                && a.rows == b.rows && v.count == width,
             "\(label): \(a.shape) and \(b.shape), by \(v.shape), into \(out.shape)")
         let lanes = capabilities.lanes(family)
-        for span in capabilities.spans(of: a.rows, rowByteCounts: [width * 4], family: family, multiple: 4) {
+        for span in capabilities.spans(of: a.rows, rowByteCounts: [a.pitch * 4, b.pitch * 4], family: family, multiple: 4) {
             for start in stride(from: span.lowerBound, to: span.upperBound, by: Self.rowsAtOnce) {
                 let rows = start..<min(start + Self.rowsAtOnce, span.upperBound)
                 try dispatch(
                     Shader.columnDots(family: family == .texel ? .texel : .shared),
                     [out.slice, a.rows(rows).slice, b.rows(rows).slice, v.slice, out.slice],
-                    push: [width / 4, rows.count],
+                    push: [width / 4, rows.count, a.pitch / 4, b.pitch / 4],
                     specialization: ["LANES": UInt32(lanes), "VECTORS": 1],
                     groups: (width / 4 + lanes - 1) / lanes, label: label)
             }

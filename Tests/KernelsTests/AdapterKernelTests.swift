@@ -15,14 +15,31 @@ import Testing
         let (x, v, before) = (random.normal(count), random.normal(shape.width), random.normal(count))
         let size = [shape.rows, shape.width]
         let (y, sum) = (try run.output(size), try run.output(before, size))
-        let (xTensor, vTensor) = (try run.input(x, size), try run.input(v, [shape.width]))
+        let (xTensor, vTensor) = (try apart(x, size, run), try run.input(v, [shape.width]))
+        let far = try apart([Float](repeating: 0, count: count), size, run)
         try run.run {
             try $0.scaleColumns(into: y, xTensor, by: vTensor)
             try $0.scaleColumns(addingTo: sum, xTensor, by: vTensor)
+            try $0.scaleColumns(into: far, y, by: vTensor)
         }
         let expected = x.indices.map { Double(x[$0]) * Double(v[$0 % shape.width]) }
         #expect(mismatch(try run.values(y), expected, .float()) == nil)
         #expect(mismatch(try run.values(sum), zip(before.doubles, expected).map(+), .float()) == nil)
+        let stored = try run.device.download(far.slice, as: Float.self)
+        for index in stored.indices {
+            let (row, column) = index.quotientAndRemainder(dividingBy: far.pitch)
+            let expected = column < shape.width ? expected[row * shape.width + column] * Double(v[column]) : 7
+            #expect(abs(Double(stored[index]) - expected) <= 1e-5 * max(1, abs(expected)))
+        }
+    }
+
+    /// A matrix whose rows lie further apart than they are wide, with sevens between them.
+    private func apart(_ values: [Float], _ shape: [Int], _ run: FamilyRun) throws -> Tensor {
+        let (width, pitch) = (shape[1], shape[1] + 8)
+        let stored = (0..<shape[0] * pitch).map { index in
+            index % pitch < width ? values[index / pitch * width + index % pitch] : 7
+        }
+        return Tensor(try run.input(stored, [stored.count]).slice, shape: shape, pitch: pitch)
     }
 
     @Test(arguments: try FamilyRun.all(), shapes)
@@ -33,7 +50,7 @@ import Testing
         let (v, before) = (random.normal(shape.width), random.normal(shape.width))
         let out = try run.output(before, [shape.width])
         let size = [shape.rows, shape.width]
-        let (aTensor, bTensor) = (try run.input(a, size), try run.input(b, size))
+        let (aTensor, bTensor) = (try apart(a, size, run), try run.input(b, size))
         let vTensor = try run.input(v, [shape.width])
         try run.run { try $0.columnDots(addingTo: out, aTensor, bTensor, by: vTensor) }
         let expected = (0..<shape.width).map { column in

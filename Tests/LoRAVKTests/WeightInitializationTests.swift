@@ -34,12 +34,15 @@ import Testing
     @Test(arguments: LoRAInitialization.all.map(\.name) + ["pissa:iterations=4"])
     func aNewAdapterChangesNothing(_ name: String) throws {
         let model = try TinyModel().load(TestDevices.main)
-        let adapter = try adapter(name, model)
+        var config = LoRAConfig(rank: 4, alpha: 6)
+        config.initialization = try LoRAInitialization.named(name)
+        let adapter = try Adapter.create(for: model, config, examples: examples([40, 24], seed: 4))
         let tokens = examples([12])[0].tokens
         let base = try Evaluator(model, nil).logits(tokens, at: [3, 11])
         for (got, wanted) in zip(try Evaluator(model, adapter).logits(tokens, at: [3, 11]), base) {
             #expect(mismatch(got, wanted.doubles, Tolerance(absolute: 1e-5, relative: 1e-5)) == nil)
         }
+        if name == "eva" { return }  // whose layers differ in rank
         #expect(
             adapter.parameterCount == adapter.layers.reduce(0) { $0 + 4 * ($1.inFeatures + $1.outFeatures) })
     }

@@ -63,7 +63,7 @@ METHODS = [
     ["--method", "dora"], ["--method", "dora", "--init", "pissa"], ["--method", "allora:eta=2"],
     ["--method", "delora:lambda=2"],
     ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
-    ["--init", "orthogonal"], ["--module-lr", "v_proj=4,mlp.*=0"]]
+    ["--init", "orthogonal"], ["--init", "eva:samples=4"], ["--init", "lora-ga:samples=4"], ["--module-lr", "v_proj=4,mlp.*=0"]]
 
 
 @pytest.mark.parametrize("words", METHODS, ids=" ".join)

@@ -127,6 +127,11 @@ package final class Adapter {
         if kind == .parameter { parametersChanged() }
     }
 
+    func zeroGradients() throws(VulkanError) {
+        let gradients = gradients
+        try device.run { encoder throws(VulkanError) in try encoder.fill(gradients.slice) }
+    }
+
     // MARK: What follows from the parameters
 
     /// To be called by whoever changes parameters on the device.

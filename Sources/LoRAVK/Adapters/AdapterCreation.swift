@@ -5,33 +5,26 @@ import Kernels
 import VulkanCompute
 
 extension Adapter {
-    /// A new adapter for `model`, whose output it does not change yet.
-    package static func create(for model: Transformer, _ wanted: LoRAConfig) throws -> Adapter {
+    /// A new adapter for `model`, whose output it does not change yet. Some initialisations look at `examples`.
+    package static func create(
+        for model: Transformer, _ wanted: LoRAConfig, examples: [Example] = []
+    ) throws -> Adapter {
         var config = wanted
         config.method.settle(&config)
         try config.validate()
-        let names = try config.modules(of: model.linears.map(\.name))
-        let linears = model.linears.filter { names.contains($0.name) }
-        let modules = linears.map { linear in
-            let frozen = config.initialization.startsInWeight ? config.rank : 0
-            return AdapterModuleShape(
-                name: linear.name, rank: config.rank + frozen, frozenRank: frozen, scaling: config.scaling,
-                inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
-                learningRate: config.learningRate(of: linear.name))
-        }
-        let bases = linears.map { InitialSite.Base(linear: $0, model: model) }
-        let constants = try zip(bases, modules).map { base, module in
-            model.device.isPlanning ? [:] : try config.method.constants(base, of: module)
-        }
+        let plan = try AdapterPlan(config, model, examples)
+        let modules = plan.modules
+        let bases = plan.layers.map { InitialSite.Base(linear: $0.linear, model: model) }
+        let constants = try zip(bases, modules).map { try config.method.knownConstants($0, of: $1) }
         let adapter = try Adapter(
-            config.peft(names, baseModel: model.source), method: config.method, modules: modules,
-            constants: constants, for: model)
+            plan.peft(model), method: config.method, modules: modules, constants: constants, for: model)
         if model.device.isPlanning { return adapter }
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
-            let site = InitialSite(
-                rank: config.rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures,
+            var site = InitialSite(
+                rank: plan.layers[index].rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures,
                 scaling: config.scaling, base: bases[index], constants: constants[index])
+            site.seen = plan.layers[index].seen
             let start = try config.method.start(site, config.initialization, using: &random)
             for (part, values) in start {
                 try adapter.set(layer, part, to: layer.withFrozenStart(part, values))
@@ -60,7 +53,7 @@ extension Adapter {
                 throw FileError(
                     folder, "'\(module.name)' is no layer of the model that an adapter can change")
             }
-            return try method.constants(InitialSite.Base(linear: linear, model: model), of: module)
+            return try method.knownConstants(InitialSite.Base(linear: linear, model: model), of: module)
         }
         let adapter = try Adapter(
             files.config, method: method, modules: shapes, constants: constants, for: model)
@@ -155,29 +148,11 @@ extension LoRALayer {
     }
 }
 
-extension LoRAConfig {
-    /// The file PEFT would write for it. Frozen ranks count as ranks, at the same scaling.
-    fileprivate func peft(_ modules: [String], baseModel: String) -> PEFTConfig {
-        let times = initialization.startsInWeight ? 2 : 1
-        let alphaTimes = usesRsLoRA ? Double(times).squareRoot() : Double(times)
-        var peft = PEFTConfig(
-            rank: rank * times, alpha: alpha * alphaTimes, targetModules: .names(targetNames(modules)),
-            baseModel: baseModel)
-        peft.dropout = dropout
-        peft.usesRsLoRA = usesRsLoRA
-        method.describe(&peft)
-        // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
-        peft.initialisation = initialization.peftName.map { .string($0) } ?? .bool(true)
-        return peft
-    }
-
-    /// PEFT's `target_modules`: last names where they say it all, whole names where only some blocks are adapted.
-    fileprivate func targetNames(_ modules: [String]) -> [String] {
-        guard case .names(let names) = targets,
-            names.contains(where: { $0.contains("*") || $0.contains(".") })
-        else {
-            return Set(modules.compactMap { $0.split(separator: ".").last.map(String.init) }).sorted()
-        }
-        return modules
+extension AdapterMethod {
+    /// Nothing is known of the weights of a device that only plans.
+    fileprivate func knownConstants(
+        _ base: InitialSite.Base, of module: AdapterModuleShape
+    ) throws -> [String: [Float]] {
+        base.model.device.isPlanning ? [:] : try constants(base, of: module)
     }
 }

@@ -6,7 +6,7 @@ import Checkpoints
 import Kernels
 import VulkanCompute
 
-struct SingularTriplets {
+struct SingularTriplets: Sendable {
     let rank: Int
     var u: [Float]  // (O, rank)
     let s: [Float]  // (rank), largest first
@@ -40,15 +40,22 @@ struct SingularTriplets {
         let small = try SingularTriplets(
             try base.transposedTimes(y, count: count), rows: count, columns: columns, rank: site.rank,
             of: base.linear.name)
-        u = (0..<rows).flatMap { row in
-            (0..<site.rank).map { column in
+        self = small.expanded(by: y, rows: rows)
+    }
+
+    /// The triplets of qᵀ times what these are of; q (k, rows) has orthonormal rows.
+    func expanded(by q: [Float], rows: Int) -> SingularTriplets {
+        let count = q.count / rows
+        var result = self
+        result.u = (0..<rows).flatMap { row in
+            (0..<rank).map { column in
                 Float(
                     (0..<count).reduce(0.0) {
-                        $0 + Double(y[$1 * rows + row]) * Double(small.u[$1 * site.rank + column])
+                        $0 + Double(q[$1 * rows + row]) * Double(u[$1 * rank + column])
                     })
             }
         }
-        (rank, s, vt) = (site.rank, small.s, small.vt)
+        return result
     }
 }
 

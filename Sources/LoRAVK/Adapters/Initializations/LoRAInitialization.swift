@@ -14,6 +14,8 @@ package struct LoRAInitialization: Sendable {
     package var startsInWeight = false
     /// What PEFT calls it in init_lora_weights, where loading may say so.
     package var peftName: String?
+    /// What it looks at of the training data, if it does.
+    package var sight: DataSight?
     let make: @Sendable (Self, InitialSite, inout RandomNumbers) throws -> [Adapter.Part: [Float]]
 
     /// A and B row by row; what is left out is zero.
@@ -35,7 +37,7 @@ package struct LoRAInitialization: Sendable {
 
 extension LoRAInitialization {
     package static var all: [LoRAInitialization] {
-        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora]
+        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora, eva, loraGA]
     }
 
     /// The initialisation that `name[:option=value,…]` means.
@@ -62,6 +64,8 @@ package struct InitialSite: Sendable {
     package let base: Base?
     /// What the method finds constant about the layer, by its names.
     package let constants: [String: [Float]]
+    /// What the initialisation saw in the training data.
+    var seen: SingularTriplets?
 
     package struct Base: Sendable {
         package let linear: Linear

@@ -1,0 +1,65 @@
+// Starts in what the layers see on training data.
+
+/// What of the data an initialisation looks at, and how: every value is a number of one of its options.
+extension LoRAInitialization {
+    private static let lookingAt = [
+        MethodOption("samples", 32, in: 1...1e6, "examples of the training data to look at"),
+        MethodOption("iterations", 2, in: 0...100, "of the subspace iteration, each once over the samples"),
+    ]
+
+    /// A from the right singular vectors of the layer's inputs, B zero; ranks go where the inputs' variance is. Paischer et al.
+    /// 2024, EVA: Parameter Efficient Fine-tuning via Explained Variance Adaptation.
+    package static let eva = LoRAInitialization(
+        name: "eva",
+        summary: "A from the strongest directions of the layer's inputs, B zero; ranks redistributed",
+        options: lookingAt + [
+            MethodOption("rho", 2, in: 1...16, "a layer gets at most rho times the rank; 1: all get the rank")
+        ],
+        zero: .loraB, sight: .inputs
+    ) { _, site, _ in
+        guard let seen = site.seen else { preconditionFailure("EVA starts from data") }
+        return [.loraA: Array(seen.vt.prefix(site.rank * site.inFeatures))]
+    }
+
+    /// G = U·S·Vᵀ the gradient of W: A the first R rows of Vᵀ, B the next R columns of U, of the size O^¼/√γ, so that the first
+    /// step of A and B moves W within the 2R strongest directions of G. Wang, Yu & Li 2024, LoRA-GA.
+    package static let loraGA = LoRAInitialization(
+        name: "lora-ga",
+        summary: "A and B from the strongest directions of W's first gradient, and taken off W",
+        options: lookingAt + [
+            MethodOption("gamma", 16, in: 1e-3...1e6, "A and B are of the size out^¼/√gamma")
+        ],
+        startsInWeight: true, sight: .gradients
+    ) { this, site, _ in
+        guard let seen = site.seen else { preconditionFailure("LoRA-GA starts from data") }
+        guard seen.rank == 2 * site.rank else {
+            throw ConfigError(
+                "the rank is \(site.rank), and lora-ga takes twice as many singular vectors; a layer of "
+                    + "\(site.inFeatures) inputs and \(site.outFeatures) outputs has fewer: use a smaller rank"
+            )
+        }
+        let size = Float(
+            Double(site.outFeatures).squareRoot().squareRoot() / this.option("gamma").squareRoot())
+        return [
+            .loraA: seen.vt.prefix(site.rank * site.inFeatures).map { $0 * size },
+            .loraB: (0..<site.outFeatures).flatMap { row in
+                (site.rank..<2 * site.rank).map { seen.u[row * seen.rank + $0] * size }
+            },
+        ]
+    }
+}
+
+/// The ranks of EVA: of all layers' directions those that explain most of their layer's variance, as many as the budget
+/// allows, and of one layer at most `limit`.
+package func redistributedRanks(explained: [[Double]], budget: Int, limit: Int) -> [Int] {
+    let candidates = explained.enumerated().flatMap { layer, parts in
+        parts.prefix(limit).map { (layer: layer, part: $0) }
+    }
+    var ranks = [Int](repeating: 0, count: explained.count)
+    // Ties go to the first layer: the order is the same everywhere.
+    let order = candidates.indices.sorted {
+        (candidates[$0].part, $1) > (candidates[$1].part, $0)
+    }
+    for index in order.prefix(budget) { ranks[candidates[index].layer] += 1 }
+    return ranks
+}

@@ -1,0 +1,213 @@
+// The strongest directions of what the layers see on training data, found by subspace iteration: every pass over the data
+// multiplies the directions of all layers at once, so that nothing as large as a weight is kept. Halko, Martinsson & Tropp 2011.
+//   inputs X (tokens, I):   V ← V·XᵀX, which is Σ (x·Vᵀ)ᵀ·x: the down product and the gradient of A of a LoRA whose A is V
+//   gradients G (O, I):     G·Vᵀ is the gradient of B where A is V and B zero, Q·G that of A where B is Qᵀ and A zero
+
+import Checkpoints
+import Kernels
+import VulkanCompute
+
+/// What an initialisation wants to know of the training data.
+package enum DataSight: Sendable { case inputs, gradients }
+
+/// Memory: 2·k·I floats a layer for inputs, 5·k·(I + O) for gradients, and the activations of a pass; k = `ranks` + 8.
+struct DataSubspaces {
+    let model: Transformer
+    let linears: [Linear]
+    let examples: [Example]
+    let ranks: Int
+    let iterations: Int
+    /// Examples of a pass have at most so many tokens together, or are one.
+    private static let tokensPerPass = 256
+    private static let oversampling = 8
+
+    private func count(_ linear: Linear) -> Int {
+        min(ranks + Self.oversampling, linear.inFeatures, linear.outFeatures)
+    }
+
+    private func adapter(_ method: any AdapterMethod) throws -> Adapter {
+        let modules = linears.map { linear in
+            AdapterModuleShape(
+                name: linear.name, rank: count(linear), scaling: 1, inFeatures: linear.inFeatures,
+                outFeatures: linear.outFeatures)
+        }
+        let constants = try zip(linears, modules).map { linear, module in
+            try method.constants(InitialSite.Base(linear: linear, model: model), of: module)
+        }
+        return try Adapter(
+            PEFTConfig(rank: ranks, alpha: Double(ranks), targetModules: .names([])), method: method,
+            modules: modules, constants: constants, for: model)
+    }
+
+    // MARK: Inputs
+
+    /// Right singular vectors and values of the inputs of each layer, stacked, and the sum of all their squares.
+    func inputs(using random: inout RandomNumbers) throws -> [(triplets: SingularTriplets, squares: Double)] {
+        let adapter = try adapter(InputSketch())
+        let evaluator = try Evaluator(model, adapter)
+        let passes = TokenBatch.passes(examples, tokens: Self.tokensPerPass).compactMap(Self.withoutPadding)
+        guard !passes.isEmpty else {
+            throw ConfigError(
+                "the training data has no 8 tokens together; the initialization needs some to look at")
+        }
+        for layer in adapter.layers {
+            var v = normal(layer.rank * layer.inFeatures, deviation: 1, &random)
+            try orthonormalise(&v, layer.rank, layer.inFeatures, of: layer.name)
+            try adapter.set(layer, .loraA, to: v)
+        }
+        var found: [(SingularTriplets, Double)] = []
+        for iteration in 0...iterations {
+            try adapter.zeroGradients()
+            for pass in passes { _ = try evaluator.evaluate(pass) }
+            for layer in adapter.layers {
+                var product = try adapter.values(layer, .loraA, .gradient)  // V·XᵀX
+                if iteration < iterations {
+                    try orthonormalise(&product, layer.rank, layer.inFeatures, of: layer.name)
+                    try adapter.set(layer, .loraA, to: product)
+                } else {
+                    // Of Xᵀ·X, which is symmetric: its singular values are the squares of X's.
+                    let squares = try adapter.values(layer, .squares, .gradient).reduce(0.0) {
+                        $0 + Double($1)
+                    }
+                    found.append(
+                        (
+                            try SingularTriplets(
+                                product, rows: layer.rank, columns: layer.inFeatures,
+                                rank: min(ranks, layer.rank), of: layer.name), squares
+                        ))
+                }
+            }
+        }
+        return found
+    }
+
+    /// The examples cut so that neither their tokens nor their targets are padded: padding would be seen as an input.
+    private static func withoutPadding(_ examples: [Example]) -> [Example]? {
+        let step = 8
+        var left = examples.reduce(0) { $0 + $1.tokens.count }
+        left = left <= 32 ? left / step * step : left / 32 * 32
+        guard left > 0 else { return nil }
+        var cut: [Example] = []
+        for example in examples where left > 0 {
+            let tokens = Array(example.tokens.prefix(left))
+            cut.append(Example(tokens: tokens))
+            left -= tokens.count
+        }
+        // Every token but the first of an example is a target, as many as make a whole bucket.
+        var surplus = cut.reduce(0) { $0 + $1.countedTokens }
+        guard surplus >= step else { return nil }
+        surplus -= surplus <= 32 ? surplus / step * step : surplus / 32 * 32
+        for index in cut.indices {
+            for position in cut[index].labels.indices.dropFirst() where surplus > 0 {
+                cut[index].labels[position] = TokenBatch.ignored
+                surplus -= 1
+            }
+        }
+        return cut
+    }
+
+    // MARK: Gradients
+
+    /// Singular triplets of the gradient of the mean loss for each weight.
+    func gradients(using random: inout RandomNumbers) throws -> [SingularTriplets] {
+        let adapter = try adapter(LoRA())
+        let trainer = try Trainer(model, adapter)
+        let passes = TokenBatch.passes(examples, tokens: Self.tokensPerPass)
+        let counted = examples.reduce(0) { $0 + $1.countedTokens }
+        guard counted > 0 else {
+            throw ConfigError("the training data has no token to learn; the initialization needs gradients")
+        }
+        func zero(_ layer: LoRALayer, _ part: Adapter.Part) throws {
+            try adapter.set(layer, part, to: [Float](repeating: 0, count: layer[part].shape.count))
+        }
+        func pass() throws {
+            try trainer.zeroGradients()
+            for pass in passes { _ = try trainer.forwardBackward(pass, counted: counted) }
+        }
+        func check(_ values: [Float], _ layer: LoRALayer) throws {
+            guard values.contains(where: { $0 != 0 }) else {
+                throw ConfigError(
+                    "the gradient of \(layer.name) is zero; the initialization has no direction to take")
+            }
+        }
+        for layer in adapter.layers {
+            var v = normal(layer.rank * layer.inFeatures, deviation: 1, &random)
+            try orthonormalise(&v, layer.rank, layer.inFeatures, of: layer.name)
+            try adapter.set(layer, .loraA, to: v)
+        }
+        for iteration in 0...iterations {
+            try pass()
+            for layer in adapter.layers {
+                let product = try adapter.values(layer, .loraB, .gradient)  // G·Vᵀ (O, k)
+                try check(product, layer)
+                var q = transposed(product, columns: layer.rank)
+                try orthonormalise(&q, layer.rank, layer.outFeatures, of: layer.name)
+                try adapter.set(layer, .loraB, to: transposed(q, columns: layer.outFeatures))
+                try zero(layer, .loraA)
+            }
+            try pass()
+            if iteration == iterations { break }
+            for layer in adapter.layers {
+                var product = try adapter.values(layer, .loraA, .gradient)  // Q·G (k, I)
+                try check(product, layer)
+                try orthonormalise(&product, layer.rank, layer.inFeatures, of: layer.name)
+                try adapter.set(layer, .loraA, to: product)
+                try zero(layer, .loraB)
+            }
+        }
+        return try adapter.layers.map { layer in
+            let q = transposed(try adapter.values(layer, .loraB), columns: layer.rank)
+            let small = try SingularTriplets(
+                try adapter.values(layer, .loraA, .gradient), rows: layer.rank, columns: layer.inFeatures,
+                rank: min(ranks, layer.rank), of: layer.name)
+            return small.expanded(by: q, rows: layer.outFeatures)
+        }
+    }
+}
+
+private func transposed(_ matrix: [Float], columns: Int) -> [Float] {
+    let rows = matrix.count / columns
+    return (0..<columns).flatMap { column in (0..<rows).map { matrix[$0 * columns + column] } }
+}
+
+extension Adapter.Part {
+    fileprivate static let squares = Adapter.Part("squares")
+}
+
+/// Not to train: a pass leaves the layer as it is, and adds x·Vᵀ times x, and the squares of x, to what would be gradients.
+private struct InputSketch: AdapterMethod {
+    let name = "input-sketch"
+    let summary = "sums up the inputs of layers"
+    private static let ones = "ones"
+
+    func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
+        [.loraA(module), ParameterShape(.squares, count: module.inFeatures)]
+    }
+
+    func derived(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
+
+    func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) -> [String: [Float]] {
+        [Self.ones: [Float](repeating: 1, count: module.inFeatures)]
+    }
+
+    func forward(
+        _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        try base.base(y, x, nil, pass)
+        return try kept(of: x, layer, around: base, pass)
+    }
+
+    func kept(
+        of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let h = pass.arena.take(x.rows, layer.paddedRank)
+        let label = "\(layer.name) inputs"
+        try pass.encoder.loraDown(into: h, x, loraA: layer.loraA, scaling: 1, label: label)
+        try pass.encoder.loraGradientA(addingTo: layer[.loraA].gradient, g: h, x: x, label: label)
+        try pass.encoder.columnDots(
+            addingTo: layer[.squares].gradient.reshaped([layer.inFeatures]), x, x,
+            by: layer.derived(Self.ones),
+            label: label)
+        return h
+    }
+}
