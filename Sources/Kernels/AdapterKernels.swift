@@ -54,7 +54,9 @@ extension CommandEncoder {
                 && a.rows == b.rows && v.count == width,
             "\(label): \(a.shape) and \(b.shape), by \(v.shape), into \(out.shape)")
         let lanes = capabilities.lanes(family)
-        for span in capabilities.spans(of: a.rows, rowByteCounts: [a.pitch * 4, b.pitch * 4], family: family, multiple: 4) {
+        for span in capabilities.spans(
+            of: a.rows, rowByteCounts: [a.pitch * 4, b.pitch * 4], family: family, multiple: 4)
+        {
             for start in stride(from: span.lowerBound, to: span.upperBound, by: Self.rowsAtOnce) {
                 let rows = start..<min(start + Self.rowsAtOnce, span.upperBound)
                 try dispatch(
