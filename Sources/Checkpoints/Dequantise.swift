@@ -90,6 +90,45 @@ extension StoredTensor {
     }
 }
 
+extension StorageType {
+    /// Where in a block the numbers lie that may not be finite, seen as words of 16 bits, and the bits of a word's exponent:
+    /// the numbers themselves, or the scales of quantised ones. Nil for types that are not read.
+    fileprivate var exponents: (offsets: [Int], mask: UInt16)? {
+        let (half, brain): (UInt16, UInt16) = (0x7C00, 0x7F80)
+        return switch self {
+        case .f16, .q4_0, .q5_0, .q8_0: ([0], half)
+        case .bf16: ([0], brain)
+        case .f32: ([2], brain)
+        case .q4_1, .q5_1, .q4_K, .q5_K: ([0, 2], half)
+        case .q2_K: ([80, 82], half)
+        case .q3_K: ([108], half)
+        case .q6_K: ([208], half)
+        default: nil
+        }
+    }
+}
+
+extension StoredTensor {
+    /// The first row with a number that is infinite or none, found without decoding: a quantised block is finite exactly
+    /// when its scales are. Nil too where the type is not read as numbers.
+    package var firstRowNotFinite: Int? {
+        guard let (offsets, mask) = type.exponents else { return nil }
+        let size = type.blockBytes
+        return (0..<rows).first { row in
+            let bytes = rowBytes(row)
+            guard let base = bytes.baseAddress else { return false }
+            return offsets.contains { offset in
+                var at = offset
+                while at < bytes.count {
+                    if base.word(at) & mask == mask { return true }
+                    at += size
+                }
+                return false
+            }
+        }
+    }
+}
+
 extension UnsafeRawPointer {
     @inline(__always) func byte(_ offset: Int) -> UInt8 { load(fromByteOffset: offset, as: UInt8.self) }
     @inline(__always) func word(_ offset: Int) -> UInt16 {

@@ -1,7 +1,9 @@
 // Text to token ids and back: added tokens are taken out of the text, the rest is normalized, cut into words and
-// merged. Everything is decided when it is loaded; a tokenizer never changes and may be shared between threads.
+// merged. Everything is decided when it is loaded; a tokenizer may be shared between threads: all that changes is its memory of
+// words that were encoded before, which one thread has at a time.
 
 import Checkpoints
+import Synchronization
 
 package final class Tokenizer: Sendable {
     /// The tokens that a model gives a meaning, by id.
@@ -31,6 +33,7 @@ package final class Tokenizer: Sendable {
     private let addedTexts: [Int32: String]
     private let prefix: [Int32]
     private let suffix: [Int32]
+    private let memory = Mutex<WordEncoder.Memory?>(nil)
 
     /// Everything that a file says about a tokenizer, checked by whoever read it.
     struct Parts {
@@ -77,7 +80,8 @@ package final class Tokenizer: Sendable {
     /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
         var ids = addSpecialTokens ? prefix : []
-        var work = BytePairMerges.Workspace()
+        var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
+        defer { self.memory.withLock { [memory] in $0 = memory } }
         let text = Array(text.utf8)
         for section in matcher.sections(text) {
             switch section {
@@ -86,7 +90,7 @@ package final class Tokenizer: Sendable {
                 var part = Array(text[range])
                 let isFirst = range.lowerBound == 0
                 for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-                encodeNormalized(part, isFirst: isFirst, into: &ids, &work)
+                encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
             }
         }
         if addSpecialTokens { ids.append(contentsOf: suffix) }
@@ -113,7 +117,7 @@ package final class Tokenizer: Sendable {
     }
 
     private func encodeNormalized(
-        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace
+        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
     ) {
         for section in normalizedMatcher.sections(text) {
             switch section {
@@ -123,7 +127,7 @@ package final class Tokenizer: Sendable {
                 for transform in preTokenizer.transforms {
                     transform.apply(to: &part, isFirst: isFirst && range.lowerBound == 0)
                 }
-                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &work) }
+                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &memory) }
             }
         }
     }

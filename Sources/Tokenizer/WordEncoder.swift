@@ -41,7 +41,34 @@ struct WordEncoder: Sendable {
         asciiTokens = (0..<128).map { vocabulary.id(of: [UInt8($0)]) ?? -1 }
     }
 
-    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace) {
+    /// What is kept from word to word: room to merge in, and the ids of short words, which come again and again.
+    struct Memory {
+        private static let mostWords = 1 << 15
+        private static let longestWord = 32
+        fileprivate var work = BytePairMerges.Workspace()
+        private var ids: [ArraySlice<UInt8>: [Int32]] = [:]
+
+        fileprivate subscript(word: ArraySlice<UInt8>) -> [Int32]? { ids[word] }
+
+        fileprivate mutating func note(_ word: ArraySlice<UInt8>, _ wordIDs: ArraySlice<Int32>) {
+            guard word.count <= Self.longestWord, ids.count < Self.mostWords else { return }
+            ids[Array(word)[...]] = Array(wordIDs)
+        }
+    }
+
+    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
+        if let known = memory[word] {
+            ids += known
+            return
+        }
+        let start = ids.count
+        merge(word, into: &ids, &memory.work)
+        memory.note(word, ids[start...])
+    }
+
+    private func merge(
+        _ word: ArraySlice<UInt8>, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace
+    ) {
         if ignoresMerges, let id = vocabulary.id(of: alphabet == .bytes ? ByteLevel.encode(word)[...] : word)
         {
             ids.append(id)

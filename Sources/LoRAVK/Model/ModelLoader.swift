@@ -119,7 +119,7 @@ private struct WeightLoader {
         byteCount += layout.byteCount
         if device.isPlanning { return weight }
         if type.rawValue == stored.type.name.lowercased() {
-            try requireFiniteScales(stored)
+            try requireFinite(stored)
             if stored.order == .asStored {
                 try device.upload(stored.storedBytes, into: weight)
             } else {
@@ -163,19 +163,17 @@ private struct WeightLoader {
         try values.withUnsafeBytes { try device.upload($0, into: weight) }
     }
 
-    private func requireFinite(_ values: [Float], _ stored: StoredTensor) throws {
+    private func requireFinite(_ values: [Float], _ stored: StoredTensor, firstRow: Int = 0) throws {
         guard let bad = values.firstIndex(where: { !$0.isFinite }) else { return }
+        let element = firstRow * stored.columns + bad
         throw FileError(
-            stored.path, "tensor '\(stored.name)' holds \(values[bad]) at element \(bad)",
+            stored.path, "tensor '\(stored.name)' holds \(values[bad]) at element \(element)",
             tensor: stored.name,
             remedy: "the file is damaged or the model diverged when it was made: use another copy")
     }
 
-    /// A quantised block is finite exactly when its scales are: checked row by row without keeping the values.
-    private func requireFiniteScales(_ stored: StoredTensor) throws {
-        let rowsAtOnce = max(1, (1 << 18) / max(1, stored.columns))
-        for start in stride(from: 0, to: stored.rows, by: rowsAtOnce) {
-            try requireFinite(try stored.floats(rows: start..<min(start + rowsAtOnce, stored.rows)), stored)
-        }
+    private func requireFinite(_ stored: StoredTensor) throws {
+        guard let row = stored.firstRowNotFinite else { return }
+        try requireFinite(try stored.floats(rows: row..<(row + 1)), stored, firstRow: row)
     }
 }
