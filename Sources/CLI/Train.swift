@@ -65,7 +65,9 @@ struct Train: ParsableCommand {
         let layout = try memory.layout(
             planner, dataset.sizes, batchSize: config.batchSize, device.capabilities)
         config.tokensPerPass = layout.tokensPerPass
+        let preparation = PipelinePreparation(device, try planner.pipelines(layout))
         let model = try modelOptions.load(checkpoint, device)
+        withExtendedLifetime(preparation) {}
         let adapter = try makeAdapter(model)
         let trainer = try Trainer(
             model, adapter, optimizer: training.optimizer, seed: training.seed,

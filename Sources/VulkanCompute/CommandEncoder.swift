@@ -21,6 +21,8 @@ package final class CommandEncoder {
     package private(set) var dispatchCount = 0
     package private(set) var barrierCount = 0
     package private(set) var flops = 0.0
+    /// What a planning encoder would have run.
+    package private(set) var pipelines: Set<PipelineUse> = []
 
     private let recording: Recording?  // nil while planning
     private var hazards = Hazards()
@@ -57,7 +59,10 @@ package final class CommandEncoder {
             "\(label) runs \(shader.name) without its workgroup width, LANES")
         dispatchCount += 1
         self.flops += flops
-        guard let recording else { return }
+        guard let recording else {
+            pipelines.insert(PipelineUse(shader: shader, specialization: specialization))
+            return
+        }
         let pipeline = try recording.device.pipeline(shader, specialization)
         let set = try recording.descriptorSet(pipeline, buffers, label: label)
         let accesses = zip(shader.bindings, buffers)

@@ -253,6 +253,13 @@ package final class Device: @unchecked Sendable {
         return try result.get()
     }
 
+    /// Makes a pipeline that will be used, if it can be made.
+    func prepare(_ use: PipelineUse) {
+        pipelines.withLock { cache in
+            do { _ = try cache?.pipeline(use.shader, use.specialization, capabilities) } catch {}
+        }
+    }
+
     /// Keeps compiled pipelines on disk for the next start. Failing to is not an error: it only costs time.
     package func savePipelines() { pipelines.withLock { $0?.save() } }
 

@@ -159,17 +159,27 @@ extension Shader.Binding {
     }
 }
 
-/// Pipelines by shader and specialization. Not thread-safe: the device holds it under a lock.
-final class PipelineCache: @unchecked Sendable {
-    private struct Key: Hashable {
-        let shader: ObjectIdentifier
-        let specialization: [String: UInt32]
+/// A shader with its specialization, which is what a pipeline is made of.
+package struct PipelineUse: Hashable, Sendable {
+    let shader: Shader
+    let specialization: [String: UInt32]
+
+    package static func == (a: Self, b: Self) -> Bool {
+        a.shader === b.shader && a.specialization == b.specialization
     }
 
+    package func hash(into hasher: inout Hasher) {
+        hasher.combine(ObjectIdentifier(shader))
+        hasher.combine(specialization)
+    }
+}
+
+/// Pipelines by shader and specialization. Not thread-safe: the device holds it under a lock.
+final class PipelineCache: @unchecked Sendable {
     private let owner: DeviceHandle
     private let file: PipelineFile?
     private let cache: VkPipelineCache?
-    private var pipelines: [Key: Pipeline] = [:]
+    private var pipelines: [PipelineUse: Pipeline] = [:]
     private var dirty = false
 
     init(device owner: DeviceHandle, capabilities: Capabilities, folder: String?) throws(VulkanError) {
@@ -196,7 +206,7 @@ final class PipelineCache: @unchecked Sendable {
     func pipeline(
         _ shader: Shader, _ specialization: [String: UInt32], _ capabilities: Capabilities
     ) throws(VulkanError) -> Pipeline {
-        let key = Key(shader: ObjectIdentifier(shader), specialization: specialization)
+        let key = PipelineUse(shader: shader, specialization: specialization)
         if let pipeline = pipelines[key] { return pipeline }
         if let missing = shader.missing(on: capabilities) {
             throw VulkanError(

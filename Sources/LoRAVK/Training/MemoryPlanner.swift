@@ -72,6 +72,12 @@ package struct MemoryPlanner {
         return use
     }
 
+    /// What passes of a layout run.
+    package func pipelines(_ layout: StepLayout) throws -> Set<PipelineUse> {
+        try Trainer(model, adapter, recomputedBlocks: layout.recomputedBlocks)
+            .plan(BatchShape(tokens: layout.tokensPerPass, counted: 64)).pipelines
+    }
+
     /// Steps with batches of `batchSize` of these examples, in passes of so many tokens.
     package func layout(
         _ examples: [ExampleSize], batchSize: Int, tokensPerPass: Int = .max, recomputedBlocks: Int

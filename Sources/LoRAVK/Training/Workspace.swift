@@ -9,6 +9,7 @@ package struct PassPlan: Sendable {
     package var arena: ArenaPlan
     package var flops: Double
     package var dispatches: Int
+    package var pipelines: Set<PipelineUse>
 }
 
 /// A recorded pass, and the tensors of the arena that hold its results until the next pass.
@@ -35,7 +36,7 @@ final class Workspace {
     private var tokens: Buffer?
     private var plans: [Key: PassPlan] = [:]
     private var recordings: [(key: Key, pass: RecordedPass)] = []  // the one unused for longest first
-    private static let mostRecordings = 24
+    private static let mostRecordings = 8
 
     init(_ device: Device) { self.device = device }
 
@@ -50,7 +51,9 @@ final class Workspace {
         let arena = Arena(planningFor: device.capabilities)
         let buffer = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
         _ = try record(encoder, arena, TokenBuffers(buffer.slice(), shape))
-        let plan = PassPlan(arena: arena.plan, flops: encoder.flops, dispatches: encoder.dispatchCount)
+        let plan = PassPlan(
+            arena: arena.plan, flops: encoder.flops, dispatches: encoder.dispatchCount,
+            pipelines: encoder.pipelines)
         plans[key] = plan
         return plan
     }
