@@ -41,17 +41,13 @@ struct StepBenchmark: ParsableCommand {
         if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
         let adapter = try Adapter.create(for: model, config)
         let trainer = try Trainer(model, adapter, recomputedBlocks: recompute)
-        let evaluator = Evaluator(sharing: trainer)
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
             let examples = try self.examples(shape, model, &random)
             var (seconds, processor): ([Double], [Double]) = ([], [])
             for step in 0..<steps {
                 let before = processorSeconds()
-                seconds.append(
-                    try forward
-                        ? ContinuousClock().measure { _ = try evaluator.evaluate(examples) } / .seconds(1)
-                        : trainer.step([examples], learningRate: 1e-4).seconds)
+                seconds.append(try time(trainer, examples))
                 processor.append(processorSeconds() - before)
                 if index == 0, step == 0, !json {
                     print(
@@ -85,6 +81,13 @@ struct StepBenchmark: ParsableCommand {
             }
         }
         device.savePipelines()
+    }
+
+    private func time(_ trainer: Trainer, _ examples: [Example]) throws -> Double {
+        guard forward else { return try trainer.step([examples], learningRate: 1e-4).seconds }
+        let start = ContinuousClock.now
+        _ = try Evaluator(sharing: trainer).evaluate(examples)
+        return (ContinuousClock.now - start) / .seconds(1)
     }
 
     private func examples(

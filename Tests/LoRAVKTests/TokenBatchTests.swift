@@ -49,11 +49,11 @@ import Testing
     @Test func bucketsCoverWithLittlePadding() {
         #expect(
             [0, 1, 8, 9, 32, 33, 64, 65, 512, 513, 640, 641].map(TokenBatch.bucket)
-                == [8, 8, 8, 16, 32, 64, 64, 96, 512, 640, 640, 768])
+                == [8, 8, 8, 16, 32, 48, 64, 80, 512, 528, 640, 656])
         for count in 1...3000 {
             let bucket = TokenBatch.bucket(count)
             #expect(bucket >= count && bucket % 8 == 0 && TokenBatch.bucket(bucket) == bucket)
-            #expect(bucket - count < (count <= 32 ? 8 : count <= 512 ? 32 : 128))
+            #expect(bucket - count < (count <= 32 ? 8 : 16))
         }
     }
 

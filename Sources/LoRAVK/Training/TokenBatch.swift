@@ -74,9 +74,9 @@ package struct TokenBatch: Sendable {
         (countedPositions, targets) = ([Int32(tokens.count) - 1], [TokenBatch.ignored])
     }
 
-    /// Sizes that recorded steps exist for. Few of them, and little padding: 32 rows are one tile of the matmul.
+    /// Sizes that recorded steps exist for: little padding, and still few steps to record, which takes milliseconds.
     package static func bucket(_ count: Int) -> Int {
-        let step = count <= 32 ? 8 : count <= 512 ? 32 : 128
+        let step = count <= 32 ? 8 : 16
         return max(1, (count + step - 1) / step) * step
     }
 
