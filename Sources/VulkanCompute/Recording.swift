@@ -116,7 +116,8 @@ final class Recording {
                 beginLabel(commands, &info)
             }
         }
-        try timestamps?.begin(commands, label: label, kernel: pipeline.shader.name, flops: flops, bytes: work - flops)
+        try timestamps?.begin(
+            commands, label: label, kernel: pipeline.shader.name, flops: flops, bytes: work - flops)
         vkCmdDispatch(commands, UInt32(groups), UInt32(rows), 1)
         timestamps?.end(commands)
         endLabel?(commands)

@@ -11,6 +11,7 @@ from .context import Context, DeviceInfo, default_context, devices
 from .errors import (
     BufferTooSmallError, BusyError, DeviceLostError, DivergedError, DriverError, Error, FileError, ForkedError, InternalError,
     InvalidArgumentError, InvalidHandleError, InvalidStateError, NoDeviceError, OutOfMemoryError, UnsupportedError)
+from .files import MemoryPlan, MergeReport, export_adapter, merge, plan
 from .model import Evaluation, Model, ModelInfo
 from .operations import (
     add, attention, attention_backward, clip_gradient_norm, cross_entropy, cross_entropy_backward, embedding, lora_linear,
@@ -18,7 +19,7 @@ from .operations import (
 from .optimizer import AdamW
 from .tensor import Tensor
 from .tokenizer import Tokenizer
-from .trainer import History, MemoryPlan, Progress, RunResult, StepResult, Trainer
+from .trainer import History, Progress, RunResult, StepResult, Trainer
 
 #: Of this package; `library_version()` is that of the library.
 __version__ = _api.VERSION
@@ -36,8 +37,8 @@ def has_feature(name: str) -> bool:
 __all__ = [
     "AdamW", "Adapter", "BufferTooSmallError", "BusyError", "Context", "DeviceInfo", "DeviceLostError", "DivergedError",
     "DriverError", "Error", "Evaluation", "FileError", "ForkedError", "History", "InternalError", "InvalidArgumentError",
-    "InvalidHandleError", "InvalidStateError", "MemoryPlan", "Model", "ModelInfo", "NoDeviceError", "OutOfMemoryError",
-    "Progress", "RunResult", "StepResult", "Tensor", "Tokenizer", "Trainer", "UnsupportedError", "add", "attention",
-    "attention_backward", "clip_gradient_norm", "cross_entropy", "cross_entropy_backward", "default_context", "devices",
-    "embedding", "has_feature", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul",
-    "rms_norm", "rms_norm_backward", "scale"]
+    "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo", "NoDeviceError",
+    "OutOfMemoryError", "Progress", "RunResult", "StepResult", "Tensor", "Tokenizer", "Trainer", "UnsupportedError", "add",
+    "attention", "attention_backward", "clip_gradient_norm", "cross_entropy", "cross_entropy_backward", "default_context",
+    "devices", "embedding", "export_adapter", "has_feature", "library_version", "lora_linear", "lora_linear_backward",
+    "lora_linear_forward", "matmul", "merge", "plan", "rms_norm", "rms_norm_backward", "scale"]

@@ -64,6 +64,7 @@ Destructor = CFUNCTYPE(None, c_void_p)
 LoadCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
 TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
+ExportCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 
 
 class ErrorDetail(VersionedStructure):
@@ -148,12 +149,6 @@ class StepResult(VersionedStructure):
         ("tokens", c_int64), ("counted_tokens", c_int64)]
 
 
-class MemoryPlan(VersionedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("weight_bytes", c_int64), ("adapter_bytes", c_int64), ("activation_bytes", c_int64),
-        ("total_bytes", c_int64), ("device_bytes", c_int64), ("step_flops", c_double), ("dispatches", c_int64)]
-
-
 class DataConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
@@ -175,8 +170,8 @@ class RunConfig(VersionedStructure):
         ("struct_size", c_size_t), ("data", POINTER(DataConfig)), ("output", c_char_p), ("schedule", c_char_p),
         ("warmup_steps", c_int32), ("batch_size", c_int32), ("accumulation", c_int32), ("save_every", c_int32),
         ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
-        ("steps", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback), ("on_warning", WarningCallback),
-        ("user_data", c_void_p)]
+        ("steps", c_int64), ("tokens_per_pass", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback),
+        ("on_warning", WarningCallback), ("user_data", c_void_p)]
     _defaults_ = {"batch_size": 8, "accumulation": 1, "save_every": 100, "validate_every": 100, "steps": 100}
 
 
@@ -184,6 +179,22 @@ class RunResult(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("steps", c_int64), ("stopped", c_bool), ("reserved", c_uint8 * 7),
         ("loss", c_double), ("validation_loss", c_double)]
+
+
+class PlanConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weights", c_char_p), ("adapter", POINTER(AdapterConfig)),
+        ("budget_bytes", c_int64), ("batch_size", c_int32), ("length", c_int32), ("recomputed_blocks", c_int32),
+        ("reserved", c_int32)]
+    _defaults_ = {"batch_size": 8, "length": 512, "recomputed_blocks": -1}
+
+
+class MemoryPlan(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weight_bytes", c_int64), ("adapter_bytes", c_int64), ("optimizer_bytes", c_int64),
+        ("activation_bytes", c_int64), ("token_bytes", c_int64), ("unused_bytes", c_int64), ("total_bytes", c_int64),
+        ("available_bytes", c_int64), ("tokens_per_pass", c_int64), ("recomputed_blocks", c_int32),
+        ("reserved", c_int32)]
 
 
 class Evaluation(VersionedStructure):
@@ -198,6 +209,17 @@ class GenerationConfig(VersionedStructure):
         ("top_p", c_double), ("repetition_penalty", c_double), ("seed", c_uint64), ("stop_tokens", POINTER(c_int32)),
         ("stop_token_count", c_size_t), ("on_token", TokenCallback), ("user_data", c_void_p)]
     _defaults_ = {"max_tokens": 200, "top_p": 1.0, "repetition_penalty": 1.0}
+
+
+class ExportConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("type", c_char_p), ("max_shard_bytes", c_int64), ("overwrite", c_bool),
+        ("reserved", c_uint8 * 7), ("on_tensor", ExportCallback), ("user_data", c_void_p)]
+    _defaults_ = {"max_shard_bytes": 5000000000}
+
+
+class MergeReport(VersionedStructure):
+    _fields_ = [("struct_size", c_size_t), ("modules", c_int64), ("kept", c_double), ("relative_error", c_double)]
 
 
 # name: (result, arguments)
@@ -287,15 +309,17 @@ PROTOTYPES = {
         c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, c_int64, POINTER(StepResult)]),
     "loravk_trainer_apply": (Status, [c_void_p, POINTER(c_double)]),
     "loravk_trainer_zero_gradients": (Status, [c_void_p]),
-    "loravk_trainer_plan": (Status, [c_void_p, c_size_t, c_size_t, POINTER(MemoryPlan)]),
     "loravk_trainer_run": (Status, [c_void_p, POINTER(RunConfig), POINTER(RunResult)]),
     "loravk_trainer_request_stop": (None, [c_void_p]),
     "loravk_trainer_get_error_detail": (Status, [c_void_p, POINTER(ErrorDetail)]),
     "loravk_trainer_release": (None, [c_void_p]),
+    "loravk_plan_training": (Status, [c_void_p, c_char_p, POINTER(PlanConfig), POINTER(MemoryPlan)]),
     "loravk_model_evaluate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, POINTER(Evaluation)]),
     "loravk_model_evaluate_data": (Status, [c_void_p, c_void_p, POINTER(DataConfig), POINTER(Evaluation)]),
     "loravk_model_generate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), c_size_t, POINTER(GenerationConfig), POINTER(c_int32), c_size_t,
         POINTER(c_size_t)]),
+    "loravk_export_adapter": (Status, [c_char_p, c_char_p, c_char_p, POINTER(ExportConfig)]),
+    "loravk_export_merged": (Status, [c_char_p, c_char_p, c_char_p, POINTER(ExportConfig), POINTER(MergeReport)]),
 }

@@ -47,15 +47,8 @@ class Adapter(Object):
         rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
         seed            of the matrices' random start
         """
-        if isinstance(target_modules, str):
-            target_modules = [target_modules]
-        targets = _strings(target_modules or [], "target_modules")
-        modules = _strings(rates or {}, "rates")
-        multipliers = (ctypes.c_double * len(modules))(*(rates or {}).values())
-        config = _api.AdapterConfig(
-            method=text(method, "method"), init=text(init, "init"), rank=rank, use_rslora=use_rslora, alpha=alpha,
-            dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
-            rate_modules=modules, rate_multipliers=multipliers, rate_count=len(modules), seed=seed)
+        config = adapter_config(
+            rank, alpha, target_modules, init, method=method, dropout=dropout, use_rslora=use_rslora, rates=rates, seed=seed)
         return cls(model, create(lib.loravk_adapter_create, model._handle, config))
 
     @classmethod
@@ -99,6 +92,21 @@ class Adapter(Object):
                 raise InvalidArgumentError(f"{name} has the shape {self.shapes[name]}, not {array.shape}")
         for name, array in arrays.items():
             function(self._handle, indices[name], array.ctypes.data_as(_FLOATS), array.size)
+
+
+def adapter_config(
+    rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None, init: str = "kaiming", *,
+    method: str = "lora", dropout: float = 0.0, use_rslora: bool = False, rates: Mapping[str, float] | None = None, seed: int = 0,
+) -> _api.AdapterConfig:
+    if isinstance(target_modules, str):
+        target_modules = [target_modules]
+    targets = _strings(target_modules or [], "target_modules")
+    modules = _strings(rates or {}, "rates")
+    return _api.AdapterConfig(
+        method=text(method, "method"), init=text(init, "init"), rank=rank, use_rslora=use_rslora, alpha=alpha,
+        dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
+        rate_modules=modules, rate_multipliers=(ctypes.c_double * len(modules))(*(rates or {}).values()),
+        rate_count=len(modules), seed=seed)
 
 
 def _strings(values: Sequence[str] | Mapping[str, Any], name: str) -> Any:

@@ -49,17 +49,6 @@ class RunResult:
     validation_loss: float  #: the last one; NaN without one
 
 
-@dataclass(frozen=True)
-class MemoryPlan:
-    weight_bytes: int
-    adapter_bytes: int  #: parameters, gradients, AdamW's averages and the copy to fall back to
-    activation_bytes: int
-    total_bytes: int
-    device_bytes: int  #: the device's memory; 0 where unknown
-    step_flops: float
-    dispatches: int
-
-
 class Trainer(Object):
     """AdamW on an adapter of a model.
 
@@ -120,12 +109,6 @@ class Trainer(Object):
 
     def zero_gradients(self) -> None:
         lib.loravk_trainer_zero_gradients(self._handle)
-
-    def plan(self, batch: int, length: int) -> MemoryPlan:
-        """What a step on tokens (batch, length) that all count would take, found without running or allocating anything."""
-        if not (0 < batch < 2**31 and 0 < length < 2**31):
-            raise errors.InvalidArgumentError(f"a step of ({batch}, {length}) tokens is none")
-        return record(MemoryPlan, read(lib.loravk_trainer_plan, self._handle, batch, length, kind=_api.MemoryPlan))
 
     # Whole runs
 

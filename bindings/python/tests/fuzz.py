@@ -79,6 +79,7 @@ TOKENS, FLOATS = c_ints(*[5] * 8), (c_float * 4096)()
 VOCABULARY = loravk.Model.load(MODEL.decode()).info.vocab_size
 LOGITS = (c_float * (8 * VOCABULARY))()
 STOP_RUN, STOP_TEXT = _api.ProgressCallback(lambda *_: False), _api.TokenCallback(lambda *_: False)
+OUTPUT = FOLDER + b"-exported"
 ROLES, CONTENTS = (c_char_p * 1)(b"user"), (c_char_p * 1)(b"hi")
 PAGE = 65536
 ROOM = (ctypes.c_char * (3 * PAGE))()
@@ -97,6 +98,14 @@ def adapter_config():
     return _api.AdapterConfig(
         rank=2, target_modules=(c_char_p * 1)(b"q_proj"), target_module_count=1, rate_modules=(c_char_p * 1)(b"q_proj"),
         rate_multipliers=(c_double * 1)(2), rate_count=1)
+
+
+def plan_config():
+    return _api.PlanConfig(adapter=ctypes.pointer(adapter_config()), batch_size=2, length=8)
+
+
+def export_config():
+    return _api.ExportConfig(overwrite=True)
 
 
 def generation_config():
@@ -147,11 +156,14 @@ VALID = {
     "trainer_create": [M, A, _api.TrainerConfig(), c_void_p()], "trainer_set_learning_rate": [TR, 1e-3],
     "trainer_step_count": [TR, c_int64()], "trainer_step": [TR, TOKENS, TOKENS, 2, 4, _api.StepResult()],
     "trainer_forward_backward": [TR, TOKENS, TOKENS, 2, 4, 0, _api.StepResult()], "trainer_apply": [TR, c_double()],
-    "trainer_zero_gradients": [TR], "trainer_plan": [TR, 2, 4, _api.MemoryPlan()],
+    "trainer_zero_gradients": [TR],
+    "plan_training": [Handle("context", context, optional=True), MODEL, plan_config, _api.MemoryPlan()],
     "trainer_run": [TR, run_config, _api.RunResult()], "trainer_request_stop": [TR],
     "trainer_get_error_detail": [TR, _api.ErrorDetail()],
     "model_evaluate": [M, NO_ADAPTER, TOKENS, TOKENS, 2, 4, _api.Evaluation()],
     "model_evaluate_data": [M, NO_ADAPTER, _api.DataConfig(path=DATA), _api.Evaluation()],
+    "export_adapter": [MODEL, FOLDER, OUTPUT + b".gguf", export_config()],
+    "export_merged": [MODEL, FOLDER, OUTPUT, export_config(), _api.MergeReport()],
     "model_generate": [M, NO_ADAPTER, TOKENS, 8, generation_config, c_ints(0, 0, 0), 3, c_size_t()],
 }
 # A number that is right, and asks for years of work.

@@ -274,11 +274,30 @@ def test_generation(tiny):
 
 
 def test_a_plan_touches_nothing(tiny):
-    trainer = trainer_for(tiny)
     held = tiny.context.held_bytes
-    small, large = trainer.plan(1, 32), trainer.plan(8, 64)
+    small, large = (loravk.plan(TINY, *shape, context=tiny.context, rank=4) for shape in ((1, 32), (64, 64)))
     assert small.activation_bytes < large.activation_bytes and large.total_bytes > large.activation_bytes
+    tight = loravk.plan(TINY, 64, 64, context=tiny.context, rank=4, budget_bytes=large.total_bytes - 1)
+    assert tight.total_bytes < large.total_bytes and (tight.recomputed_blocks > 0 or tight.tokens_per_pass < 64 * 64)
     assert tiny.context.held_bytes == held
+    with pytest.raises(loravk.OutOfMemoryError):
+        loravk.plan(TINY, budget_bytes=1000)
+
+
+def test_files_from_an_adapter(tiny, tmp_path):
+    folder, told = tmp_path / "adapter", []
+    loravk.Adapter.create(tiny, rank=4).save(folder)
+    loravk.export_adapter(TINY, folder, tmp_path / "adapter.gguf", on_tensor=lambda *done: told.append(done))
+    assert (tmp_path / "adapter.gguf").read_bytes()[:4] == b"GGUF" and told[-1][0] == told[-1][1]
+    report = loravk.merge(TINY, folder, tmp_path / "merged")
+    assert report.modules > 0 and (tmp_path / "merged" / "model.safetensors").exists()
+    with pytest.raises(KeyboardInterrupt):
+        loravk.merge(TINY, folder, tmp_path / "given-up", on_tensor=interrupted)
+    assert not (tmp_path / "given-up").exists()
+
+
+def interrupted(done, total):
+    raise KeyboardInterrupt
 
 
 def test_what_models_refuse(tiny, tmp_path):

@@ -1,0 +1,96 @@
+"""What needs files alone: plans of memory, adapters for llama.cpp, models with an adapter folded in."""
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import _api
+from ._library import Callbacks, lib, read, record, text
+from .adapter import adapter_config
+from .context import Context
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Bytes of device memory, and the layout of the steps that takes them."""
+
+    weight_bytes: int
+    adapter_bytes: int  #: parameters and gradients
+    optimizer_bytes: int  #: AdamW's averages, and what it needs to undo a step
+    activation_bytes: int
+    token_bytes: int
+    unused_bytes: int  #: of the blocks that memory is taken from the driver in
+    total_bytes: int
+    available_bytes: int  #: what the device has for this process; 2**63 - 1 where unknown
+    tokens_per_pass: int
+    recomputed_blocks: int  #: for Trainer
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    modules: int
+    kept: float  #: part of the adapter's update that came through rounding
+    relative_error: float  #: rounding's change of the weights, as a part of the adapter's
+
+
+def plan(
+    path: str | os.PathLike, batch_size: int = 8, length: int = 512, *, weights: str = "auto", budget_bytes: int = 0,
+    recomputed_blocks: int = -1, context: Context | None = None, **adapter: Any,
+) -> MemoryPlan:
+    """What training a model takes, to the byte, found without loading it or touching a device.
+
+    path               a GGUF file or a Hugging Face folder
+    batch_size, length sequences of a step, and tokens of each
+    weights            as in Model.load
+    budget_bytes       batches are split, then blocks computed again, until a step fits; 0: no limit
+    recomputed_blocks  -1: none without a budget, as few as it allows with one
+    context            whose device to plan for; None: one that can do the least
+    adapter            as in Adapter.create: rank, target_modules, method, …
+    """
+    config = _api.PlanConfig(
+        weights=text(weights, "weights"), adapter=ctypes.pointer(adapter_config(**adapter)), budget_bytes=budget_bytes,
+        batch_size=batch_size, length=length, recomputed_blocks=recomputed_blocks)
+    handle = None if context is None else context._handle
+    return record(MemoryPlan, read(lib.loravk_plan_training, handle, text(path, "path"), config, kind=_api.MemoryPlan))
+
+
+def export_adapter(
+    model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str = "f32",
+    overwrite: bool = False, on_tensor: Callable[[int, int], bool | None] | None = None,
+) -> None:
+    """Writes an adapter's folder as the GGUF file that llama.cpp loads.
+
+    model      the GGUF file or folder that it belongs to
+    type       "f32", "f16" or "bf16"
+    on_tensor  called with the tensors done and all of them; returning False, or raising, gives up, and nothing is written
+    """
+    with Callbacks() as callbacks:
+        config = _export_config(callbacks, type, overwrite, on_tensor)
+        lib.loravk_export_adapter(text(model, "model"), text(adapter, "adapter"), text(output, "output"), config)
+
+
+def merge(
+    model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str | None = None,
+    overwrite: bool = False, max_shard_bytes: int = 5_000_000_000, on_tensor: Callable[[int, int], bool | None] | None = None,
+) -> MergeReport:
+    """Writes the model with the adapter folded in, a GGUF file from one, a folder from a folder, and tells what rounding lost.
+
+    type             how matrices are stored, such as "f16" or "q8_0"; None: as they were
+    max_shard_bytes  the most that one file of a folder holds
+    on_tensor        as in export_adapter
+    """
+    with Callbacks() as callbacks:
+        config = _export_config(callbacks, type, overwrite, on_tensor, max_shard_bytes=max_shard_bytes)
+        paths = text(model, "model"), text(adapter, "adapter"), text(output, "output")
+        return record(MergeReport, read(lib.loravk_export_merged, *paths, config, kind=_api.MergeReport))
+
+
+def _export_config(
+    callbacks: Callbacks, type: str | None, overwrite: bool, on_tensor: Callable[[int, int], bool | None] | None, **more: Any
+) -> _api.ExportConfig:
+    return _api.ExportConfig(
+        type=None if type is None else text(type, "type"), overwrite=overwrite,
+        on_tensor=callbacks.wrap(_api.ExportCallback, lambda done, total: on_tensor(done, total) if on_tensor else None), **more)
