@@ -13,6 +13,7 @@
 
 layout(constant_id = 6) const bool TILED = true;  // an f32 W may also lie row by row, as activations and adapters do
 layout(constant_id = 7) const bool RANK_TERM = false;
+layout(constant_id = 9) const bool COLUMNS_FIRST = false;  // neighbouring workgroups share rows of x, not columns of W
 
 INPUT4(2, x);
 INPUT4(3, h);        // (M, R)
@@ -31,8 +32,10 @@ void place(uint step, uint g, vec4 rows[4]) {
 
 void main() {
     uint group = gl_WorkGroupID.x + push.groupBase;
-    uint tiles = (push.M + ROWS - 1) / ROWS, N4 = (push.N + 3) / 4, K4 = push.K / 4, R4 = push.R / 4;
-    uint row = group % tiles * ROWS, column = group / tiles * COLUMNS4 + gl_SubgroupInvocationID;
+    uint N4 = (push.N + 3) / 4, K4 = push.K / 4, R4 = push.R / 4;
+    uint down = (push.M + ROWS - 1) / ROWS, across = (N4 + COLUMNS4 - 1) / COLUMNS4;
+    uint row = (COLUMNS_FIRST ? group / across : group % down) * ROWS;
+    uint column = (COLUMNS_FIRST ? group % across : group / down) * COLUMNS4 + gl_SubgroupInvocationID;
     EACH(g, GROUPS) column4[g] = min(column + g * LANES, N4 - 1);
     // Values pushed are read anew in every round unless they are copied first.
     uint wStride = push.wStride;

@@ -53,7 +53,7 @@ struct Train: ParsableCommand {
         let validation =
             Dataset.has(.valid, in: data)
             ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
-        let device = try Device.open(modelOptions.device)
+        let device = try modelOptions.openTunedDevice(checkpoint)
         func makeAdapter(_ model: Transformer) throws -> Adapter {
             try self.adapter.map { try Adapter.load($0, for: model) }
                 ?? Adapter.create(for: model, loraConfig, examples: dataset.examples)

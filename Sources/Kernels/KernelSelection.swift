@@ -1,5 +1,6 @@
-// Which matmul kernel and which tile for a shape: a plain function of the device and the shape. A loop of the register
-// kernels holds about ROWS · GROUPS · STEPS · 8 vector instructions, best near 512: more leaves the instruction cache.
+// Which matmul kernel and which tile for a shape: what measuring chose (Tuner), else a plain function of the device and the shape.
+// A loop of the register kernels holds about ROWS · GROUPS · STEPS · 8 vector instructions, best near 512: more leaves the
+// instruction cache.
 
 import VulkanCompute
 
@@ -15,24 +16,31 @@ struct MatmulTile: Equatable {
 
 enum KernelSelection {
     /// A register tile for an (m, n) product whose m rows are the operand that is broadcast; `inFours` where rows are read
-    /// or stored by four.
-    static func registerTile(m: Int, n: Int, lanes: Int, inFours: Bool) -> MatmulTile {
-        let rows = registerRows(m, inFours: inFours, atMost: lanes >= 16 ? 64 : 32)
+    /// or stored by four. `chosen`: the largest ROWS, the GROUPS and the order of workgroups that measuring found.
+    static func registerTile(
+        m: Int, n: Int, k: Int, inFours: Bool, _ capabilities: Capabilities, chosen: Tuning.Constants? = nil
+    ) -> MatmulTile {
+        let lanes = capabilities.subgroupSize
+        let largest = chosen?["ROWS"].map(Int.init) ?? (lanes >= 16 ? 64 : 32)
+        let rows = registerRows(m, inFours: inFours, atMost: largest)
         // Two runs of columns a lane use each broadcast twice, if that leaves enough workgroups to share out.
         let wide = (m + rows - 1) / rows * (n / (8 * lanes))
-        let groups = lanes <= 8 && rows >= 8 && wide >= 8 ? 2 : 1
+        let groups = chosen?["GROUPS"].map(Int.init) ?? (lanes <= 8 && rows >= 8 && wide >= 8 ? 2 : 1)
         let steps = rows < 8 ? 4 : 1
-        return MatmulTile(
-            rows: rows, columns: 4 * lanes * groups,
-            specialization: [
-                "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups),
-                "STEPS": UInt32(steps), "SUMMED": sumsSteps(lanes: lanes) ? 1 : 0,
-            ])
+        var constants = [
+            "LANES": UInt32(lanes), "ROWS": UInt32(rows), "GROUPS": UInt32(groups), "STEPS": UInt32(steps),
+            "SUMMED": sumsSteps(capabilities) ? 1 : 0,
+        ]
+        // Workgroups beside each other share what is large: rows of x, unless the matrix outgrows the cache.
+        if !inFours { constants["COLUMNS_FIRST"] = chosen?["COLUMNS_FIRST"] ?? (n * k <= 1 << 22 ? 1 : 0) }
+        return MatmulTile(rows: rows, columns: 4 * lanes * groups, specialization: constants)
     }
 
     /// Whether the products of a step are summed before they reach the running sum: with wide vectors it saves a load and a store,
     /// with narrow ones it lengthens the chain of sums.
-    static func sumsSteps(lanes: Int) -> Bool { lanes >= 16 }
+    static func sumsSteps(_ capabilities: Capabilities) -> Bool {
+        capabilities.tuning.sumsSteps ?? (capabilities.subgroupSize >= 16)
+    }
 
     /// Few rows get a tile of about their own size, many are cut evenly into tiles of at most 32. A number of tokens, which
     /// changes from batch to batch, is rounded so that few pipelines are compiled; ranks (`inFours`) are what they are.
@@ -42,20 +50,59 @@ enum KernelSelection {
         return ((m + tiles - 1) / tiles + 3) / 4 * 4
     }
 
-    /// A shared-memory tile: square where both sides are long, else as narrow as the short side.
-    static func sharedTile(m: Int, n: Int, capabilities: Capabilities) -> MatmulTile {
-        let (tileM, tileN, blockM, blockN) =
-            n <= 16 ? (128, 16, 8, 2) : m <= 16 ? (16, 128, 2, 8) : (64, 64, 8, 4)
-        let threads = tileM / blockM * (tileN / blockN)
+    /// A shared-memory tile: as measured, else square where both sides are long, else as narrow as the short side.
+    static func sharedTile(
+        m: Int, n: Int, _ capabilities: Capabilities, chosen: Tuning.Constants? = nil
+    ) -> MatmulTile {
+        let sides =
+            chosen
+            ?? (n <= 16
+                ? sharedSides(128, 16, 8, 2)
+                : m <= 16 ? sharedSides(16, 128, 2, 8) : sharedSides(64, 64, 8, 4))
+        func side(_ name: String) -> Int { Int(sides[name] ?? 1) }
+        let threads = side("TILE_M") / side("BLOCK_M") * (side("TILE_N") / side("BLOCK_N"))
         precondition(
             threads <= capabilities.maxWorkgroupInvocations, "Vulkan allows at least 128 invocations")
         return MatmulTile(
-            rows: tileM, columns: tileN,
-            specialization: [
-                "LANES": UInt32(threads), "TILE_M": UInt32(tileM), "TILE_N": UInt32(tileN),
-                "BLOCK_M": UInt32(blockM),
-                "BLOCK_N": UInt32(blockN),
-            ])
+            rows: side("TILE_M"), columns: side("TILE_N"),
+            specialization: sides.merging(["LANES": UInt32(threads)]) { $1 })
+    }
+
+    private static func sharedSides(_ tileM: UInt32, _ tileN: UInt32, _ blockM: UInt32, _ blockN: UInt32)
+        -> Tuning.Constants
+    { ["TILE_M": tileM, "TILE_N": tileN, "BLOCK_M": blockM, "BLOCK_N": blockN] }
+
+    /// Of the tiles worth measuring those that are not the rule's for a product of a frozen weight.
+    static func alternatives(m: Int, n: Int, k: Int, _ family: Shader.Family, _ capabilities: Capabilities)
+        -> [Tuning
+        .Constants]
+    {
+        func tile(_ chosen: Tuning.Constants?) -> MatmulTile {
+            family == .shared
+                ? sharedTile(m: m, n: n, capabilities, chosen: chosen)
+                : registerTile(m: m, n: n, k: k, inFours: false, capabilities, chosen: chosen)
+        }
+        return candidates(family, capabilities).filter { tile($0) != tile(nil) }
+    }
+
+    /// The tiles worth measuring for products of many rows; only these are taken from a file.
+    static func candidates(_ family: Shader.Family, _ capabilities: Capabilities) -> [Tuning.Constants] {
+        guard family == .shared else {
+            return [(16, 2), (32, 1), (32, 2), (48, 1), (64, 1)].flatMap { rows, groups in
+                [0, 1].map { ["ROWS": rows, "GROUPS": groups, "COLUMNS_FIRST": $0] }
+            }
+        }
+        let tileK = 16
+        return [
+            sharedSides(32, 32, 4, 4), sharedSides(64, 32, 4, 4), sharedSides(64, 64, 8, 4),
+            sharedSides(64, 64, 4, 4),
+            sharedSides(128, 64, 8, 4), sharedSides(128, 64, 8, 8), sharedSides(128, 128, 8, 8),
+        ].filter { sides in
+            func side(_ name: String) -> Int { Int(sides[name] ?? 1) }
+            let threads = side("TILE_M") / side("BLOCK_M") * (side("TILE_N") / side("BLOCK_N"))
+            return threads <= capabilities.maxWorkgroupInvocations && threads <= capabilities.maxWorkgroupSize
+                && tileK * (side("TILE_M") + side("TILE_N") + 2) * 4 <= capabilities.maxSharedMemory
+        }
     }
 
     /// Products of a frozen weight with at most so many rows go to the matrix–vector kernels, which unpack a weight faster

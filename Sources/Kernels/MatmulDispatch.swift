@@ -5,13 +5,14 @@ import VulkanCompute
 extension CommandEncoder {
     func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
         let family = product.family(preferred: family, capabilities)
+        let chosen = chosenTile(product, family)
         for piece in product.pieces(capabilities, family) {
             if let weight = piece.fewRowsWeight {
                 try runMatvec(piece, weight, family, label)
             } else if family == .shared {
-                try runShared(piece, label)
+                try runShared(piece, chosen, label)
             } else {
-                try runInRegisters(piece, family, label)
+                try runInRegisters(piece, family, chosen, label)
             }
         }
     }
@@ -20,7 +21,7 @@ extension CommandEncoder {
 
     // The kernels read y's old content through a binding of its own; where they do not, any tensor will do.
     private func runInRegisters(
-        _ piece: MatmulProduct, _ family: Shader.Family, _ label: String
+        _ piece: MatmulProduct, _ family: Shader.Family, _ chosen: Tuning.Constants?, _ label: String
     ) throws(VulkanError) {
         let lanes = capabilities.subgroupSize
         // A product with few columns is computed as its transpose: its rows fill the lanes instead.
@@ -29,7 +30,7 @@ extension CommandEncoder {
             return
         }
         let tile = KernelSelection.registerTile(
-            m: piece.m, n: piece.n, lanes: lanes, inFours: piece.op == .tn)
+            m: piece.m, n: piece.n, k: piece.k, inFours: piece.op == .tn, capabilities, chosen: chosen)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 0
@@ -74,7 +75,7 @@ extension CommandEncoder {
     ) throws(VulkanError) {
         let op: Shader.Op = piece.op == .nn ? .tt : piece.op
         let tile = KernelSelection.registerTile(
-            m: piece.n, n: piece.m, lanes: capabilities.subgroupSize, inFours: true)
+            m: piece.n, n: piece.m, k: piece.k, inFours: true, capabilities)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         constants["TRANSPOSED"] = 1
@@ -102,8 +103,11 @@ extension CommandEncoder {
 
     // MARK: Shared memory
 
-    private func runShared(_ piece: MatmulProduct, _ label: String) throws(VulkanError) {
-        let tile = KernelSelection.sharedTile(m: piece.m, n: piece.n, capabilities: capabilities)
+    private func runShared(
+        _ piece: MatmulProduct, _ chosen: Tuning.Constants?, _ label: String
+    ) throws(VulkanError) {
+        let tile = KernelSelection.sharedTile(
+            m: piece.m, n: piece.n, capabilities, chosen: chosen)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
         let groups = tile.groups(piece.m, piece.n)

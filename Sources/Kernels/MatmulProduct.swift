@@ -71,11 +71,8 @@ struct MatmulProduct {
     private static let longestSum = 64000 * 4
     /// A running sum of f32 loses digits with its length, when terms cancel in the end as they do over a vocabulary (the
     /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added. Any multiple of 128
-    /// rows can be bound.
-    private static func accurateSum(_ capabilities: Capabilities, _ family: Shader.Family) -> Int {
-        let atOnce = family != .shared && KernelSelection.sumsSteps(lanes: capabilities.subgroupSize) ? 4 : 1
-        return 2048 * atOnce
-    }
+    /// rows can be bound. Longer parts would be slower too: the rows of x that a tile walks over would leave a processor's cache.
+    private static let accurateSum = 2048
 
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
@@ -94,7 +91,7 @@ struct MatmulProduct {
         let pitches = [x.pitch, y.pitch] + (lora.map { [$0.h.pitch] } ?? [])
         let matrixSpans = w.spans(
             capabilities, family, rank: op == .nt ? rank : 0,
-            atMost: op == .nn ? Self.accurateSum(capabilities, family) : .max)
+            atMost: op == .nn ? Self.accurateSum : .max)
         return capabilities.spans(of: m, rowByteCounts: pitches.map { $0 * 4 }, family: family).flatMap {
             rows in
             matrixSpans.map { span in
@@ -118,7 +115,7 @@ struct MatmulProduct {
 
     private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
         let sums = capabilities.spans(of: k, rowByteCounts: [x.pitch * 4, w.pitch * 4], family: family)
-            .cut(atMost: Self.accurateSum(capabilities, family))
+            .cut(atMost: Self.accurateSum)
         return capabilities.spans(of: m, rowByteCounts: [y.pitch * 4], family: family, multiple: 4).flatMap {
             rows in
             sums.map { sum in

@@ -32,10 +32,10 @@ extension Capabilities {
         }
     }
 
-    /// The family this device runs fastest, unless LORAVK_FAMILY names another that it can run.
+    /// The family this device runs fastest, as measured or by rule, unless LORAVK_FAMILY names another that it can run.
     package var family: Shader.Family {
-        if let forced = DebugOptions.environment.family.flatMap(Shader.Family.init), supports(forced) {
-            return forced
+        for name in [DebugOptions.environment.family, tuning.family] {
+            if let family = name.flatMap(Shader.Family.init), supports(family) { return family }
         }
         // A device with few texels could not bind the activations of a real model.
         if supports(.texel), maxTexelBufferElements >= 1 << 22 { return .texel }

@@ -40,6 +40,8 @@ package struct Capabilities: Sendable {
     package var extendedTexelFormats: Bool
     /// What the address and size of host memory must be a multiple of to be imported; nil where it cannot be.
     package var hostImportAlignment: Int?
+    /// What was measured on this device before, by `lora-vk tune`.
+    package var tuning = Tuning()
 
     package init(_ device: VkPhysicalDevice, smallLimits: Bool) {
         var subgroup = VkPhysicalDeviceSubgroupProperties()

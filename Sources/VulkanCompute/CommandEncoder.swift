@@ -14,9 +14,14 @@ extension Bool: PushWord { package var pushWord: UInt32 { self ? 1 : 0 } }
 
 /// Not thread-safe: one thread records.
 package final class CommandEncoder {
-    package let capabilities: Capabilities
+    package private(set) var capabilities: Capabilities
     /// The kernel family to use instead of the device's own choice; set by tests and benchmarks.
     package var forcedFamily: String?
+    /// What launchers go by instead of what was measured before; set by the tuner.
+    package var tuning: Tuning {
+        get { capabilities.tuning }
+        set { capabilities.tuning = newValue }
+    }
     /// What was recorded, for tests and benchmarks.
     package private(set) var dispatchCount = 0
     package private(set) var barrierCount = 0

@@ -82,9 +82,9 @@ package final class Device: @unchecked Sendable {
         let instance = try existing(instance)
         return try instance.physicalDevices()
             .map {
-                Candidate(
-                    instance: instance, physical: $0,
-                    capabilities: Capabilities($0, smallLimits: instance.options.smallLimits))
+                var capabilities = Capabilities($0, smallLimits: instance.options.smallLimits)
+                capabilities.tuning = Tuning.stored(for: capabilities, in: instance.options.cacheFolder)
+                return Candidate(instance: instance, physical: $0, capabilities: capabilities)
             }
             .filter { $0.capabilities.apiVersion >= (1, 1) && queueFamily(of: $0.physical) != nil }
             .sorted { $0.capabilities.type < $1.capabilities.type }

@@ -1,13 +1,6 @@
 // Compute pipelines: one per shader and specialization, made once, and the driver's cache of them on disk.
 
 import CVulkan
-import Logging
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
 
 final class Pipeline {
     let shader: Shader
@@ -177,15 +170,15 @@ package struct PipelineUse: Hashable, Sendable {
 /// Pipelines by shader and specialization. Not thread-safe: the device holds it under a lock.
 final class PipelineCache: @unchecked Sendable {
     private let owner: DeviceHandle
-    private let file: PipelineFile?
+    private let file: CacheFile?
     private let cache: VkPipelineCache?
     private var pipelines: [PipelineUse: Pipeline] = [:]
     private var dirty = false
 
     init(device owner: DeviceHandle, capabilities: Capabilities, folder: String?) throws(VulkanError) {
         self.owner = owner
-        file = folder.map { PipelineFile(folder: $0, capabilities: capabilities) }
-        let stored = file?.read() ?? []
+        file = folder.map { CacheFile("pipelines-\(capabilities.cacheName).bin", in: $0) }
+        let stored = Checksum.checked(file?.read() ?? [])
         var cache: VkPipelineCache?
         try check(
             stored.withUnsafeBytes { bytes in
@@ -227,56 +220,21 @@ final class PipelineCache: @unchecked Sendable {
         }
         var bytes = [UInt8](repeating: 0, count: count)
         guard vkGetPipelineCacheData(owner.device, cache, &count, &bytes) == VK_SUCCESS else { return }
-        file.write(Array(bytes.prefix(count)))
+        file.write(Checksum.added(to: Array(bytes.prefix(count))))
     }
 }
 
-/// The cache file: a checksum (FNV-1a) before the driver's bytes, since drivers trust what they are given.
-private struct PipelineFile {
-    let folder: String
-    let path: String
+/// FNV-1a before the driver's bytes, since drivers trust what they are given.
+private enum Checksum {
+    static func added(to bytes: [UInt8]) -> [UInt8] { sum(bytes[...]) + bytes }
 
-    init(folder: String, capabilities: Capabilities) {
-        self.folder = folder
-        let id = capabilities.cacheUUID.map { String($0 >> 4, radix: 16) + String($0 & 15, radix: 16) }
-            .joined()
-        path = "\(folder)/pipelines-\(id).bin"
-    }
-
-    func read() -> [UInt8] {
-        guard let file = fopen(path, "rb") else { return [] }
-        defer { fclose(file) }
-        var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 1 << 16)
-        while case let count = fread(&chunk, 1, chunk.count, file), count > 0 { bytes += chunk[..<count] }
-        guard bytes.count > 8, Array(bytes[..<8]) == Self.checksum(bytes[8...]) else { return [] }
+    /// The bytes behind their checksum; none where it is not theirs.
+    static func checked(_ bytes: [UInt8]) -> [UInt8] {
+        guard bytes.count > 8, Array(bytes[..<8]) == sum(bytes[8...]) else { return [] }
         return Array(bytes[8...])
     }
 
-    func write(_ bytes: [UInt8]) {
-        makeFolders()
-        let temporary = "\(path).\(getpid())"
-        guard let file = fopen(temporary, "wb") else { return noteFailure() }
-        let whole = Self.checksum(bytes[...]) + bytes
-        let written = fwrite(whole, 1, whole.count, file) == whole.count
-        guard fclose(file) == 0, written, rename(temporary, path) == 0 else {
-            unlink(temporary)
-            return noteFailure()
-        }
-    }
-
-    /// No error: it only costs time.
-    private func noteFailure() { log.debug("the pipeline cache \(path) could not be written") }
-
-    private func makeFolders() {
-        var built = folder.hasPrefix("/") ? "" : "."
-        for part in folder.split(separator: "/") {
-            built += "/" + part
-            mkdir(built, 0o755)
-        }
-    }
-
-    private static func checksum(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+    private static func sum(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
         var hash: UInt64 = 0xcbf2_9ce4_8422_2325
         for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
         return (0..<8).map { UInt8(truncatingIfNeeded: hash >> (UInt64($0) * 8)) }

@@ -7,12 +7,49 @@
     import Darwin
 #endif
 
-enum SoftwareDriver {
-    /// Asks Mesa for the processor's widest vectors, once a process and before the first Vulkan call. A width that the user set
-    /// stays, and other drivers never read the variable.
+package enum SoftwareDriver {
+    private static let variable = "LP_NATIVE_VECTOR_WIDTH"
+
+    /// Asks Mesa for vectors of the width that was measured to be fastest, else of the processor's widest, once a process and
+    /// before the first Vulkan call. A width that the user set stays, and other drivers never read the variable.
     static let prepare: Void = {
-        if hasAVX512 { setenv("LP_NATIVE_VECTOR_WIDTH", "512", 0) }
+        if let bits = storedBits {
+            setenv(variable, "\(bits)", 0)
+        } else if hasAVX512 {
+            setenv(variable, "512", 0)
+        }
     }()
+
+    /// Widths to choose from.
+    package static let vectorBits = [128, 256, 512]
+
+    /// For this process, if no driver was loaded yet, and for the programs that it starts.
+    package static func use(vectorBits: Int) { setenv(variable, "\(vectorBits)", 1) }
+
+    /// Whether the user has set a width.
+    package static var isSet: Bool { getenv(variable) != nil }
+
+    /// Keeps the width for the programs to come; nil: the rule is back. False where it cannot be kept.
+    @discardableResult
+    package static func keep(vectorBits: Int?) -> Bool {
+        guard let file else { return false }
+        guard let vectorBits else {
+            file.remove()
+            return true
+        }
+        return file.write(Array("\(vectorBits)\n".utf8))
+    }
+
+    private static var file: CacheFile? {
+        DebugOptions.environment.cacheFolder.map { CacheFile("software-driver.txt", in: $0) }
+    }
+
+    private static var storedBits: Int? {
+        let text = String(decoding: file?.read() ?? [], as: UTF8.self)
+        return text.split(separator: "\n").first.flatMap { Int($0) }.flatMap {
+            vectorBits.contains($0) ? $0 : nil
+        }
+    }
 
     /// Foundation, single-word, byte and 256-bit forms: what code for a server or desktop with AVX-512 uses.
     private static var hasAVX512: Bool {

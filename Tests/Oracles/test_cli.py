@@ -7,7 +7,7 @@ from conftest import EXAMPLES
 
 CHECKPOINTS = Path(__file__).parents[1] / "CheckpointsTests" / "Data"
 TRAIN, VALID = EXAMPLES / "tiny" / "train.jsonl", EXAMPLES / "tiny" / "valid.jsonl"
-COMMANDS = ["train", "generate", "eval", "merge", "export", "inspect", "devices"]
+COMMANDS = ["train", "plan", "generate", "eval", "merge", "export", "inspect", "devices", "tune"]
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 
 
@@ -369,3 +369,17 @@ def test_divergence_stops_and_keeps_a_good_adapter(program, tiny, small, tmp_pat
     assert f"The adapter of the last good step is in {tmp_path / 'out'}" in last
     before = program.eval("--model", tiny, "--data", small)["loss"]
     assert program.eval("--model", tiny, "--data", small, "--adapter", tmp_path / "out")["loss"] == pytest.approx(before, rel=0.5)
+
+
+def test_what_was_measured_is_kept_and_forgotten(program, tiny, small, trained, tmp_path, monkeypatch):
+    monkeypatch.setenv("LORAVK_CACHE_DIR", str(tmp_path / "cache"))
+    before = program.eval("--model", tiny, "--data", small)
+    done = call(program, "tune", "--model", tiny, "--rows", 16)
+    assert done.returncode == 0 and "GFLOP/s" in done.stdout + done.stderr, done.stderr
+    kept = {path.name.split("-")[0]: path.read_text() for path in (tmp_path / "cache").glob("*.txt")}
+    assert re.search(r"^family: (texel|subgroup|shared)$", kept["tuning"], re.M)
+    assert int(kept.get("software", "512")) in (128, 256, 512)
+    assert program.eval("--model", tiny, "--data", small)["loss"] == pytest.approx(before["loss"], rel=1e-5)
+    assert "built-in rules" in program.run("tune", "--model", tiny, "--reset")
+    assert not list((tmp_path / "cache").glob("*.txt"))
+    assert "16 to 4096" in program.run("tune", "--model", tiny, "--rows", 3, fails=True)

@@ -1,0 +1,191 @@
+// Chooses kernels by measuring them on the device: first the family and the order of sums, over all products together, then a tile
+// for each product. Runs of those that are compared alternate, and a rule's choice goes only for one that is clearly faster.
+
+import VulkanCompute
+
+/// A product of a frozen weight with many rows: x·Wᵀ (.nt) or dy·W (.nn). Only the weight's layout matters.
+package struct TunedProduct: Sendable {
+    package let op: Shader.Op
+    package let layout: WeightLayout
+    package let rows: Int
+
+    package init(_ op: Shader.Op, _ layout: WeightLayout, rows: Int) {
+        (self.op, self.layout, self.rows) = (op, layout, rows)
+    }
+
+    package var flops: Double { 2 * Double(rows) * Double(layout.rows) * Double(layout.columns) }
+    package var name: String { MatmulProduct.tuningName(op, layout, rows: rows) }
+
+    /// The tiles worth measuring, of which none is the rule's.
+    package func alternatives(_ capabilities: Capabilities, family: Shader.Family) -> [Tuning.Constants] {
+        KernelSelection.alternatives(
+            m: rows, n: op == .nt ? layout.rows : layout.columns, k: op == .nt ? layout.columns : layout.rows,
+            family, capabilities)
+    }
+
+    fileprivate struct Operands {
+        let y: Tensor
+        let x: Tensor
+        let weight: Weight
+    }
+
+    /// All zeros, which take as long as other numbers; wide rows lie apart, as those of the MLP and the logits do.
+    fileprivate func operands(_ device: Device) throws(VulkanError) -> Operands {
+        let (output, input) = op == .nt ? (layout.rows, layout.columns) : (layout.columns, layout.rows)
+        let weight = try device.makeWeight(layout, label: "weight")
+        for slice in [weight.tiles] + (weight.scales.map { [$0] } ?? []) {
+            try device.upload([UInt8](repeating: 0, count: slice.byteCount), into: slice)
+        }
+        func tensor(_ width: Int) throws(VulkanError) -> Tensor {
+            let pitch = width > 1024 ? Tensor.spreadPitch(width) : width
+            let buffer = try device.makeBuffer(byteCount: rows * pitch * 4, label: "operand")
+            try device.upload([Float](repeating: 0, count: rows * pitch), into: buffer.slice())
+            return Tensor(buffer.slice(), shape: [rows, width], pitch: pitch)
+        }
+        return Operands(y: try tensor(output), x: try tensor(input), weight: weight)
+    }
+
+    fileprivate func record(_ encoder: CommandEncoder, _ operands: Operands) throws(VulkanError) {
+        if op == .nt {
+            try encoder.matmul(into: operands.y, operands.x, weight: operands.weight)
+        } else {
+            try encoder.matmulBackward(into: operands.y, operands.x, weight: operands.weight)
+        }
+    }
+}
+
+package struct Tuner {
+    /// Of what the rule takes: less than that is not told from noise.
+    private static let clearly = 0.97
+    private static let rounds = 4
+    private static let secondsPerRun = 0.01
+
+    package struct Finding: Sendable {
+        package let name: String
+        /// Operations a second of the rule's kernel and of the fastest.
+        package let ruled: Double
+        package let best: Double
+        /// nil where the rule stays.
+        package let tile: Tuning.Constants?
+    }
+
+    private let device: Device
+    private let products: [TunedProduct]
+
+    package init(_ device: Device, _ products: [TunedProduct]) {
+        (self.device, self.products) = (device, products)
+    }
+
+    package func run(onFinding: (Finding) -> Void = { _ in }) throws(VulkanError) -> Tuning {
+        var tuning = try chooseFamily()
+        for product in products {
+            var capabilities = device.capabilities
+            capabilities.tuning = tuning
+            let tiles = product.alternatives(capabilities, family: capabilities.family)
+            let tunings =
+                [tuning]
+                + tiles.map { tile in
+                    var changed = tuning
+                    changed.tiles[product.name] = tile
+                    return changed
+                }
+            let seconds = try measure(product, tunings)
+            let best = fastest(seconds)
+            if best > 0 { tuning.tiles[product.name] = tiles[best - 1] }
+            onFinding(
+                Finding(
+                    name: product.name, ruled: product.flops / seconds[0],
+                    best: product.flops / seconds[best],
+                    tile: best > 0 ? tiles[best - 1] : nil))
+        }
+        return tuning
+    }
+
+    /// Names both in any case, so that a device is known to be measured.
+    private func chooseFamily() throws(VulkanError) -> Tuning {
+        var capabilities = device.capabilities
+        capabilities.tuning = Tuning()
+        let (ruled, sums) = (capabilities.family, KernelSelection.sumsSteps(capabilities))
+        var tunings = [tuning(ruled, sumsSteps: sums)]
+        for family in Shader.Family.allCases where capabilities.supports(family) {
+            for sumsSteps in family == .shared ? [sums] : [false, true]
+            where family != ruled || sumsSteps != sums {
+                tunings.append(tuning(family, sumsSteps: sumsSteps))
+            }
+        }
+        var total = [Double](repeating: 0, count: tunings.count)
+        for product in products.prefix(4) {
+            for (index, seconds) in try measure(product, tunings).enumerated() { total[index] += seconds }
+        }
+        return tunings[fastest(total)]
+    }
+
+    private func tuning(_ family: Shader.Family, sumsSteps: Bool) -> Tuning {
+        var tuning = Tuning()
+        (tuning.family, tuning.sumsSteps) = (family.rawValue, sumsSteps)
+        return tuning
+    }
+
+    /// Operations a second of one product by the rules.
+    package static func rate(_ device: Device) throws(VulkanError) -> Double {
+        let product = TunedProduct(.nt, WeightLayout(.f32, rows: 1536, columns: 576), rows: 256)
+        return product.flops / (try Tuner(device, [product]).measure(product, [Tuning()])[0])
+    }
+
+    /// The first, which is the rule's, unless another is clearly faster.
+    private func fastest(_ seconds: [Double]) -> Int {
+        let best = seconds.indices.min { seconds[$0] < seconds[$1] } ?? 0
+        return seconds[best] < seconds[0] * Self.clearly ? best : 0
+    }
+
+    /// Seconds of the product by each of the tunings, the best of a few runs that alternate.
+    private func measure(_ product: TunedProduct, _ tunings: [Tuning]) throws(VulkanError) -> [Double] {
+        let operands = try product.operands(device)
+        var runs: [(graph: CommandGraph, count: Int)] = []
+        for tuning in tunings {
+            func record(_ count: Int) throws(VulkanError) -> CommandGraph {
+                let encoder = try CommandEncoder(device)
+                encoder.tuning = tuning
+                for _ in 0..<count { try product.record(encoder, operands) }
+                return try encoder.finish()
+            }
+            let once = try record(1)
+            _ = try seconds(once)
+            let count = max(1, min(100, Int(Self.secondsPerRun / max(1e-6, try seconds(once)))))
+            runs.append((try record(count), count))
+        }
+        var best = [Double](repeating: .infinity, count: runs.count)
+        for _ in 0..<Self.rounds {
+            for (index, run) in runs.enumerated() {
+                best[index] = min(best[index], try seconds(run.graph) / Double(run.count))
+            }
+        }
+        return best
+    }
+
+    private func seconds(_ graph: CommandGraph) throws(VulkanError) -> Double {
+        let start = ContinuousClock.now
+        try graph.run()
+        return (ContinuousClock.now - start) / .seconds(1)
+    }
+}
+
+extension MatmulProduct {
+    /// Rows are told apart by their power of two: tokens change from batch to batch.
+    static func tuningName(_ op: Shader.Op, _ layout: WeightLayout, rows: Int) -> String {
+        var power = 16
+        while power < rows, power < 1024 { power *= 2 }
+        return "\(op) \(layout.type) \(power)x\(layout.rows)x\(layout.columns)"
+    }
+}
+
+extension CommandEncoder {
+    /// The tile that measuring chose for a product of a frozen weight with many rows.
+    func chosenTile(_ product: MatmulProduct, _ family: Shader.Family) -> Tuning.Constants? {
+        guard !tuning.tiles.isEmpty, case .weight(let weight) = product.w,
+            let tile = tuning.tiles[MatmulProduct.tuningName(product.op, weight.layout, rows: product.m)],
+            KernelSelection.candidates(family, capabilities).contains(tile)
+        else { return nil }
+        return tile
+    }
+}
