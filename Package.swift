@@ -77,10 +77,16 @@ let package = Package(
                 .linkedLibrary("_FoundationCShims", .when(platforms: [.linux])),
             ]),
 
+        // Many runs and what they found, which is kept in SQLite.
+        .systemLibrary(name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3"),
+        .target(name: "Sweeps", dependencies: ["LoRAVK", "CSQLite"], swiftSettings: settings),
+
         // What people run.
         .executableTarget(
             name: "CLI",
-            dependencies: ["LoRAVK", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "LoRAVK", "Sweeps", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             swiftSettings: settings),
         .executableTarget(
             name: "Benchmarks",
@@ -106,6 +112,7 @@ let package = Package(
         .testTarget(
             name: "LoRAVKCTests", dependencies: ["LoRAVKC", "CLoRAVK", "TestSupport"], swiftSettings: settings
         ),
+        .testTarget(name: "SweepsTests", dependencies: ["Sweeps", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "CLITests", dependencies: ["CLI"], swiftSettings: settings),
     ]
 )

@@ -26,8 +26,8 @@ struct LoRAVKCommand: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Train.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self, Inspect.self,
-            Devices.self, Tune.self,
+            Train.self, Sweep.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self,
+            Inspect.self, Devices.self, Tune.self,
         ])
 
     /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.

@@ -2,6 +2,7 @@
 
 import Checkpoints
 import LoRAVK
+import Sweeps
 import Tokenizer
 import VulkanCompute
 
@@ -55,13 +56,8 @@ enum Terminal {
         count < 1_000_000 ? "\((count + 500) / 1000) kB" : "\((count + 500_000) / 1_000_000) MB"
     }
 
-    /// A number with so many significant digits, without exponent where it reads well.
-    static func number(_ value: Double, digits: Int = 4) -> String {
-        guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
-        var buffer = [CChar](repeating: 0, count: 64)
-        _ = withVaList([Int32(digits), value]) { vsnprintf(&buffer, buffer.count, "%.*g", $0) }
-        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
+    /// A number with so many significant digits.
+    static func number(_ value: Double, digits: Int = 4) -> String { value.text(digits: digits) }
 }
 
 /// SIGINT and SIGTERM ask for an end between two steps; a second one ends the program at once.

@@ -45,7 +45,7 @@ import Testing
         return tests.appendingPathComponent("CheckpointsTests/Data/\(name)").path
     }
 
-    @Test(arguments: ["train", "plan", "generate", "eval", "merge", "export", "inspect", "devices"])
+    @Test(arguments: ["train", "sweep", "plan", "generate", "eval", "merge", "export", "inspect", "devices"])
     func everyCommandExplainsItself(_ command: String) throws {
         let help = try run(command, "--help")
         #expect(help.code == 0 && help.errors.isEmpty)

@@ -1,0 +1,171 @@
+// Options of the adapter and of the training, in two parts each: what a sweep varies, and what holds for all of its runs.
+
+import ArgumentParser
+import LoRAVK
+
+struct LoRAOptions: ParsableArguments {
+    @Option(help: "Rank R of the adapter.")
+    var rank = 8
+
+    @Option(
+        help: ArgumentHelp(
+            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var method = "lora"
+
+    @Option(
+        name: [.customLong("init"), .long],
+        help: ArgumentHelp(
+            "How A and B start: \(LoRAInitialization.all.map(\.description).joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var initialization = "kaiming"
+
+    @OptionGroup var layers: LayerOptions
+
+    func config(seed: UInt64) throws -> LoRAConfig {
+        try layers.config(method: method, initialization: initialization, rank: rank, seed: seed)
+    }
+}
+
+/// What a sweep does not vary of its adapters.
+struct LayerOptions: ParsableArguments {
+    @Option(
+        help:
+            "Alpha: the update is scaled by alpha/rank (alpha/√rank with --rslora). Default: twice the rank.")
+    var alpha: Double?
+
+    @Option(
+        help: """
+            Layers to adapt: all-linear, or names separated by commas (q_proj,v_proj), also with * \
+            (layers.1*.mlp.up_proj).
+            """)
+    var targets = "all-linear"
+
+    @Option(
+        name: .customLong("module-lr"),
+        help: ArgumentHelp(
+            "Multiplies the learning rate of layers, named as in --targets: q_proj=0.5,v_proj=2; 0 freezes.",
+            valueName: "layer=number,…"))
+    var moduleRates: String?
+
+    @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
+    var rslora = false
+
+    @Option(help: "Probability of zeroing an input of the adapter while training.")
+    var dropout = 0.0
+
+    func config(
+        method: String, initialization: String, rank: Int, seed: UInt64
+    ) throws -> LoRAConfig {
+        var config = LoRAConfig()
+        config.rank = rank
+        config.alpha = alpha ?? 2 * Double(rank)
+        config.method = try AdapterMethods.named(method)
+        config.initialization = try LoRAInitialization.named(initialization)
+        config.learningRates = try moduleRates.map(Self.multipliers) ?? []
+        config.usesRsLoRA = rslora
+        config.dropout = dropout
+        config.seed = seed
+        if targets != "all-linear" {
+            let names = targets.split(separator: ",").map(String.init)
+            guard !names.isEmpty else {
+                throw ConfigError("--targets names no layer; 'all-linear' means all")
+            }
+            config.targets = .names(names)
+        }
+        return config
+    }
+
+    private static func multipliers(_ text: String) throws -> [(target: String, multiplier: Double)] {
+        try text.split(separator: ",").map { setting in
+            let sides = setting.split(separator: "=", maxSplits: 1)
+            guard sides.count == 2, let multiplier = Double(sides[1]) else {
+                throw ConfigError("--module-lr: '\(setting)' is not of the form layer=number")
+            }
+            return (String(sides[0]), multiplier)
+        }
+    }
+}
+
+struct TrainingOptions: ParsableArguments {
+    @Option(name: [.customLong("lr"), .long], help: "The largest learning rate.")
+    var learningRate = 5e-4
+
+    @Option(help: "Seed of the adapter, the order of examples and dropout.")
+    var seed: UInt64 = 0
+
+    @OptionGroup var run: RunOptions
+
+    @Option(help: "Save the adapter every so many steps (0: at the end).")
+    var saveEvery = 100
+
+    @Option(help: "Compute the validation loss every so many steps (0: at the end).")
+    var validateEvery = 100
+
+    func runConfig(examples: Int) throws -> RunConfig {
+        var config = try run.config(examples: examples, learningRate: learningRate, seed: seed)
+        config.saveEvery = saveEvery
+        config.validateEvery = validateEvery
+        return config
+    }
+}
+
+/// What a sweep does not vary of its training.
+struct RunOptions: ParsableArguments {
+    @Option(help: "Optimizer steps. Default: as --epochs says.")
+    var steps: Int?
+
+    @Option(help: "Passes over the data. Default: 3, at most 1000 steps.")
+    var epochs: Double?
+
+    @OptionGroup var batch: BatchOptions
+
+    @Option(help: "Batches whose gradients make one step.")
+    var accumulate = 1
+
+    @Option(help: "The learning rate after the warm-up: constant, linear or cosine (falling to zero).")
+    var schedule: Schedule.Shape = .cosine
+
+    @Option(help: "Steps in which the learning rate rises. Default: a twentieth of all, at most 100.")
+    var warmup: Int?
+
+    @Option(help: "AdamW's decoupled weight decay.")
+    var weightDecay = 0.0
+
+    @Option(help: "Scale gradients down to this global norm; 0: never.")
+    var maxGradNorm = 1.0
+
+    @Flag(help: "Take the examples in the order of the file.")
+    var noShuffle = false
+
+    var optimizer: AdamWConfig {
+        var config = AdamWConfig()
+        config.weightDecay = weightDecay
+        config.maxGradientNorm = maxGradNorm == 0 ? nil : maxGradNorm
+        return config
+    }
+
+    func config(examples: Int, learningRate: Double, seed: UInt64) throws -> RunConfig {
+        var config = RunConfig()
+        config.batchSize = batch.batchSize
+        config.accumulation = accumulate
+        guard steps == nil || epochs == nil else {
+            throw ConfigError("--steps and --epochs exclude each other")
+        }
+        let perEpoch = Double(examples) / (Double(max(1, batch.batchSize)) * Double(max(1, accumulate)))
+        if let epochs {
+            guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {
+                throw ConfigError("--epochs is \(epochs); it must be a positive number")
+            }
+            config.steps = max(1, Int((epochs * perEpoch).rounded(.up)))
+        } else {
+            config.steps = steps ?? min(1000, max(1, Int((3 * perEpoch).rounded(.up))))
+        }
+        config.schedule = Schedule(
+            schedule, learningRate: learningRate, warmupSteps: warmup ?? min(100, config.steps / 20),
+            steps: config.steps)
+        config.seed = seed
+        config.shuffles = !noShuffle
+        return config
+    }
+}

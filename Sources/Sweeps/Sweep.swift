@@ -1,0 +1,126 @@
+// The runs of a grid one after another, on one model that stays on the device.
+
+import Checkpoints
+import LoRAVK
+
+package struct SweepProgress: Sendable {
+    package var point: SweepPoint
+    /// From 1, among the runs that were left when the sweep began.
+    package var run: Int
+    package var runs: Int
+    package var step: RunProgress
+    /// Until all runs are done, if no other process helps.
+    package var secondsLeft: Double
+}
+
+package enum SweepOutcome: Sendable, Equatable {
+    case finished
+    /// Other processes compute the last runs.
+    case othersGoOn
+    case stopped
+}
+
+/// Not thread-safe.
+package final class Sweep {
+    /// How a point of the grid is trained.
+    package struct Recipe {
+        package var adapter: LoRAConfig
+        package var run: RunConfig
+        package var optimizer: AdamWConfig
+        package var recomputedBlocks: Int
+
+        package init(_ adapter: LoRAConfig, _ run: RunConfig, _ optimizer: AdamWConfig, recomputedBlocks: Int)
+        {
+            (self.adapter, self.run, self.optimizer) = (adapter, run, optimizer)
+            self.recomputedBlocks = recomputedBlocks
+        }
+    }
+
+    private let model: Transformer
+    private let data: Dataset
+    private let validation: Dataset?
+    private let store: SweepStore
+    private let recipe: (SweepPoint) throws -> Recipe
+
+    package init(
+        _ model: Transformer, data: Dataset, validation: Dataset?, store: SweepStore,
+        recipe: @escaping (SweepPoint) throws -> Recipe
+    ) {
+        (self.model, self.data, self.validation) = (model, data, validation)
+        (self.store, self.recipe) = (store, recipe)
+    }
+
+    /// Trains the points that are not done yet and that no other process trains; a run that was cut short begins again.
+    package func run(
+        _ points: [SweepPoint], shouldStop: () -> Bool = { false },
+        onProgress: (SweepProgress) -> Void = { _ in }, onResult: (SweepResult) throws -> Void = { _ in }
+    ) throws -> SweepOutcome {
+        try store.add(points)
+        let left = try points.filter { point in try !store.isDone(point) }
+        let start = ContinuousClock.now
+        var done = 0
+        for (index, point) in left.enumerated() {
+            if shouldStop() { return .stopped }
+            guard let claim = try store.claim(point) else { continue }
+            let result = try train(point, shouldStop) { step in
+                let others = left.count - index - 1
+                let whole = (ContinuousClock.now - start) / .seconds(1)
+                let fraction = Double(step.step) / Double(step.steps)
+                onProgress(
+                    SweepProgress(
+                        point: point, run: index + 1, runs: left.count, step: step,
+                        secondsLeft: step.secondsLeft + whole / (Double(done) + fraction) * Double(others)))
+            }
+            guard let result else { return .stopped }
+            try store.save(result)
+            withExtendedLifetime(claim) {}
+            done += 1
+            try onResult(result)
+        }
+        return try points.allSatisfy { point in try store.isDone(point) } ? .finished : .othersGoOn
+    }
+
+    /// nil where it was stopped. Divergence is a result.
+    private func train(
+        _ point: SweepPoint, _ shouldStop: () -> Bool, _ onProgress: (RunProgress) -> Void
+    ) throws -> SweepResult? {
+        let recipe = try recipe(point)
+        let adapter = try Adapter.create(for: model, recipe.adapter, examples: data.examples)
+        let trainer = try Trainer(
+            model, adapter, optimizer: recipe.optimizer, seed: recipe.run.seed,
+            recomputedBlocks: recipe.recomputedBlocks)
+        let run = try TrainingRun(trainer, data: data, config: recipe.run, folder: nil)
+        var result = SweepResult(point)
+        result.parameters = adapter.parameterCount
+        var seconds: [Double] = []
+        func diverged(at step: Int) -> SweepResult {
+            var diverged = result
+            diverged.divergedAt = step
+            return diverged
+        }
+        do {
+            let outcome = try run.run(shouldStop: shouldStop) { progress in
+                result.curve.append(
+                    SweepResult.Step(
+                        step: progress.step, loss: progress.report.loss, learningRate: progress.learningRate,
+                        gradientNorm: progress.report.gradientNorm))
+                seconds.append(progress.report.seconds)
+                onProgress(progress)
+            }
+            guard outcome == .finished else { return nil }
+            if let validation {
+                let report = try Evaluator(sharing: trainer).evaluate(
+                    validation, tokensPerPass: recipe.run.tokensPerPass, shouldStop: { false })
+                guard report.loss.isFinite else { return diverged(at: recipe.run.steps) }
+                result.validationLoss = report.loss
+                result.accuracy = Double(report.correct) / Double(max(1, report.countedTokens))
+            }
+            result.trainLoss = result.curve.suffix(max(1, result.curve.count / 10)).map(\.loss).mean
+            // The first steps record what the later ones replay.
+            result.secondsPerStep = seconds.sorted()[seconds.count / 2]
+            return result
+        } catch is DivergenceError {
+            return diverged(at: result.curve.count + 1)
+        }
+    }
+}
