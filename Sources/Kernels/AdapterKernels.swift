@@ -141,6 +141,27 @@ extension CommandEncoder {
             specialization: rowLanes, groups: 1, label: label)
     }
 
+    /// The largest rank of `unitInverse`.
+    package static let largestInverse = 256
+
+    /// p = (g + damping·1)⁻¹ over its norm, of symmetric g whose first `rank` rows and columns count; the others of p are zero.
+    package func unitInverse(
+        into p: Tensor, _ g: Tensor, rank: Int, damping: Float, label: String = "unitInverse"
+    ) throws(VulkanError) {
+        precondition(
+            p.shape == g.shape && p.rows == p.width && rank <= min(p.rows, Self.largestInverse)
+                && damping > 0,
+            "\(label): \(p.shape) of \(g.shape), rank \(rank), damping \(damping)")
+        // So few rows at once that a lane stays far below 65535 iterations, where a software driver stops.
+        let rows = max(1, 30_000 / (rank * (1 + rank / capabilities.lanes(family))))
+        for first in stride(from: 0, to: rank, by: rows) {
+            try dispatch(
+                Shader.unitInverse(family: family == .shared ? .shared : .subgroup), [p.slice, g.slice],
+                push: [rank, p.width, damping, first, min(rank, first + rows)],
+                specialization: rowLanes, groups: 1, label: label)
+        }
+    }
+
     /// Runs a kernel whose lanes take a row each; it is pushed the rows of its span, then what `kernel` says.
     private func rowALane(
         _ rows: Int, width: Int, _ label: String,

@@ -113,6 +113,44 @@ import Testing
         #expect(isCloseTo(Double(try run.values(scaled)[0]), 2 * Double(gradient[0])))
     }
 
+    /// P·(G + ε·1) is a multiple of the identity, ‖P‖ is 1; of G = 0 too.
+    @Test(arguments: try FamilyRun.all(), [(3, 8), (8, 8), (61, 64), (128, 128)])
+    func unitInverse(_ run: FamilyRun, _ size: (rank: Int, stored: Int)) throws {
+        let (rank, stored) = size
+        var random = RandomValues(seed: 46)
+        let b = random.normal(2 * rank * rank).doubles  // (2·R, R)
+        let damping = 1e-2
+        for scale in [0.0, 1] {
+            var g = [Float](repeating: 7, count: stored * stored)
+            for row in 0..<rank {
+                for column in 0..<rank {
+                    g[row * stored + column] = Float(
+                        (0..<2 * rank).reduce(0.0) { $0 + scale * b[$1 * rank + row] * b[$1 * rank + column] }
+                    )
+                }
+            }
+            let (p, gTensor) = (try run.output([stored, stored]), try run.input(g, [stored, stored]))
+            try run.run { try $0.unitInverse(into: p, gTensor, rank: rank, damping: Float(damping)) }
+            let inverse = try run.values(p).doubles
+            #expect(abs(inverse.reduce(0) { $0 + $1 * $1 } - 1) < 1e-5)
+            func product(_ row: Int, _ column: Int) -> Double {
+                (0..<rank).reduce(damping * inverse[row * stored + column]) {
+                    $0 + inverse[row * stored + $1] * Double(g[$1 * stored + column])
+                }
+            }
+            let diagonal = product(0, 0)
+            for row in 0..<stored {
+                for column in 0..<stored where row >= rank || column >= rank {
+                    #expect(inverse[row * stored + column] == 0)
+                }
+            }
+            let worst = (0..<rank).flatMap { row in
+                (0..<rank).map { abs(product(row, $0) - (row == $0 ? diagonal : 0)) }
+            }.max()
+            #expect(diagonal > 0 && (worst ?? 1) < 1e-3 * diagonal)
+        }
+    }
+
     /// Norms below 1e-4 count as 1e-4, and have no derivative. The second shape is more than one binding of a small device.
     @Test(arguments: try FamilyRun.all(), [(8, 32), (16, 8192)])
     func deloraScale(_ run: FamilyRun, _ shape: (rank: Int, width: Int)) throws {

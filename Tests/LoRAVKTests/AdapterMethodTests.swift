@@ -98,6 +98,35 @@ import Testing
         #expect(isClose(norm, all.squareRoot(), 1e-5))
     }
 
+    /// What AdamW gets, times what it was computed from, is the plain gradient but for one factor a matrix.
+    @Test func noraPlusScalesTheGradients() throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("nora+:damping=0.01", rank: 3))
+        #expect(
+            adapter.parameterCount == adapter.layers.reduce(0) { $0 + 3 * ($1.inFeatures + $1.outFeatures) })
+        try adapter.shake()
+        let batch = [examples([9, 5])]
+        let plain = try gradients(model, adapter, batch)
+        let before = try adapter.all()
+        _ = try Trainer(model, adapter).step(batch, learningRate: 1e-30)
+        let after = try adapter.all(.gradient)
+        for layer in adapter.layers {
+            func matrix(_ of: [String: [Float]], _ part: AdapterFiles.Part) throws -> Matrix {
+                Matrix(
+                    try #require(of[AdapterFiles.key(layer.name, part)]),
+                    columns: part == .loraA ? layer.inFeatures : 3)
+            }
+            let (a, b) = (try matrix(before, .loraA), try matrix(before, .loraB))
+            for (part, factor) in [(AdapterFiles.Part.loraA, b), (.loraB, a.transposed)] {
+                var (got, wanted) = (try matrix(after, part), try matrix(plain, part))
+                if part == .loraB { (got, wanted) = (got.transposed, wanted.transposed) }
+                let back = factor.transposed.times(factor).times(got) - got.scaled(by: -0.01)
+                let difference = back.scaled(by: 1 / back.norm) - wanted.scaled(by: 1 / wanted.norm)
+                #expect(difference.norm < 1e-3, "\(layer.name) \(part)")
+            }
+        }
+    }
+
     /// No rank moves W by more than λ/R over the norms of its columns; and only the directions of A and B count.
     @Test func deloraIsBoundedByLambda() throws {
         let model = try TinyModel().load(TestDevices.main)
@@ -162,7 +191,7 @@ import Testing
     }
 
     /// The method goes on from its files.
-    @Test(arguments: ["lora+:ratio=5", "lora-fa", "rocoft"])
+    @Test(arguments: ["lora+:ratio=5", "lora-fa", "nora+:damping=0.5", "rocoft"])
     func aSavedMethodIsTheMethodAgain(_ method: String) throws {
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method))
@@ -204,6 +233,14 @@ import Testing
             var config = try config("delora")
             config.initialization = .pissa
             _ = try Adapter.create(for: model, config)
+        }
+        refused("nora+ starts as nora, and the initialization is pissa") {
+            var config = try config("nora+")
+            config.initialization = .pissa
+            _ = try Adapter.create(for: model, config)
+        }
+        refused("the rank is 257, and nora+ takes at most 256") {
+            _ = try Adapter.create(for: model, config("nora+", rank: 257))
         }
         refused("multiplied by -1.0") {
             var config = try config("lora")

@@ -1,4 +1,4 @@
-// Initialisations that look at training data: EVA at the inputs of layers, LoRA-GA at the gradients of weights.
+// Initialisations that look at training data: EVA at the inputs of layers, LoRA-GA and spectral at the gradients of weights.
 
 import Checkpoints
 import LoRAVK
@@ -87,29 +87,59 @@ import Testing
         #expect(redistributedRanks(explained: explained, budget: 6, limit: 2) == [2, 2, 2])
     }
 
-    /// The whole gradient of a weight is that of B where A is the identity.
     @Test func loraGATakesTheStrongestDirectionsOfTheGradient() throws {
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let data = examples([20, 30], seed: 4)
         let adapter = try adapter("lora-ga:iterations=20,gamma=4", model, data)
-        let names = ["self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"]
+        for (name, gradient) in try weightGradients(model, data) {
+            let mine = try #require(adapter.layer(name))
+            let size = Double(mine.outFeatures).squareRoot().squareRoot() / 2
+            let a = Matrix(try adapter.values(mine, .loraA), columns: 32).rows(0..<4).scaled(by: 1 / size)
+            expectSingular(a, of: gradient, name)
+            let b = Matrix(try adapter.values(mine, .loraB), columns: 8).columns(0..<4).scaled(by: 1 / size)
+            // What is left without A's directions has B's as its strongest on the left.
+            let rest = gradient - gradient.times(a.transposed).times(a)
+            expectSingular(b.transposed, of: rest.transposed, "\(name) B")
+        }
+    }
+
+    /// Both small and along −G: the first singular vectors, by the roots of the singular values.
+    @Test func spectralPointsWhereTheLossFalls() throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let data = examples([20, 30], seed: 4)
+        let adapter = try adapter("spectral:iterations=20,scale=0.25", model, data)
+        for (layer, gradient) in try weightGradients(model, data) {
+            let mine = try #require(adapter.layer(layer))
+            let a = Matrix(try adapter.values(mine, .loraA), columns: 32).rows(0..<4)
+            let b = Matrix(try adapter.values(mine, .loraB), columns: 8).columns(0..<4)
+            let sizes = (0..<4).map { a.rows($0..<$0 + 1).norm }
+            #expect(abs(sizes[0] - 0.25) < 1e-5 && sizes == sizes.sorted(by: >))
+            let directions = Matrix(
+                (0..<4).flatMap { a.rows($0..<$0 + 1).scaled(by: 1 / sizes[$0]).values }, columns: 32)
+            expectSingular(directions, of: gradient, layer)
+            // b's columns are −G·v over S, of a's sizes; the sizes squared are as the singular values.
+            let images = gradient.times(directions.transposed)
+            let first = images.columns(0..<1).norm
+            for rank in 0..<4 {
+                let (image, column) = (images.columns(rank..<rank + 1), b.columns(rank..<rank + 1))
+                #expect((column - image.scaled(by: -sizes[rank] / image.norm)).norm < 2e-2 * sizes[rank])
+                #expect(
+                    isClose(sizes[rank] / 0.25, (image.norm / first).squareRoot(), 1e-2), "\(layer) \(rank)")
+            }
+        }
+    }
+
+    /// The whole gradients of some weights: that of B where A is the identity.
+    private func weightGradients(_ model: Transformer, _ data: [Example]) throws -> [(String, Matrix)] {
         var config = LoRAConfig(rank: 32, alpha: 32)
-        config.targets = .names(names)
+        config.targets = .names(["self_attn.q_proj", "self_attn.o_proj", "mlp.up_proj"])
         let probe = try Adapter.create(for: model, config)
         for layer in probe.layers {
             try probe.set(layer, .loraA, to: Matrix.identity(32).values.map(Float.init))
         }
         _ = try gradients(model, probe, [data])
-        for layer in probe.layers {
-            let gradient = Matrix(try probe.values(layer, .loraB, .gradient), columns: 32)
-            let mine = try #require(adapter.layer(layer.name))
-            let size = Double(layer.outFeatures).squareRoot().squareRoot() / 2
-            let a = Matrix(try adapter.values(mine, .loraA), columns: 32).rows(0..<4).scaled(by: 1 / size)
-            expectSingular(a, of: gradient, layer.name)
-            let b = Matrix(try adapter.values(mine, .loraB), columns: 8).columns(0..<4).scaled(by: 1 / size)
-            // What is left without A's directions has B's as its strongest on the left.
-            let rest = gradient - gradient.times(a.transposed).times(a)
-            expectSingular(b.transposed, of: rest.transposed, "\(layer.name) B")
+        return try probe.layers.map { layer in
+            (layer.name, Matrix(try probe.values(layer, .loraB, .gradient), columns: 32))
         }
     }
 

@@ -87,6 +87,28 @@ import Testing
         }
     }
 
+    /// A = σ/s·Ω·W, Ω normal.
+    @Test func noraMixesTheRowsOfTheWeight() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try adapter("nora:sigma=0.3", model, rank: 8)
+        var (squares, entries) = (0.0, 0)
+        for layer in adapter.layers {
+            let (a, b, w) = try matrices(adapter, layer, model)
+            #expect(b.norm == 0)
+            guard layer.outFeatures < layer.inFeatures else { continue }
+            // Within the span of the rows of W: nothing is left of A without it.
+            var rest = a
+            for direction in w.orthonormalRows {
+                rest = rest - rest.times(direction.transposed).times(direction)
+            }
+            #expect(rest.norm < 1e-5 * a.norm, "\(layer.name)")
+            // E‖A‖² = (σ/s)²·R·‖W‖².
+            squares += a.norm * a.norm / (0.3 / 0.75 * 0.3 / 0.75 * w.norm * w.norm)
+            entries += 8
+        }
+        #expect(entries >= 32 && abs(squares / Double(entries) - 1) < 0.15)
+    }
+
     @Test func orthogonalHasNoProduct() throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try adapter("orthogonal", model)
@@ -165,6 +187,17 @@ struct Matrix: Equatable {
     }
     func columns(_ range: Range<Int>) -> Matrix { transposed.rows(range).transposed }
     func scaled(by factor: Double) -> Matrix { Matrix(values.map { $0 * factor }, columns: columns) }
+    /// By Gram and Schmidt, each a (1, columns).
+    var orthonormalRows: [Matrix] {
+        var found: [Matrix] = []
+        for index in 0..<rows {
+            var row = rows(index..<index + 1)
+            for direction in found { row = row - row.times(direction.transposed).times(direction) }
+            found.append(row.scaled(by: 1 / row.norm))
+        }
+        return found
+    }
+
     static func - (a: Matrix, b: Matrix) -> Matrix {
         Matrix(zip(a.values, b.values).map(-), columns: a.columns)
     }

@@ -62,9 +62,11 @@ def test_orthogonal_start_is_of_the_size_of_pefts(program, tiny, tmp_path):
 METHODS = [
     ["--method", "rslora"], ["--method", "lora+:ratio=8"], ["--method", "lora-fa", "--init", "gaussian"],
     ["--method", "dora"], ["--method", "dora", "--init", "pissa"], ["--method", "allora:eta=2"],
+    ["--method", "nora+:damping=0.001"],
     ["--method", "delora:lambda=2"],
     ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
-    ["--init", "orthogonal"], ["--init", "eva:samples=4"], ["--init", "lora-ga:samples=4"], ["--module-lr", "v_proj=4,mlp.*=0"]]
+    ["--init", "orthogonal"], ["--init", "eva:samples=4"], ["--init", "lora-ga:samples=4"],
+    ["--init", "spectral:samples=4"], ["--init", "nora"], ["--module-lr", "v_proj=4,mlp.*=0"]]
 
 
 @pytest.mark.parametrize("words", METHODS, ids=" ".join)

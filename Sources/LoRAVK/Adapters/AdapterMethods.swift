@@ -4,7 +4,8 @@ import Synchronization
 
 package enum AdapterMethods {
     private static let builtIn: [any AdapterMethod] = [
-        LoRA(), RsLoRA(), LoRAPlus(), LoRAFA(), DoRA(), DeLoRA(), ALLoRA(), RoCoFT(.rows), RoCoFT(.columns),
+        LoRA(), RsLoRA(), LoRAPlus(), LoRAFA(), DoRA(), DeLoRA(), ALLoRA(), NoRAPlus(), RoCoFT(.rows),
+        RoCoFT(.columns),
     ]
     private static let registered = Mutex<[any AdapterMethod]>([])
 

@@ -41,8 +41,8 @@ struct AdapterPlan {
                 layers[index].seen = found[index].triplets
             }
             layers.removeAll { $0.rank == 0 }
-        case .gradients:
-            let found = try subspaces(2 * config.rank).gradients(using: &random)
+        case .gradients(let perRank):
+            let found = try subspaces(perRank * config.rank).gradients(using: &random)
             for index in layers.indices { layers[index].seen = found[index] }
         }
     }

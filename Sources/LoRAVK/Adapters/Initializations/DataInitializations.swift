@@ -29,15 +29,9 @@ extension LoRAInitialization {
         options: lookingAt + [
             MethodOption("gamma", 16, in: 1e-3...1e6, "A and B are of the size out^¼/√gamma")
         ],
-        startsInWeight: true, sight: .gradients
+        startsInWeight: true, sight: .gradients(perRank: 2)
     ) { this, site, _ in
-        guard let seen = site.seen else { preconditionFailure("LoRA-GA starts from data") }
-        guard seen.rank == 2 * site.rank else {
-            throw ConfigError(
-                "the rank is \(site.rank), and lora-ga takes twice as many singular vectors; a layer of "
-                    + "\(site.inFeatures) inputs and \(site.outFeatures) outputs has fewer: use a smaller rank"
-            )
-        }
+        let seen = try site.gradient(perRank: 2, for: this)
         let size = Float(
             Double(site.outFeatures).squareRoot().squareRoot() / this.option("gamma").squareRoot())
         return [
@@ -46,6 +40,41 @@ extension LoRAInitialization {
                 (site.rank..<2 * site.rank).map { seen.u[row * seen.rank + $0] * size }
             },
         ]
+    }
+}
+
+extension LoRAInitialization {
+    /// G = U·S·Vᵀ the gradient of W: B = −σ·U·√(S/S₁), A = σ·√(S/S₁)·Vᵀ, so that s·B·A points where the loss falls fastest and
+    /// A and B have no other direction to turn from. Xu et al. 2025, Understanding the Learning Dynamics of LoRA.
+    package static let spectral = LoRAInitialization(
+        name: "spectral",
+        summary: "A and B small, in the strongest directions of W's first gradient, and taken off W",
+        options: lookingAt + [
+            MethodOption("scale", 0.1, in: 1e-6...1e3, "the norm of the first row of A and column of B")
+        ],
+        startsInWeight: true, sight: .gradients(perRank: 1)
+    ) { this, site, _ in
+        let seen = try site.gradient(perRank: 1, for: this)
+        let sizes = seen.s.map { this.option("scale") * Double($0 / seen.s[0]).squareRoot() }
+        return [
+            .loraA: seen.vt.enumerated().map { Float(Double($1) * sizes[$0 / site.inFeatures]) },
+            .loraB: seen.u.enumerated().map { Float(-Double($1) * sizes[$0 % seen.rank]) },
+        ]
+    }
+}
+
+extension InitialSite {
+    /// Singular triplets of the gradient of W, `perRank` times as many as the layer has ranks.
+    fileprivate func gradient(
+        perRank: Int, for initialization: LoRAInitialization
+    ) throws(ConfigError) -> SingularTriplets {
+        guard let seen else { preconditionFailure("\(initialization.name) starts from data") }
+        guard seen.rank == perRank * rank else {
+            throw ConfigError(
+                "the rank is \(rank), and \(initialization.name) takes \(perRank * rank) singular vectors; a layer of "
+                    + "\(inFeatures) inputs and \(outFeatures) outputs has fewer: use a smaller rank")
+        }
+        return seen
     }
 }
 

@@ -8,7 +8,11 @@ import Kernels
 import VulkanCompute
 
 /// What an initialisation wants to know of the training data.
-package enum DataSight: Sendable { case inputs, gradients }
+package enum DataSight: Sendable {
+    case inputs
+    /// So many singular vectors for a rank.
+    case gradients(perRank: Int)
+}
 
 /// Memory: 2·k·I floats a layer for inputs, 5·k·(I + O) for gradients, and the activations of a pass; k = `ranks` + 8.
 struct DataSubspaces {

@@ -37,7 +37,7 @@ package struct LoRAInitialization: Sendable {
 
 extension LoRAInitialization {
     package static var all: [LoRAInitialization] {
-        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora, eva, loraGA]
+        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora, nora, eva, loraGA, spectral]
     }
 
     /// The initialisation that `name[:option=value,…]` means.

@@ -1,5 +1,5 @@
-// Starts in the weight itself: its strongest directions train, and the frozen rest stays behind. W is not changed (it may be
-// quantised); the start is taken off again by as many frozen ranks: W + s·(B·A − B₀·A₀).
+// Starts in the weight itself. PiSSA's and OLoRA's strongest directions train, and the frozen rest stays behind; W is not changed
+// (it may be quantised), the start is taken off again by as many frozen ranks: W + s·(B·A − B₀·A₀).
 
 extension LoRAInitialization {
     /// W = U·S·Vᵀ, A = √(S/s)·Vᵀ, B = U·√(S/s) of the R largest singular values. Meng, Wang & Zhang 2024, PiSSA.
@@ -44,6 +44,20 @@ extension LoRAInitialization {
         }
         return [.loraA: try base.transposedTimes(q, count: site.rank), .loraB: b]
     }
+
+    /// A = σ/s·Ω·W, Ω (R, O) normal: Nyström's sketch, by which the rows of A are within what W's rows span; B zero, so that
+    /// nothing is taken off W. Li et al. 2024, On the Crucial Role of Initialization for Matrix Factorization.
+    package static let nora = LoRAInitialization(
+        name: "nora", summary: "A a random mixture of W's rows (Nyström), B zero",
+        options: [sigma], zero: .loraB
+    ) { this, site, random in
+        let mixture = normal(
+            site.rank * site.outFeatures, deviation: this.option(sigma.name) / site.scaling, &random)
+        return [.loraA: try site.weight().transposedTimes(mixture, count: site.rank)]
+    }
+
+    private static let sigma = MethodOption(
+        "sigma", 0.02, in: 1e-6...1e3, "the deviation of the mixture, times s")
 
     /// A and B both random, and orthogonal to each other: B·A = 0. R is even. As PEFT's, from
     /// https://datta0.github.io/posts/rethink-lora-init/
