@@ -26,3 +26,14 @@ temporary() {
     temp=$(mktemp -d "${TMPDIR:-/tmp}/lora-vk.XXXXXX")
     trap 'rm -rf "$temp"' EXIT
 }
+
+# What PEFT needs to train the same model: `python` with its packages, the `model` and its `folder` in float32.
+peers() {
+    scripts/setup --tests
+    model=$(scripts/fetch-model)
+    python=$(scripts/fetch-oracles)
+    folder=$(dirname "$model")/hugging-face
+    [ -f "$folder/complete" ] || "$python" Tests/Oracles/gguf_to_folder.py "$model" "$folder"
+    # Some environments name a processor to OpenBLAS that slows it; the peer runs as its users run it.
+    unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE
+}

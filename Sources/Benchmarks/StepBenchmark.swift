@@ -20,6 +20,8 @@ struct StepBenchmark: ParsableCommand {
     @Option(help: "Steps of each shape; the first two are not counted.") var steps = 8
     @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
     @Option(help: "Blocks that the backward computes again.") var recompute = 0
+    @Option(help: "The last tokens of a sequence that count in the loss, as an answer's do. Default: all.")
+    var counted: Int?
     @Option(help: "The device, by index or name.") var device: String?
     @Flag(help: "Print device time by kernel, and how near each comes to what the device can do.")
     var profile = false
@@ -30,6 +32,9 @@ struct StepBenchmark: ParsableCommand {
 
     func run() throws {
         let start = ContinuousClock.now
+        if let counted, counted < 1 {
+            throw ValidationError("--counted is \(counted); it must be at least 1")
+        }
         guard let storage = WeightStorage(rawValue: weights) else {
             throw ValidationError("--weights is '\(weights)', expected auto, f32, f16 or bf16")
         }
@@ -58,8 +63,11 @@ struct StepBenchmark: ParsableCommand {
             let counted = seconds.dropFirst(min(2, steps - 1)).sorted()
             let tokens = Double(examples.reduce(0) { $0 + $1.tokens.count })
             let (best, median) = (tokens / counted[0], tokens / counted[counted.count / 2])
+            let plan = try trainer.plan(TokenBatch(examples).shape)
             if json {
-                print(#"{"best": \#(best), "median": \#(median), "megabytes": \#(peakMegabytes())}"#)
+                print(
+                    #"{"best": \#(best), "median": \#(median), "megabytes": \#(peakMegabytes()), "#
+                        + #""activations": \#(plan.arena.byteCount), "processor": \#(processor.min() ?? 0)}"#)
                 continue
             }
             guard !forward else {
@@ -68,7 +76,6 @@ struct StepBenchmark: ParsableCommand {
                 )
                 continue
             }
-            let plan = try trainer.plan(TokenBatch(examples).shape)
             print(
                 "\(shape)  best \(fixed(best, 1)) tokens/s  median \(fixed(median, 1))  "
                     + "\(fixed(plan.flops / counted[0] / 1e9, 1)) GFLOP/s  \(plan.dispatches) dispatches  "
@@ -98,8 +105,11 @@ struct StepBenchmark: ParsableCommand {
             throw ValidationError("'\(shape)' is no shape like 4x128")
         }
         let vocabulary = UInt64(model.config.vocabSize)
+        let ignored = max(0, parts[1] - (counted ?? parts[1]))
         return (0..<parts[0]).map { _ in
-            Example(tokens: (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) })
+            let tokens = (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) }
+            let prompt = [Int32](repeating: TokenBatch.ignored, count: ignored)
+            return Example(tokens: tokens, labels: prompt + tokens[ignored...])
         }
     }
 }

@@ -24,7 +24,8 @@ import VulkanCompute
     }
 
     /// Every part of a real training, by the device's own count.
-    @Test(arguments: [(WeightStorage.auto, 8, 0), (.f32, 5, 1), (.bf16, 16, 3)], [false, true])
+    @Test(
+        arguments: [(WeightStorage.auto, 8, 0), (.f32, 5, 1), (.auto, 8, 2), (.bf16, 16, 3)], [false, true])
     func whatIsPlannedIsAllocated(
         _ options: (weights: WeightStorage, rank: Int, recomputed: Int), smallLimits: Bool
     ) throws {
