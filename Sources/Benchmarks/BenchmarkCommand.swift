@@ -13,7 +13,8 @@ struct BenchmarkCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "loravk-bench", abstract: "Measure kernels and training steps.",
         subcommands: [
-            StepBenchmark.self, GenerateBenchmark.self, MatmulBenchmark.self, AttentionBenchmark.self,
+            StepBenchmark.self, MethodsBenchmark.self, GenerateBenchmark.self, MatmulBenchmark.self,
+            AttentionBenchmark.self,
         ])
 }
 

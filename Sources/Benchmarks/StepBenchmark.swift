@@ -48,7 +48,7 @@ struct StepBenchmark: ParsableCommand {
         let trainer = try Trainer(model, adapter, recomputedBlocks: recompute)
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
-            let examples = try self.examples(shape, model, &random)
+            let examples = try randomExamples(shape, model, counted: counted, &random)
             var (seconds, processor): ([Double], [Double]) = ([], [])
             for step in 0..<steps {
                 let before = processorSeconds()
@@ -96,20 +96,21 @@ struct StepBenchmark: ParsableCommand {
         _ = try Evaluator(sharing: trainer).evaluate(examples)
         return (ContinuousClock.now - start) / .seconds(1)
     }
+}
 
-    private func examples(
-        _ shape: String, _ model: Transformer, _ random: inout RandomNumbers
-    ) throws -> [Example] {
-        let parts = shape.split(separator: "x").compactMap { Int($0) }
-        guard parts.count == 2, parts[0] > 0, parts[1] > 1 else {
-            throw ValidationError("'\(shape)' is no shape like 4x128")
-        }
-        let vocabulary = UInt64(model.config.vocabSize)
-        let ignored = max(0, parts[1] - (counted ?? parts[1]))
-        return (0..<parts[0]).map { _ in
-            let tokens = (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) }
-            let prompt = [Int32](repeating: TokenBatch.ignored, count: ignored)
-            return Example(tokens: tokens, labels: prompt + tokens[ignored...])
-        }
+/// Examples of random tokens: `4x128` are four of 128 tokens, of which the last `counted` count, or all.
+func randomExamples(
+    _ shape: String, _ model: Transformer, counted: Int? = nil, _ random: inout RandomNumbers
+) throws -> [Example] {
+    let parts = shape.split(separator: "x").compactMap { Int($0) }
+    guard parts.count == 2, parts[0] > 0, parts[1] > 1 else {
+        throw ValidationError("'\(shape)' is no shape like 4x128")
+    }
+    let vocabulary = UInt64(model.config.vocabSize)
+    let ignored = max(0, parts[1] - (counted ?? parts[1]))
+    return (0..<parts[0]).map { _ in
+        let tokens = (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) }
+        let prompt = [Int32](repeating: TokenBatch.ignored, count: ignored)
+        return Example(tokens: tokens, labels: prompt + tokens[ignored...])
     }
 }
