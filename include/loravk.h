@@ -439,6 +439,21 @@ loravk_status loravk_tokenizer_apply_chat_template(
     bool add_generation_prompt, char *text, size_t capacity, size_t *length);
 void loravk_tokenizer_release(loravk_tokenizer *tokenizer);
 
+/* --------------------------------------------------------------------------------------------------------------- Data -- */
+
+typedef struct loravk_data_config {
+    size_t struct_size;
+    const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
+    const char *prompt_template;     /* "Review: {text}"; NULL: by the lines' own keys */
+    const char *completion_template; /* " {label:bad|good}"; with a prompt template, or NULL */
+    int32_t max_tokens;              /* longer examples are cut */
+    bool learn_prompts;              /* prompts' tokens are targets too */
+    bool no_end;                     /* do not put the end-of-text token behind texts and completions */
+    uint8_t reserved[2];
+} loravk_data_config;
+
+#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}}
+
 /* ========================================================================================================== Adapters == */
 
 typedef struct loravk_adapter_config {
@@ -456,10 +471,11 @@ typedef struct loravk_adapter_config {
     const double *rate_multipliers;  /* one for each; 0 freezes */
     size_t rate_count;
     uint64_t seed;
+    const loravk_data_config *data; /* what an init that looks at training data ("eva", "lora-ga") looks at; NULL: none */
 } loravk_adapter_config;
 
 #define LORAVK_ADAPTER_CONFIG_INIT                                                                                          \
-    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 16.0, 0.0, NULL, 0, NULL, NULL, 0, 0}
+    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 16.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL}
 
 /* A new adapter, which does not change the model's output yet. `config` may be NULL. */
 loravk_status loravk_adapter_create(
@@ -551,19 +567,6 @@ loravk_status loravk_trainer_forward_backward(
 /* AdamW alone, on the gradients that are there. `grad_norm` may be NULL. */
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
 loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
-
-typedef struct loravk_data_config {
-    size_t struct_size;
-    const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
-    const char *prompt_template;     /* "Review: {text}"; NULL: by the lines' own keys */
-    const char *completion_template; /* " {label:bad|good}"; with a prompt template, or NULL */
-    int32_t max_tokens;              /* longer examples are cut */
-    bool learn_prompts;              /* prompts' tokens are targets too */
-    bool no_end;                     /* do not put the end-of-text token behind texts and completions */
-    uint8_t reserved[2];
-} loravk_data_config;
-
-#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}}
 
 typedef struct loravk_progress {
     size_t struct_size;

@@ -51,9 +51,14 @@ func adapterObject(_ handle: OpaquePointer?) throws -> AdapterObject {
     call {
         let model = try modelObject(handle)
         let output = try Output(adapter, "adapter")
-        let config = try LoRAConfig(try read(config, defaults: .defaults))
-        output.give(
-            AdapterObject(model, try model.context.locked { try Adapter.create(for: model.model, config) }))
+        let settings = try read(config, defaults: .defaults)
+        let config = try LoRAConfig(settings)
+        let data = try settings.data.map { try model.dataset(try read($0, defaults: .defaults), .train) }
+        if let data { try model.requireFits(tokens: data.longestBatch(of: 1)) }
+        let adapter = try model.context.locked {
+            try Adapter.create(for: model.model, config, examples: data?.examples ?? [])
+        }
+        output.give(AdapterObject(model, adapter))
     }
 }
 

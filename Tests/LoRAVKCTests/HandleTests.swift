@@ -73,6 +73,20 @@ import Testing
         }
     }
 
+    @Test func structsOfTheFirstVersion() throws {
+        // What lies behind the end that the caller knows is not looked at.
+        let model = try makeContext().model()
+        var config = loravk_adapter_config()
+        (config.rank, config.alpha) = (4, 8)
+        config.data = UnsafePointer(bitPattern: 0x10)
+        for (size, expected) in [(96, LORAVK_OK), (88, LORAVK_ERROR_INVALID_ARGUMENT)] {
+            config.struct_size = size
+            var adapter: OpaquePointer?
+            #expect(loravk_adapter_create(model.pointer, &config, &adapter) == expected)
+            loravk_adapter_release(adapter)
+        }
+    }
+
     @Test func resultsAreWrittenUpToTheCallersSize() throws {
         let context = try makeContext()
         var info: (loravk_device_info, UInt64) = (loravk_device_info(), 77)

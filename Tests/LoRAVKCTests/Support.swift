@@ -21,8 +21,8 @@ func text(_ status: loravk_status, _ expected: Int) -> String? {
     status == expected ? String(cString: loravk_last_error()) : nil
 }
 
-/// A handle of the C API.
-final class Handle {
+/// A handle of the C API; any thread may use it.
+final class Handle: @unchecked Sendable {
     private(set) var pointer: OpaquePointer?
     private let releaser: (OpaquePointer?) -> Void
 
@@ -144,4 +144,27 @@ func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Re
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: folder) }
     return try body(folder)
+}
+
+/// What `body` gives on `count` threads at once, by their numbers.
+func onThreads<Result: Sendable>(_ count: Int, _ body: @escaping @Sendable (Int) throws -> Result) throws
+    -> [Result]
+{
+    let done = NSCondition()
+    nonisolated(unsafe) var results: [Int: Swift.Result<Result, any Error>] = [:]
+    for index in 0..<count {
+        let thread = Thread {
+            let result = Swift.Result { try body(index) }
+            done.withLock {
+                results[index] = result
+                done.signal()
+            }
+        }
+        thread.stackSize = 8 << 20
+        thread.start()
+    }
+    return try done.withLock {
+        while results.count < count { done.wait() }
+        return try (0..<count).compactMap { try results[$0]?.get() }
+    }
 }

@@ -157,6 +157,19 @@ def test_processes_get_the_losses_of_one_alone(checks, prefix, tiny):
     assert [process.communicate()[0] for process in pair] == [alone, alone]
 
 
+def test_a_program_built_against_an_older_header_runs(checks, prefix, tiny, tmp_path):
+    """Configurations were shorter: what is missing has its default, and what lies behind is not read."""
+    text = HEADER.read_text()
+    for newer, older in [(r"    const loravk_data_config \*data; .*\n(?=} loravk_adapter_config)", ""), (r"0, 0, NULL}(?=\n\n/\* A new adapter)", "0, 0}")]:
+        text, count = re.subn(newer, older, text)
+        assert count == 1
+    (tmp_path / "loravk.h").write_text(text)
+    built = tmp_path / "losses"
+    source = pathlib.Path(__file__).parent / "c" / "losses.c"
+    run("gcc", "-std=c99", "-Wall", "-Wextra", "-Werror", f"-I{tmp_path}", source, "-o", built, f"-L{prefix / 'lib'}", "-lloravk")
+    assert run(built, tiny, env=bare(prefix)) == run(checks / "losses", tiny, env=bare(prefix))
+
+
 def test_lifetimes(checks, prefix, tiny, shanties):
     assert "every order" in run(checks / "lifetimes", tiny, shanties, env=unvalidated(prefix))
 

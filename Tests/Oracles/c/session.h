@@ -8,11 +8,12 @@ enum { STEPS = 4, BATCH = 2, LENGTH = 24 };
 
 /* Losses of STEPS steps of a new adapter. */
 static void train(loravk_model *model, double *losses) {
+    loravk_adapter_config config = LORAVK_ADAPTER_CONFIG_INIT;
     loravk_adapter *adapter = NULL;
     loravk_trainer *trainer = NULL;
     int32_t tokens[BATCH * LENGTH];
     int step, i;
-    check(loravk_adapter_create(model, NULL, &adapter));
+    check(loravk_adapter_create(model, &config, &adapter));
     check(loravk_trainer_create(model, adapter, NULL, &trainer));
     for (step = 0; step < STEPS; ++step) {
         loravk_step_result result = LORAVK_STEP_RESULT_INIT;

@@ -120,12 +120,19 @@ class ModelInfo(VersionedStructure):
         ("context_length", c_int32), ("weight_bytes", c_int64), ("model_type", c_char * 64)]
 
 
+class DataConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
+        ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2)]
+    _defaults_ = {"max_tokens": 512}
+
+
 class AdapterConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("method", c_char_p), ("init", c_char_p), ("rank", c_int32), ("use_rslora", c_bool),
         ("reserved", c_uint8 * 3), ("alpha", c_double), ("dropout", c_double), ("target_modules", POINTER(c_char_p)),
         ("target_module_count", c_size_t), ("rate_modules", POINTER(c_char_p)), ("rate_multipliers", POINTER(c_double)),
-        ("rate_count", c_size_t), ("seed", c_uint64)]
+        ("rate_count", c_size_t), ("seed", c_uint64), ("data", POINTER(DataConfig))]
     _defaults_ = {"rank": 8, "alpha": 16.0}
 
 
@@ -147,13 +154,6 @@ class StepResult(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("loss", c_double), ("grad_norm", c_double), ("seconds", c_double),
         ("tokens", c_int64), ("counted_tokens", c_int64)]
-
-
-class DataConfig(VersionedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
-        ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2)]
-    _defaults_ = {"max_tokens": 512}
 
 
 class Progress(VersionedStructure):

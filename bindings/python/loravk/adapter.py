@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _api
+from ._data import Data, data_config
 from ._library import Object, create, lib, read, text
 from .errors import InvalidArgumentError
 
@@ -37,7 +38,7 @@ class Adapter(Object):
     def create(
         cls, model: Model, rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None,
         init: str = "kaiming", *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
-        rates: Mapping[str, float] | None = None, seed: int = 0,
+        rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Any,
     ) -> Adapter:
         """A new adapter, which does not change the model's output yet.
 
@@ -46,10 +47,16 @@ class Adapter(Object):
         use_rslora      scaling alpha / sqrt(rank) instead of alpha / rank
         rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
         seed            of the matrices' random start
+        data            what an init that looks at training data ("eva", "lora-ga") looks at, and, with the options of `Trainer.fit`
+                        that say so, how it is read
         """
         config = adapter_config(
             rank, alpha, target_modules, init, method=method, dropout=dropout, use_rslora=use_rslora, rates=rates, seed=seed)
-        return cls(model, create(lib.loravk_adapter_create, model._handle, config))
+        if data is None:
+            return cls(model, create(lib.loravk_adapter_create, model._handle, config))
+        with data_config(data, **format) as seen:
+            config.data = ctypes.pointer(seen)
+            return cls(model, create(lib.loravk_adapter_create, model._handle, config))
 
     @classmethod
     def load(cls, model: Model, folder: str | os.PathLike) -> Adapter:

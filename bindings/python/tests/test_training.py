@@ -151,6 +151,24 @@ def test_adapters_come_back_from_their_files(tiny, tmp_path):
     assert not np.array_equal(tiny.logits(tokens, adapter), tiny.logits(tokens))
 
 
+@pytest.mark.parametrize("options", [
+    *({"method": name} for name in ["rslora", "lora+:ratio=4", "lora-fa", "dora", "delora", "allora", "rocoft", "rocoft-columns"]),
+    *({"init": name} for name in ["gaussian", "init-b", "init-b-gaussian", "pissa", "olora", "orthogonal", "eva:samples=4", "lora-ga"])], ids=str)
+def test_every_method_and_start_trains_and_comes_back(tiny, tmp_path, options):
+    if options.get("init", "").startswith(("eva", "lora-ga")):
+        with pytest.raises(loravk.Error, match="training data"):
+            loravk.Adapter.create(tiny, 4, **options)
+        options = {**options, "data": TINY.parent / "train.jsonl", "max_tokens": 32}
+    adapter = loravk.Adapter.create(tiny, 4, 8, ["q_proj", "v_proj"], **options)
+    trainer = loravk.Trainer(tiny, adapter, learning_rate=1e-3)
+    tokens = tiny.tokenizer.encode(TEXT)
+    losses = [trainer.step(tokens).loss for _ in range(4)]
+    assert losses[-1] < losses[0]
+    adapter.save(tmp_path / "adapter")
+    wanted = tiny.logits(tokens, adapter)
+    assert np.allclose(tiny.logits(tokens, loravk.Adapter.load(tiny, tmp_path / "adapter")), wanted, atol=1e-4)
+
+
 def test_a_run_reports_saves_and_learns(tiny, tmp_path):
     trainer, history = trainer_for(tiny, max_grad_norm=1), loravk.History()
     result = trainer.fit(SHANTIES, 12, batch_size=4, warmup_steps=2, output=tmp_path, on_progress=history)
