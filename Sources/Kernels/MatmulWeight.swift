@@ -125,7 +125,60 @@ package struct Weight: Sendable {
     }
 }
 
+extension WeightLayout {
+    /// The layout of all rows one after the other; nil where types, widths or limits are against it.
+    static func joined(_ layouts: [WeightLayout], _ capabilities: Capabilities) -> WeightLayout? {
+        guard let first = layouts.first else { return nil }
+        let granule = first.rowGranule(alignment: capabilities.bindingAlignment, rank: 0)
+        let fits = layouts.allSatisfy {
+            $0.type == first.type && $0.columns == first.columns && $0.rows == $0.sourceRows
+                && $0.rows % granule == 0
+        }
+        let whole = WeightLayout(
+            first.type, rows: layouts.reduce(0) { $0 + $1.rows }, columns: first.columns)
+        return fits && whole.tilesByteCount <= capabilities.maxAllocation ? whole : nil
+    }
+}
+
+extension Weight {
+    /// Weights that lie one behind the other, as one; nil where they do not.
+    package static func joined(_ weights: [Weight]) -> Weight? {
+        guard let first = weights.first else { return nil }
+        var rows = 0
+        for weight in weights {
+            let band = rows / 4
+            guard weight.layout.type == first.layout.type, weight.layout.columns == first.layout.columns,
+                weight.tiles.buffer === first.tiles.buffer,
+                weight.tiles.offset == first.tiles.offset + band * first.layout.bandTileByteCount,
+                weight.scales?.buffer === first.scales?.buffer,
+                (weight.scales?.offset ?? 0)
+                    == (first.scales?.offset ?? 0) + band * first.layout.bandScaleByteCount
+            else { return nil }
+            rows += weight.layout.rows
+        }
+        let whole = WeightLayout(first.layout.type, rows: rows, columns: first.layout.columns)
+        return Weight(
+            whole, tiles: first.tiles.buffer.slice(first.tiles.offset, byteCount: whole.tilesByteCount),
+            scales: first.scales.map { $0.buffer.slice($0.offset, byteCount: whole.scalesByteCount) })
+    }
+}
+
 extension Device {
+    /// Memory for weights: one run of it where they can be seen as one weight, so that one product can run them all.
+    package func makeWeights(_ layouts: [WeightLayout], labels: [String]) throws(VulkanError) -> [Weight] {
+        guard let whole = WeightLayout.joined(layouts, capabilities), layouts.count > 1 else {
+            var weights: [Weight] = []
+            for (layout, label) in zip(layouts, labels) { weights.append(try makeWeight(layout, label: label)) }
+            return weights
+        }
+        let weight = try makeWeight(whole, label: labels.joined(separator: ", "))
+        var first = 0
+        return layouts.map { layout in
+            defer { first += layout.rows }
+            return weight.rows(first..<(first + layout.rows))
+        }
+    }
+
     /// Memory for a weight, to be filled by `upload(_:into:)`.
     package func makeWeight(_ layout: WeightLayout, label: String) throws(VulkanError) -> Weight {
         let tiles = try makeBuffer(byteCount: layout.tilesByteCount, label: label).slice()

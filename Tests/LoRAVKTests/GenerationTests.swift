@@ -47,6 +47,27 @@ import VulkanCompute
         }
     }
 
+    /// A token's step may run a layer in a kernel of its own: with every method, and with adapters on some of the layers only,
+    /// it is the forward of a training step.
+    @Test(arguments: AdapterMethods.all.map(\.name), ["all-linear", "v_proj,up_proj"])
+    func stepsOfEveryMethod(method: String, targets: String) throws {
+        let model = try TinyModel().load(TestDevices.main)
+        var config = LoRAConfig()
+        config.method = try AdapterMethods.named(method)
+        if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
+        let adapter = try Adapter.create(for: model, config)
+        try adapter.shake()
+        let tokens = prompt(6)
+        let whole = try Evaluator(model, adapter).logits(tokens, at: [3, 4, 5])
+        let generator = try Generator(model, adapter, capacity: 6)
+        expectSameLogits(try generator.append(Array(tokens[..<4])), whole[0], "prompt")
+        expectSameLogits(try generator.append([tokens[4]]), whole[1], "first step")
+        let kernels = Set(try generator.profileStep(tokens[5]).map(\.kernel))
+        let fused = config.method.runsAsLowRank && model.device.capabilities.family != .shared
+        #expect(kernels.contains { $0.hasPrefix("matvec_fused") } == fused, "\(kernels)")
+        expectSameLogits(try generator.append([tokens[5]]), whole[2], "second step")
+    }
+
     @Test func generationEndsWhereItShould() throws {
         let model = try TinyModel().load(TestDevices.main)
         let prompt = prompt(5)

@@ -36,6 +36,8 @@ package protocol AdapterMethod: Sendable {
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError)
 
+    /// Whether `forward` is what LowRankTerm says of the layer, and nothing else: generation then runs it in one kernel with W.
+    var runsAsLowRank: Bool { get }
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
@@ -69,6 +71,7 @@ extension AdapterMethod {
     }
 
     package var savesItself: Bool { true }
+    package var runsAsLowRank: Bool { false }
 
     package func settle(_ config: inout LoRAConfig) {}
     package func describe(_ config: inout PEFTConfig) {}

@@ -103,6 +103,14 @@ package final class Generator {
         return logits
     }
 
+    /// Device time of each dispatch of a token's step behind what is cached, which stays as it is.
+    package func profileStep(_ token: Int32) throws(VulkanError) -> [KernelTiming] {
+        let recorded = try record(tokens: 1, stepWorkspace, cache.layers(rows: cache.capacity), timed: true)
+        try recorded.buffers.upload(TokenBatch(continuing: cache.count, [token]), device)
+        try recorded.graph.run()
+        return try recorded.graph.timings()
+    }
+
     private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
         try recorded.buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
         try adapter?.refresh()
@@ -123,7 +131,7 @@ package final class Generator {
     }
 
     private func record(
-        tokens: Int, _ workspace: Workspace, _ layers: [KVCache.Layer]
+        tokens: Int, _ workspace: Workspace, _ layers: [KVCache.Layer], timed: Bool = false
     ) throws(VulkanError) -> Recorded {
         let shape = BatchShape(tokens: tokens, counted: 1)
         func record(
@@ -144,7 +152,7 @@ package final class Generator {
             CommandEncoder(planningFor: device.capabilities), measure, TokenBuffers(planned.slice(), shape))
         if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
         let (buffers, arena) = try workspace.open(shape)
-        let encoder = try CommandEncoder(device)
+        let encoder = try CommandEncoder(device, timed: timed)
         let logits = try record(encoder, arena, buffers)
         return Recorded(graph: try encoder.finish(), buffers: buffers, logits: logits)
     }

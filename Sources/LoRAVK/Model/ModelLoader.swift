@@ -38,22 +38,28 @@ extension Transformer {
         }
         var blocks: [Block] = []
         for layer in 0..<config.layers {
-            func linear(_ kind: BlockTensor, _ site: Int) throws -> Linear {
-                let name = BlockTensor.huggingFaceName(layer, kind)
-                let weight = try loader.weight(name)
-                return Linear(
-                    name: String(name.dropLast(".weight".count)), inFeatures: weight.layout.columns,
-                    outFeatures: weight.layout.sourceRows, weight: weight, layer: layer, site: site)
+            // What reads the same input lies together, so that one product can run it.
+            func linears(_ kinds: [BlockTensor], firstSite: Int) throws -> [Linear] {
+                let names = kinds.map { BlockTensor.huggingFaceName(layer, $0) }
+                return zip(names, try loader.weights(names)).enumerated().map { index, pair in
+                    Linear(
+                        name: String(pair.0.dropLast(".weight".count)), inFeatures: pair.1.layout.columns,
+                        outFeatures: pair.1.layout.sourceRows, weight: pair.1, layer: layer,
+                        site: firstSite + index)
+                }
             }
+            let heads = try linears([.qProj, .kProj, .vProj], firstSite: 0)
+            let output = try linears([.oProj], firstSite: 3)[0]
+            let gateUp = try linears([.gateProj, .upProj], firstSite: 4)
+            let down = try linears([.downProj], firstSite: 6)[0]
             blocks.append(
                 Block(
                     inputNorm: try loader.vector(BlockTensor.huggingFaceName(layer, .inputNorm)),
-                    qProj: try linear(.qProj, 0), kProj: try linear(.kProj, 1), vProj: try linear(.vProj, 2),
-                    oProj: try linear(.oProj, 3),
+                    qProj: heads[0], kProj: heads[1], vProj: heads[2], oProj: output,
                     postAttentionNorm: try loader.vector(
                         BlockTensor.huggingFaceName(layer, .postAttentionNorm)),
-                    gateProj: try linear(.gateProj, 4), upProj: try linear(.upProj, 5),
-                    downProj: try linear(.downProj, 6), heads: config.heads, kvHeads: config.kvHeads,
+                    gateProj: gateUp[0], upProj: gateUp[1], downProj: down, heads: config.heads,
+                    kvHeads: config.kvHeads,
                     epsilon: Float(config.rmsNormEps), rotaryTable: rotaryTable))
         }
         return Transformer(
@@ -110,14 +116,21 @@ private struct WeightLoader {
         return try device.makeTensor(values, [values.count], label: name)
     }
 
-    mutating func weight(_ name: String) throws -> Weight {
-        let stored = try checkpoint.tensor(name)
-        defer { stored.forget() }
-        let type = chosenType(stored)
-        let layout = WeightLayout(type, rows: stored.rows, columns: stored.columns)
-        let weight = try device.makeWeight(layout, label: name)
-        byteCount += layout.byteCount
-        if device.isPlanning { return weight }
+    mutating func weight(_ name: String) throws -> Weight { try weights([name])[0] }
+
+    /// Weights that lie together on the device, where they have one type and width.
+    mutating func weights(_ names: [String]) throws -> [Weight] {
+        let stored = try names.map { try checkpoint.tensor($0) }
+        let layouts = stored.map { WeightLayout(chosenType($0), rows: $0.rows, columns: $0.columns) }
+        let weights = try device.makeWeights(layouts, labels: names)
+        for (weight, stored) in zip(weights, stored) { try fill(weight, stored) }
+        return weights
+    }
+
+    private mutating func fill(_ weight: Weight, _ stored: StoredTensor) throws {
+        let type = weight.layout.type
+        byteCount += weight.layout.byteCount
+        if device.isPlanning { return }
         if type.rawValue == stored.type.name.lowercased() {
             try requireFinite(stored)
             if stored.order == .asStored {
@@ -135,7 +148,6 @@ private struct WeightLoader {
         }
         loaded += 1
         progress?(loaded, checkpoint.tensors.count { $0.shape.count == 2 })
-        return weight
     }
 
     private func chosenType(_ stored: StoredTensor) -> Shader.Weight {

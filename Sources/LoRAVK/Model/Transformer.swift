@@ -65,6 +65,11 @@ package final class Transformer: Sendable {
         var held: [Held] = []
         let lowest = lowestAdapted(pass.adapter)
         for (index, block) in blocks.enumerated() {
+            if let cache = caches?[index], let y = try block.step(x, cache, pass) {
+                x = y
+                held.append(.nothing)
+                continue
+            }
             let needsBackward = pass.isTraining && index >= lowest
             // The lowest are computed again: when the backward comes to them, the others hold nothing any more.
             let recomputes = needsBackward && index - lowest < pass.recomputedBlocks
