@@ -1,7 +1,6 @@
 // Speed of generation: a prompt of random tokens at once, then token by token, as the peers are measured.
 
 import ArgumentParser
-import Foundation
 import LoRAVK
 import VulkanCompute
 
@@ -16,6 +15,8 @@ struct GenerateBenchmark: ParsableCommand {
     @Option(help: "Runs, of which the first is not counted.") var rounds = 6
     @Option(help: "Weights on the device: auto, f32, f16, bf16.") var weights = "auto"
     @Option(help: "The device, by index or name.") var device: String?
+    @Flag(help: "Print a token's device time by kernel, and how near each comes to what the device can do.")
+    var profile = false
     @Flag(help: "Print one JSON object and nothing else.") var json = false
 
     func validate() throws {
@@ -55,24 +56,11 @@ struct GenerateBenchmark: ParsableCommand {
                     + "generation: best \(fixed(rest.best, 1)) tokens/s  median \(fixed(rest.median, 1))   "
                     + "peak RSS \(peakMegabytes()) MB")
         }
-        if ProcessInfo.processInfo.environment["PROF"] != nil {
+        if profile {
             let generator = try Generator(model, adapter, capacity: prompt + tokens)
             _ = try generator.append(promptTokens)
-            _ = try generator.append([1])
-            var best: [String: (Int, Double)] = [:]
-            for _ in 0..<15 {
-                var groups: [String: (Int, Double)] = [:]
-                for t in try generator.profileStep(1) {
-                    let key = t.kernel + " " + (t.label.split(separator: ".").last.map(String.init) ?? "")
-                    let g = groups[key] ?? (0, 0)
-                    groups[key] = (g.0 + 1, g.1 + t.seconds)
-                }
-                for (k, v) in groups { best[k] = (v.0, min(v.1, best[k]?.1 ?? 1)) }
-            }
-            for (k, v) in best.sorted(by: { $0.value.1 > $1.value.1 }) {
-                print("  \(k) \(v.0) \(fixed(v.1 * 1e3, 2)) ms  \(fixed(v.1 * 1e6 / Double(v.0), 1)) us")
-            }
-            print("  total \(fixed(best.values.reduce(0) { $0 + $1.1 } * 1e3, 2)) ms")
+            _ = try generator.append([promptTokens[0]])  // pipelines are made
+            StepProfile(try generator.profileStep(promptTokens[0])).print(peak: try Contestant.peakRate(device))
         }
         device.savePipelines()
     }

@@ -36,8 +36,8 @@ package protocol AdapterMethod: Sendable {
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError)
 
-    /// Whether `forward` is what LowRankTerm says of the layer, and nothing else: generation then runs it in one kernel with W.
-    var runsAsLowRank: Bool { get }
+    /// All that `forward` adds to W's product, where a low-rank term says it: generation then runs both in one kernel.
+    func lowRank(_ layer: LoRALayer) -> LowRankTerm?
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
@@ -71,7 +71,6 @@ extension AdapterMethod {
     }
 
     package var savesItself: Bool { true }
-    package var runsAsLowRank: Bool { false }
 
     package func settle(_ config: inout LoRAConfig) {}
     package func describe(_ config: inout PEFTConfig) {}
@@ -98,6 +97,8 @@ extension AdapterMethod {
     ) throws -> [Adapter.Part: [Float]] {
         try initialization.matrices(site, using: &random)
     }
+
+    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { LowRankTerm(layer) }
 
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass

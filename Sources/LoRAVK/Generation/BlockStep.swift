@@ -59,8 +59,7 @@ private struct StepParts {
         let encoder = pass.encoder
         for linear in block.linears {
             guard let layer = pass.adapter?.layer(linear.name) else { continue }
-            guard layer.method.runsAsLowRank else { return nil }
-            let term = LowRankTerm(layer)
+            guard let term = layer.method.lowRank(layer) else { return nil }
             adapters[linear.site] = LowRankFactors(down: term.down, up: term.up, scaling: term.scaling)
         }
         let qkvLinears = [block.qProj, block.kProj, block.vProj]

@@ -128,6 +128,7 @@ private struct WeightLoader {
     }
 
     private mutating func fill(_ weight: Weight, _ stored: StoredTensor) throws {
+        defer { stored.forget() }
         let type = weight.layout.type
         byteCount += weight.layout.byteCount
         if device.isPlanning { return }

@@ -112,6 +112,8 @@ package struct DeLoRA: AdapterMethod {
         return term
     }
 
+    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
+
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {

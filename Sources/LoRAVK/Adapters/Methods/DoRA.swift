@@ -104,6 +104,9 @@ package struct DoRA: AdapterMethod {
         }
     }
 
+    /// m/n scales W's product too.
+    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { nil }
+
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {

@@ -5,7 +5,6 @@ package struct RoCoFT: AdapterMethod {
     package enum Side: Sendable { case rows, columns }
 
     package let side: Side
-    package var runsAsLowRank: Bool { true }
     package init(_ side: Side) { self.side = side }
 
     package var name: String { side == .rows ? "rocoft" : "rocoft-columns" }
