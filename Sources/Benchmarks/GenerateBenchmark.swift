@@ -60,7 +60,8 @@ struct GenerateBenchmark: ParsableCommand {
             let generator = try Generator(model, adapter, capacity: prompt + tokens)
             _ = try generator.append(promptTokens)
             _ = try generator.append([promptTokens[0]])  // pipelines are made
-            StepProfile(try generator.profileStep(promptTokens[0])).print(peak: try Contestant.peakRate(device))
+            StepProfile(try generator.profileStep(promptTokens[0])).print(
+                peak: try Contestant.peakRate(device))
         }
         device.savePipelines()
     }

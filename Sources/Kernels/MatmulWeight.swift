@@ -168,7 +168,9 @@ extension Device {
     package func makeWeights(_ layouts: [WeightLayout], labels: [String]) throws(VulkanError) -> [Weight] {
         guard let whole = WeightLayout.joined(layouts, capabilities), layouts.count > 1 else {
             var weights: [Weight] = []
-            for (layout, label) in zip(layouts, labels) { weights.append(try makeWeight(layout, label: label)) }
+            for (layout, label) in zip(layouts, labels) {
+                weights.append(try makeWeight(layout, label: label))
+            }
             return weights
         }
         let weight = try makeWeight(whole, label: labels.joined(separator: ", "))

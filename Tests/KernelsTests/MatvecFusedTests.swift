@@ -18,11 +18,16 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
     var rank = 0
     var normed = false
     var adds = false
-    var testDescription: String { "\(out)x\(columns) rank \(rank)\(normed ? " normed" : "")\(adds ? " adding" : "")" }
+    var testDescription: String {
+        "\(out)x\(columns) rank \(rank)\(normed ? " normed" : "")\(adds ? " adding" : "")"
+    }
 }
 
 @Suite struct MatvecFusedTests {
-    static var runs: [FamilyRun] { get throws { try FamilyRun.all().filter { $0.family != .shared } } }
+    /// The kernel takes a weight in one binding, which tiny limits do not hold.
+    static var runs: [FamilyRun] {
+        get throws { try FamilyRun.ownLimits().filter { $0.family != .shared } }
+    }
     static let cases = [
         FusedCase(out: 4, columns: 32, normed: true), FusedCase(out: 300, columns: 96, rank: 8, adds: true),
         FusedCase(out: 68, columns: 160, rank: 24, normed: true),
@@ -70,7 +75,8 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
             let x = Matrix(1, columns, random.normal(columns))
             let scale = random.uniform(columns, in: 0.5...1.5)
             let old = random.normal(shape.out)
-            let y = try run.output(shape.adds ? old : [Float](repeating: .nan, count: shape.out), [1, shape.out])
+            let y = try run.output(
+                shape.adds ? old : [Float](repeating: .nan, count: shape.out), [1, shape.out])
             let input = try run.input(x)
             let norm = shape.normed ? InputNorm(weight: try run.input(scale, [columns]), epsilon: 0.01) : nil
             try run.run {
@@ -90,19 +96,21 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Two weights that lie together, each with an adapter of its own rank, or none.
-    @Test(arguments: try FamilyRun.ownLimits().filter { $0.family != .shared }, [(64, 8, 16), (144, 0, 8), (32, 0, 0)])
+    @Test(arguments: try Self.runs, [(64, 8, 16), (144, 0, 8), (32, 0, 0)])
     func gated(_ run: FamilyRun, _ shape: (out: Int, gateRank: Int, upRank: Int)) throws {
         for type in [Shader.Weight.f32, .q4_1, .q6_k] {
             var random = RandomValues(seed: 12)
             let columns = 256
-            let (weights, matrices) = try weight(run, type, [shape.out, shape.out], columns, &random)
+            // Where bindings begin at multiples of 256 bytes, Q6_K's rows do so by 64 only.
+            let out = type == .q6_k ? (shape.out + 63) / 64 * 64 : shape.out
+            let (weights, matrices) = try weight(run, type, [out, out], columns, &random)
             let joined = try #require(Weight.joined(weights))
             let (gate, gateLayer) = try adapter(
-                run, rank: shape.gateRank, out: shape.out, columns: columns, &random)
-            let (up, upLayer) = try adapter(run, rank: shape.upRank, out: shape.out, columns: columns, &random)
+                run, rank: shape.gateRank, out: out, columns: columns, &random)
+            let (up, upLayer) = try adapter(run, rank: shape.upRank, out: out, columns: columns, &random)
             let x = Matrix(1, columns, random.normal(columns, deviation: 0.3))
             let scale = random.uniform(columns, in: 0.5...1.5)
-            let y = try run.output([1, shape.out])
+            let y = try run.output([1, out])
             let (input, norm) = (try run.input(x), try run.input(scale, [columns]))
             try run.run {
                 try $0.gatedStep(
