@@ -54,6 +54,8 @@ import Testing
             let bucket = TokenBatch.bucket(count)
             #expect(bucket >= count && bucket % 8 == 0 && TokenBatch.bucket(bucket) == bucket)
             #expect(bucket - count < (count <= 32 ? 8 : 16))
+            let whole = TokenBatch.wholeBucket(count)
+            #expect(whole <= count && (whole == 0 || TokenBatch.bucket(whole) == whole))
         }
     }
 

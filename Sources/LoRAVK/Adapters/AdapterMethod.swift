@@ -36,7 +36,8 @@ package protocol AdapterMethod: Sendable {
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError)
 
-    /// All that `forward` adds to W's product, where a low-rank term says it: generation then runs both in one kernel.
+    /// All that the layer adds to W's product, where a low-rank term says it: generation then runs both in one kernel. A method
+    /// with none has a `forward`, `kept` and `backward` of its own.
     func lowRank(_ layer: LoRALayer) -> LowRankTerm?
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
@@ -103,20 +104,25 @@ extension AdapterMethod {
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
-        try base.forward(y, x, lowRank: LowRankTerm(layer), pass)
+        try base.forward(y, x, lowRank: onlyTerm(layer), pass)
     }
 
     package func kept(
         of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
-        try base.down(x, LowRankTerm(layer), pass)
+        try base.down(x, onlyTerm(layer), pass)
     }
 
     package func backward(
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
     ) throws(VulkanError) {
-        try base.backward(dx, dy, x: x, h: kept, lowRank: LowRankTerm(layer), pass)
+        try base.backward(dx, dy, x: x, h: kept, lowRank: onlyTerm(layer), pass)
+    }
+
+    private func onlyTerm(_ layer: LoRALayer) -> LowRankTerm {
+        guard let term = lowRank(layer) else { preconditionFailure("\(name) needs a forward of its own") }
+        return term
     }
 
     package func saved(_ layer: LoRALayer, of adapter: Adapter) throws -> [TensorSource] {

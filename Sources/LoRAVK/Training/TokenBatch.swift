@@ -76,9 +76,14 @@ package struct TokenBatch: Sendable {
 
     /// Sizes that recorded steps exist for: little padding, and still few steps to record, which takes milliseconds.
     package static func bucket(_ count: Int) -> Int {
-        let step = count <= 32 ? 8 : 16
+        let step = bucketStep(count)
         return max(1, (count + step - 1) / step) * step
     }
+
+    /// The largest size that needs no padding for `count`; 0 where there is none.
+    package static func wholeBucket(_ count: Int) -> Int { count / bucketStep(count) * bucketStep(count) }
+
+    private static func bucketStep(_ count: Int) -> Int { count <= 32 ? 8 : 16 }
 
     package var shape: BatchShape {
         BatchShape(tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)))

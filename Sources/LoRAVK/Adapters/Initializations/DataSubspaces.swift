@@ -87,9 +87,7 @@ struct DataSubspaces {
 
     /// The examples cut so that neither their tokens nor their targets are padded: padding would be seen as an input.
     private static func withoutPadding(_ examples: [Example]) -> [Example]? {
-        let step = 8
-        var left = examples.reduce(0) { $0 + $1.tokens.count }
-        left = left <= 32 ? left / step * step : left / 32 * 32
+        var left = TokenBatch.wholeBucket(examples.reduce(0) { $0 + $1.tokens.count })
         guard left > 0 else { return nil }
         var cut: [Example] = []
         for example in examples where left > 0 {
@@ -98,9 +96,9 @@ struct DataSubspaces {
             left -= tokens.count
         }
         // Every token but the first of an example is a target, as many as make a whole bucket.
-        var surplus = cut.reduce(0) { $0 + $1.countedTokens }
-        guard surplus >= step else { return nil }
-        surplus -= surplus <= 32 ? surplus / step * step : surplus / 32 * 32
+        let counted = cut.reduce(0) { $0 + $1.countedTokens }
+        var surplus = counted - TokenBatch.wholeBucket(counted)
+        guard surplus < counted else { return nil }
         for index in cut.indices {
             for position in cut[index].labels.indices.dropFirst() where surplus > 0 {
                 cut[index].labels[position] = TokenBatch.ignored

@@ -114,18 +114,6 @@ package struct DeLoRA: AdapterMethod {
 
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
 
-    package func forward(
-        _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
-    ) throws(VulkanError) -> Tensor {
-        try base.forward(y, x, lowRank: term(layer), pass)
-    }
-
-    package func kept(
-        of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
-    ) throws(VulkanError) -> Tensor {
-        try base.down(x, term(layer), pass)
-    }
-
     package func backward(
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
