@@ -11,6 +11,7 @@ let package = Package(
     products: [
         .executable(name: "lora-vk", targets: ["CLI"]),
         .executable(name: "loravk-bench", targets: ["Benchmarks"]),
+        .executable(name: "loravk-study", targets: ["Studies"]),
         .library(name: "loravk", type: .dynamic, targets: ["LoRAVKC", "LoRAVKLibrary"]),
     ],
     dependencies: [
@@ -84,6 +85,12 @@ let package = Package(
         // What people run.
         .executableTarget(
             name: "CLI",
+            dependencies: [
+                "LoRAVK", "Sweeps", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "Studies",
             dependencies: [
                 "LoRAVK", "Sweeps", .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

@@ -1,4 +1,4 @@
-// Cross-entropy on rows of logits, one a workgroup, and the sum of the rows' losses.
+// Cross-entropy on rows of logits, and the squared error of a layer's readout, a row a workgroup; the sum of the rows' losses.
 
 import VulkanCompute
 
@@ -47,6 +47,26 @@ extension CommandEncoder {
                 Shader.crossEntropy(family: family, gradient: gradient), bindings(span),
                 push: [width / 4, span.lowerBound, columns],
                 specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width),
+                label: label)
+        }
+    }
+
+    /// f = w·relu(z) of each row, ½(f − target)² and its gradient (f − target)·scale·w ⊙ [z > 0]. `dz` (N, C) may be `z`;
+    /// `outputs`, `losses`, `targets` (N), `weight` (C).
+    package func reluReadout(
+        into dz: Tensor, outputs: Tensor, losses: Tensor, _ z: Tensor, weight: Tensor, targets: Tensor,
+        scale: Float, label: String = "reluReadout"
+    ) throws(VulkanError) {
+        let width = weight.count
+        precondition(
+            width % 4 == 0 && [dz, z].allSatisfy { $0.width == width && $0.pitch == width }
+                && [outputs, losses, targets].allSatisfy { $0.count == z.rows } && dz.rows == z.rows,
+            "\(label): \(z.shape) by \(weight.shape) into \(dz.shape), targets \(targets.shape)")
+        for span in capabilities.spans(of: z.rows, rowByteCounts: [width * 4], family: family) {
+            try dispatch(
+                Shader.reluReadout(family: family),
+                [dz.rows(span), outputs, losses, z.rows(span), weight, targets].map(\.slice),
+                push: [width / 4, span.lowerBound, scale], specialization: rowLanes, groups: span.count,
                 label: label)
         }
     }

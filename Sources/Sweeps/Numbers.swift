@@ -20,10 +20,10 @@ func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 func decadic(_ value: Double) -> Double { log10(value) }
 
 extension [Double] {
-    var mean: Double { isEmpty ? .nan : reduce(0, +) / Double(count) }
+    package var mean: Double { isEmpty ? .nan : reduce(0, +) / Double(count) }
 
     /// The standard deviation of a sample; 0 for one value.
-    var deviation: Double {
+    package var deviation: Double {
         guard count > 1 else { return 0 }
         let mean = mean
         return (reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count - 1)).squareRoot()

@@ -1,16 +1,22 @@
 // A line plot as SVG text: points with bands, a linear y axis, and an x axis that is linear or logarithmic.
 
-struct SVGPlot {
-    struct Point: Sendable {
-        var x: Double
+package struct SVGPlot {
+    package struct Point: Sendable {
+        package var x: Double
         /// What the line goes through.
-        var y: Double
+        package var y: Double
         /// The ends of the band.
         var low: Double
         var high: Double
+
+        /// The mean of values, and from the least to the greatest of them.
+        package init(x: Double, of values: [Double]) {
+            (self.x, y) = (x, values.mean)
+            (low, high) = (values.min() ?? 0, values.max() ?? 0)
+        }
     }
 
-    struct Line: Sendable {
+    package struct Line: Sendable {
         var name: String
         var points: [Point]
         /// Where there is no y: drawn as crosses at the top.
@@ -18,6 +24,13 @@ struct SVGPlot {
         /// The point to mark.
         var best: Int?
         var hasDots = true
+
+        package init(
+            name: String, points: [Point], missing: [Double] = [], best: Int? = nil, hasDots: Bool = true
+        ) {
+            (self.name, self.points, self.missing) = (name, points, missing)
+            (self.best, self.hasDots) = (best, hasDots)
+        }
     }
 
     var title: String
@@ -28,6 +41,14 @@ struct SVGPlot {
     var mostY: Double = .infinity
     var lines: [Line]
 
+    package init(
+        title: String, xName: String, yName: String, isLogarithmic: Bool, mostY: Double = .infinity,
+        lines: [Line]
+    ) {
+        (self.title, self.xName, self.yName) = (title, xName, yName)
+        (self.isLogarithmic, self.mostY, self.lines) = (isLogarithmic, mostY, lines)
+    }
+
     private static let (width, height) = (760.0, 420.0)
     private static let (left, right, top, bottom) = (70.0, 20.0, 40.0, 50.0)
     /// Okabe and Ito's colours, which people of any colour vision can tell apart, and the same ones dashed.
@@ -35,7 +56,7 @@ struct SVGPlot {
         "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
     ]
 
-    var svg: String {
+    package var svg: String {
         let frame = Frame(self)
         var parts = [
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(Int(Self.width)) \(Int(Self.height + legendHeight))\" "

@@ -1,4 +1,4 @@
-// Cross-entropy and the loss sum against their f64 references, in every family.
+// Cross-entropy, the readout's squared error and the loss sum against their f64 references, in every family.
 
 import Kernels
 import TestSupport
@@ -120,5 +120,45 @@ import VulkanCompute
         try run.run { try $0.lossSum(into: result, tensor) }
         let sum = try run.device.download(result, as: StepResult.self)[0].lossSum
         #expect(mismatch([sum], [losses.doubles.reduce(0, +)], .float(roundings: 2, scale: 0)) == nil)
+    }
+
+    @Test func referenceReadoutGradientIsTheGradient() {
+        var random = RandomValues(seed: 17)
+        let (z, weight, targets) = (
+            random.normal(24).doubles, random.normal(8).doubles, random.normal(3).doubles
+        )
+        func readout(_ z: [Double]) -> (outputs: [Double], losses: [Double], gradient: [Double]) {
+            ReferenceLoss.reluReadout(z, weight: weight, targets: targets, scale: 0.7)
+        }
+        let measured = finiteDifference(at: z) { readout($0).losses.reduce(0, +) * 0.7 }
+        #expect(mismatch(readout(z).gradient, measured, Tolerance(absolute: 1e-8, relative: 1e-8)) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all(), NormTests.shapes)
+    func reluReadout(_ run: FamilyRun, _ shape: (rows: Int, width: Int)) throws {
+        var random = RandomValues(seed: 18)
+        var z = random.normal(shape.rows * shape.width)
+        for (i, edge) in zip(z.indices, [0, -0.0, 1e-30, -1e-30] as [Float]) { z[i] = edge }
+        let (weight, targets) = (random.normal(shape.width), random.normal(shape.rows))
+        let dz = try run.output([shape.rows, shape.width])
+        let inPlace = try run.output(z, [shape.rows, shape.width])
+        let (outputs, losses) = (try run.output([shape.rows]), try run.output([shape.rows]))
+        let zTensor = try run.input(z, [shape.rows, shape.width])
+        let (w, y) = (try run.input(weight, [shape.width]), try run.input(targets, [shape.rows]))
+        try run.run {
+            for (dz, z) in [(dz, zTensor), (inPlace, inPlace)] {
+                try $0.reluReadout(
+                    into: dz, outputs: outputs, losses: losses, z, weight: w, targets: y, scale: 0.25)
+            }
+        }
+        let expected = ReferenceLoss.reluReadout(
+            z.doubles, weight: weight.doubles, targets: targets.doubles, scale: 0.25)
+        // The terms of a sum of C products have a size of √C.
+        let size = Double(shape.width).squareRoot()
+        #expect(mismatch(try run.values(outputs), expected.outputs, .float(scale: size)) == nil)
+        #expect(mismatch(try run.values(losses), expected.losses, .float(scale: size * size)) == nil)
+        for gradient in [dz, inPlace] {
+            #expect(mismatch(try run.values(gradient), expected.gradient, .float(scale: size)) == nil)
+        }
     }
 }

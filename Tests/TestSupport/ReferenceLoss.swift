@@ -1,5 +1,5 @@
 // Cross-entropy of rows of logits in f64: loss = log Σ exp(x − max) − (x[label] − max), dx = (softmax − onehot)·scale.
-// A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding.
+// A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding. And the readout of a ReLU layer.
 
 #if canImport(Glibc)
     import Glibc
@@ -30,5 +30,18 @@ package enum ReferenceLoss {
             gradient += dx
         }
         return (losses, correct, gradient)
+    }
+
+    /// f = w·relu(z), ½(f − target)², (f − target)·scale·w ⊙ [z > 0]
+    package static func reluReadout(
+        _ z: [Double], weight: [Double], targets: [Double], scale: Double
+    ) -> (outputs: [Double], losses: [Double], gradient: [Double]) {
+        let matrix = rows(z, width: weight.count)
+        let outputs = matrix.map { row in zip(row, weight).reduce(0) { $0 + max(0, $1.0) * $1.1 } }
+        let errors = zip(outputs, targets).map { $0 - $1 }
+        let gradient = zip(matrix, errors).flatMap { row, error in
+            zip(row, weight).map { z, w in z > 0 ? error * scale * w : 0 }
+        }
+        return (outputs, errors.map { 0.5 * $0 * $0 }, gradient)
     }
 }
