@@ -15,7 +15,7 @@ struct Sweep: ParsableCommand {
 
               lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --init kaiming,init-b --lr 1e-5...1e-2:7 --seed 1..3
 
-            OUT gets report.html, results.csv, curves.csv and sweep.sqlite, after every run. The same command again goes on \
+            OUT gets report.html, its figures as SVG, results.csv, curves.csv and sweep.sqlite, after every run. The same command again goes on \
             with what is not done; started twice at once, both share the runs. A run that diverges is a result.
             """)
 
@@ -46,6 +46,13 @@ struct Sweep: ParsableCommand {
     @Option(help: "Seeds of adapter, order of examples and dropout. Default: 0.")
     var seed: String?
 
+    @Option(
+        help: """
+            Look at validation loss and features (the norms of A·x and B·A·x on a batch of the validation data) every so many \
+            steps, as well as at the end. Changes no bit of the training.
+            """)
+    var evalEvery = 0
+
     @OptionGroup(title: "Adapter") var layers: LayerOptions
     @OptionGroup(title: "Training") var training: RunOptions
     @OptionGroup(title: "Memory") var memory: MemoryOptions
@@ -74,7 +81,7 @@ struct Sweep: ParsableCommand {
         var layouts: [SweepPoint.Series: StepLayout] = [:]
         let sweep = Sweeps.Sweep(model, data: dataset, validation: validation, store: store) { point in
             let adapter = try adapter(point)
-            var run = try runConfig(point, examples: dataset.examples.count)
+            let run = try runConfig(point, examples: dataset.examples.count)
             let layout =
                 try layouts[point.series]
                 ?? memory.layout(
@@ -84,9 +91,7 @@ struct Sweep: ParsableCommand {
                         try Adapter.create(for: $0, adapter, examples: dataset.examples)
                     }, dataset.sizes, batchSize: run.batchSize, model.device.capabilities)
             layouts[point.series] = layout
-            run.tokensPerPass = layout.tokensPerPass
-            return Sweeps.Sweep.Recipe(
-                adapter, run, training.optimizer, recomputedBlocks: layout.recomputedBlocks)
+            return Sweeps.Sweep.Recipe(adapter, run, training.optimizer, layout)
         }
         let outcome = try sweep.run(
             points, shouldStop: { Interrupt.isRequested }, onProgress: report,
@@ -133,7 +138,10 @@ struct Sweep: ParsableCommand {
     }
 
     private func runConfig(_ point: SweepPoint, examples: Int) throws -> RunConfig {
-        try training.config(examples: examples, learningRate: point.learningRate, seed: point.seed)
+        var config = try training.config(
+            examples: examples, learningRate: point.learningRate, seed: point.seed)
+        config.validateEvery = evalEvery
+        return config
     }
 
     /// What holds for every run and changes its result.
@@ -144,7 +152,8 @@ struct Sweep: ParsableCommand {
             "steps": .integer(steps), "batch size": .integer(training.batch.batchSize),
             "accumulate": .integer(training.accumulate), "schedule": .string(training.schedule.rawValue),
             "weight decay": .double(training.weightDecay), "max grad norm": .double(training.maxGradNorm),
-            "shuffle": .bool(!training.noShuffle), "targets": .string(layers.targets),
+            "shuffle": .bool(!training.noShuffle), "eval every": .integer(evalEvery),
+            "targets": .string(layers.targets),
             "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout),
             "max length": .integer(formatOptions.length.maxLength),
             "learn prompts": .bool(formatOptions.learnPrompts), "end of text": .bool(!formatOptions.noEnd),

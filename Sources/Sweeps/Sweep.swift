@@ -27,12 +27,14 @@ package final class Sweep {
         package var adapter: LoRAConfig
         package var run: RunConfig
         package var optimizer: AdamWConfig
-        package var recomputedBlocks: Int
+        package var layout: StepLayout
 
-        package init(_ adapter: LoRAConfig, _ run: RunConfig, _ optimizer: AdamWConfig, recomputedBlocks: Int)
-        {
+        package init(
+            _ adapter: LoRAConfig, _ run: RunConfig, _ optimizer: AdamWConfig, _ layout: StepLayout
+        ) {
             (self.adapter, self.run, self.optimizer) = (adapter, run, optimizer)
-            self.recomputedBlocks = recomputedBlocks
+            self.layout = layout
+            self.run.tokensPerPass = layout.tokensPerPass
         }
     }
 
@@ -88,10 +90,14 @@ package final class Sweep {
         let adapter = try Adapter.create(for: model, recipe.adapter, examples: data.examples)
         let trainer = try Trainer(
             model, adapter, optimizer: recipe.optimizer, seed: recipe.run.seed,
-            recomputedBlocks: recipe.recomputedBlocks)
-        let run = try TrainingRun(trainer, data: data, config: recipe.run, folder: nil)
+            recomputedBlocks: recipe.layout.recomputedBlocks)
+        let probed = (validation ?? data).examples.prefix(recipe.run.batchSize)
+        let run = try TrainingRun(
+            trainer, data: data, validation: validation,
+            probe: TokenBatch.passes(Array(probed), tokens: recipe.run.tokensPerPass).first ?? [],
+            config: recipe.run, folder: nil)
         var result = SweepResult(point)
-        result.parameters = adapter.parameterCount
+        (result.parameters, result.memory) = (adapter.parameterCount, recipe.layout.use.total)
         var seconds: [Double] = []
         func diverged(at step: Int) -> SweepResult {
             var diverged = result
@@ -99,21 +105,19 @@ package final class Sweep {
             return diverged
         }
         do {
+            var last: EvaluationReport?
             let outcome = try run.run(shouldStop: shouldStop) { progress in
-                result.curve.append(
-                    SweepResult.Step(
-                        step: progress.step, loss: progress.report.loss, learningRate: progress.learningRate,
-                        gradientNorm: progress.report.gradientNorm))
+                result.curve.append(SweepResult.Step(progress))
+                last = progress.validation
                 seconds.append(progress.report.seconds)
                 onProgress(progress)
             }
             guard outcome == .finished else { return nil }
-            if let validation {
-                let report = try Evaluator(sharing: trainer).evaluate(
-                    validation, tokensPerPass: recipe.run.tokensPerPass, shouldStop: { false })
-                guard report.loss.isFinite else { return diverged(at: recipe.run.steps) }
-                result.validationLoss = report.loss
-                result.accuracy = Double(report.correct) / Double(max(1, report.countedTokens))
+            if let last {
+                guard last.loss.isFinite else { return diverged(at: recipe.run.steps) }
+                result.validationLoss = last.loss
+                result.accuracy = Double(last.correct) / Double(max(1, last.countedTokens))
+                result.exampleAccuracy = Double(last.correctExamples) / Double(max(1, last.examples))
             }
             result.trainLoss = result.curve.suffix(max(1, result.curve.count / 10)).map(\.loss).mean
             // The first steps record what the later ones replay.
@@ -122,5 +126,16 @@ package final class Sweep {
         } catch is DivergenceError {
             return diverged(at: result.curve.count + 1)
         }
+    }
+}
+
+extension SweepResult.Step {
+    fileprivate init(_ progress: RunProgress) {
+        self.init(
+            step: progress.step, loss: progress.report.loss, learningRate: progress.learningRate,
+            gradientNorm: progress.report.gradientNorm)
+        func finite(_ value: Double?) -> Double? { value.flatMap { $0.isFinite ? $0 : nil } }
+        validationLoss = finite(progress.validationLoss)
+        (zA, zB) = (finite(progress.features?.zA), finite(progress.features?.zB))
     }
 }

@@ -13,7 +13,11 @@ package struct SweepResult: Sendable, Equatable {
     package var validationLoss: Double?
     /// Of the validation's targets, how many were the model's first choice.
     package var accuracy: Double?
+    /// Of the validation's examples, those whose every target was.
+    package var exampleAccuracy: Double?
     package var parameters = 0
+    /// Bytes of the device that a run takes, as planned.
+    package var memory = 0
     package var secondsPerStep = 0.0
     package var curve: [Step] = []
 
@@ -24,6 +28,10 @@ package struct SweepResult: Sendable, Equatable {
         package var loss: Double
         package var learningRate: Double
         package var gradientNorm: Double
+        /// After the step, where it was looked at.
+        package var validationLoss: Double?
+        package var zA: Double?
+        package var zB: Double?
 
         package init(step: Int, loss: Double, learningRate: Double, gradientNorm: Double) {
             (self.step, self.loss) = (step, loss)
@@ -41,7 +49,7 @@ package final class SweepStore {
     private let database: Database
     private let claims: ClaimFile
 
-    private static let version = 1
+    private static let version = 2
 
     /// Takes the folder, making it where needed. `settings` is all that holds for every run; it must be what the sweep was
     /// begun with.
@@ -89,11 +97,11 @@ package final class SweepStore {
         """
         CREATE TABLE runs (id INTEGER PRIMARY KEY, method TEXT NOT NULL, init TEXT NOT NULL, rank INTEGER NOT NULL,
         lr REAL NOT NULL, seed TEXT NOT NULL, state TEXT, diverged_at INTEGER, train_loss REAL, validation_loss REAL,
-        accuracy REAL, parameters INTEGER, seconds_per_step REAL, UNIQUE (method, init, rank, lr, seed))
+        accuracy REAL, example_accuracy REAL, parameters INTEGER, memory_bytes INTEGER, seconds_per_step REAL, UNIQUE (method, init, rank, lr, seed))
         """,
         """
         CREATE TABLE steps (run INTEGER NOT NULL REFERENCES runs, step INTEGER NOT NULL, loss REAL, lr REAL,
-        grad_norm REAL, PRIMARY KEY (run, step)) WITHOUT ROWID
+        grad_norm REAL, validation_loss REAL, z_a REAL, z_b REAL, PRIMARY KEY (run, step)) WITHOUT ROWID
         """,
     ]
 
@@ -139,19 +147,20 @@ package final class SweepStore {
             try database.run(
                 """
                 UPDATE runs SET state = ?, diverged_at = ?, train_loss = ?, validation_loss = ?, accuracy = ?,
-                parameters = ?, seconds_per_step = ? WHERE id = ?
+                example_accuracy = ?, parameters = ?, memory_bytes = ?, seconds_per_step = ? WHERE id = ?
                 """,
                 [
                     .text(result.divergedAt == nil ? "finished" : "diverged"), .init(result.divergedAt),
                     .init(result.trainLoss), .init(result.validationLoss), .init(result.accuracy),
-                    .integer(result.parameters), .real(result.secondsPerStep), .integer(id),
+                    .init(result.exampleAccuracy), .integer(result.parameters), .integer(result.memory),
+                    .real(result.secondsPerStep), .integer(id),
                 ])
             for step in result.curve {
                 try database.run(
-                    "INSERT INTO steps VALUES (?, ?, ?, ?, ?)",
+                    "INSERT INTO steps VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     [
                         .integer(id), .integer(step.step), .real(step.loss), .real(step.learningRate),
-                        .real(step.gradientNorm),
+                        .real(step.gradientNorm), .init(step.validationLoss), .init(step.zA), .init(step.zB),
                     ])
             }
         }
@@ -160,17 +169,20 @@ package final class SweepStore {
     /// All runs that are done, in the order they were entered.
     package func results() throws(FileError) -> [SweepResult] {
         var curves: [Int: [SweepResult.Step]] = [:]
-        for row in try database.run("SELECT run, step, loss, lr, grad_norm FROM steps ORDER BY run, step") {
-            guard let run = row[0].whole, let step = row[1].whole else { continue }
-            curves[run, default: []].append(
-                SweepResult.Step(
-                    step: step, loss: row[2].number ?? .nan, learningRate: row[3].number ?? .nan,
-                    gradientNorm: row[4].number ?? .nan))
+        for row in try database.run(
+            "SELECT run, step, loss, lr, grad_norm, validation_loss, z_a, z_b FROM steps ORDER BY run, step")
+        {
+            guard let run = row[0].whole, let number = row[1].whole else { continue }
+            var step = SweepResult.Step(
+                step: number, loss: row[2].number ?? .nan, learningRate: row[3].number ?? .nan,
+                gradientNorm: row[4].number ?? .nan)
+            (step.validationLoss, step.zA, step.zB) = (row[5].number, row[6].number, row[7].number)
+            curves[run, default: []].append(step)
         }
         let rows = try database.run(
             """
-            SELECT id, method, init, rank, lr, seed, diverged_at, train_loss, validation_loss, accuracy, parameters,
-            seconds_per_step FROM runs WHERE state IS NOT NULL ORDER BY id
+            SELECT id, method, init, rank, lr, seed, diverged_at, train_loss, validation_loss, accuracy,
+            example_accuracy, parameters, memory_bytes, seconds_per_step FROM runs WHERE state IS NOT NULL ORDER BY id
             """)
         return try rows.map { row throws(FileError) in
             guard let id = row[0].whole, let method = row[1].string, let initialization = row[2].string,
@@ -183,7 +195,9 @@ package final class SweepStore {
                 ))
             (result.divergedAt, result.trainLoss) = (row[6].whole, row[7].number)
             (result.validationLoss, result.accuracy) = (row[8].number, row[9].number)
-            (result.parameters, result.secondsPerStep) = (row[10].whole ?? 0, row[11].number ?? 0)
+            result.exampleAccuracy = row[10].number
+            (result.parameters, result.memory) = (row[11].whole ?? 0, row[12].whole ?? 0)
+            result.secondsPerStep = row[13].number ?? 0
             result.curve = curves[id] ?? []
             return result
         }

@@ -35,9 +35,10 @@ def results(out):
 def database(out):
     connection = sqlite3.connect(out / "sweep.sqlite")
     runs = connection.execute(
-        "SELECT method, init, rank, lr, seed, state, diverged_at, train_loss, validation_loss, accuracy, parameters FROM runs ORDER BY id"
+        "SELECT method, init, rank, lr, seed, state, diverged_at, train_loss, validation_loss, accuracy, parameters, example_accuracy, memory_bytes"
+        " FROM runs ORDER BY id"
     ).fetchall()
-    steps = connection.execute("SELECT run, step, loss, lr, grad_norm FROM steps ORDER BY run, step").fetchall()
+    steps = connection.execute("SELECT run, step, loss, lr, grad_norm, validation_loss, z_a, z_b FROM steps ORDER BY run, step").fetchall()
     connection.close()
     return runs, steps
 
@@ -72,6 +73,7 @@ def test_the_report_holds_what_the_runs_found(command, program, tmp_path):
     for init, (loss, rate) in best.items():
         assert f"lora, {init}, rank 4: best lr {rate:.4g}, loss {loss:.4g}" in printed
     assert len(tables[1]) == 13 and ["steps", "4"] in tables[2]
+    assert ET.parse(out / "loss.svg").getroot().tag == f"{SVG}svg" and not (out / "validation.svg").exists()
     assert "<script" not in (out / "report.html").read_text()
 
 
@@ -84,6 +86,21 @@ def test_a_run_of_a_sweep_is_the_run_of_train(command, program, tmp_path):
     runs, steps = database(tmp_path / "sweep")
     assert [step[2] for step in steps] == [line["loss"] for line in metrics]
     assert runs[0][8] == metrics[-1]["validation_loss"]
+
+
+def test_looking_on_the_way_changes_no_bit_of_the_training(command, tmp_path):
+    words = ("--init", "kaiming,init-b", "--lr", "1e-2", "--rank", "4", "--steps", "4", "--batch-size", "2")
+    run(command, tmp_path / "end", *words)
+    run(command, tmp_path / "often", *words, "--eval-every", "2")
+    (ends, end), (oftens, often) = database(tmp_path / "end"), database(tmp_path / "often")
+    assert ends == oftens and [step[:5] for step in end] == [step[:5] for step in often]
+    assert [step[5] is not None for step in end] == [False, False, False, True] * 2
+    assert [[value is not None for value in step[5:]] for step in often] == [[False] * 3, [True] * 3] * 4
+    assert [step[5:] for step in end[3::4]] == [step[5:] for step in often[3::4]]
+    assert all(step[6] > 0 and step[7] > 0 for step in often if step[6] is not None)
+    assert [step[5] for step in often[3::4]] == [run[8] for run in oftens]
+    plots = ET.parse(tmp_path / "often" / "report.html").findall(f".//{SVG}svg")
+    assert [plot.find(f"{SVG}title").text.split(" at ")[0] for plot in plots[2:]] == ["Validation", "‖A·x‖", "‖B·A·x‖"]
 
 
 def test_a_killed_sweep_goes_on_to_the_same_bits(command, tmp_path):

@@ -20,8 +20,11 @@ import Testing
         var result = SweepResult(point)
         (result.divergedAt, result.trainLoss) = (divergedAt, divergedAt == nil ? 0.1 + 0.2 : nil)
         (result.parameters, result.secondsPerStep) = (7, 0.5)
+        (result.exampleAccuracy, result.memory) = (2 / 3, 1 << 40)
+        var looked = SweepResult.Step(step: 2, loss: 1, learningRate: 1, gradientNorm: 1)
+        (looked.validationLoss, looked.zA, looked.zB) = (0.1, 1e-9, 0)
         result.curve = [
-            .init(step: 1, loss: 1 / 3, learningRate: 1e-300, gradientNorm: .leastNonzeroMagnitude)
+            .init(step: 1, loss: 1 / 3, learningRate: 1e-300, gradientNorm: .leastNonzeroMagnitude), looked,
         ]
         return result
     }

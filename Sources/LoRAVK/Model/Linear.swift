@@ -26,6 +26,7 @@ package struct Linear: Sendable {
 
     private func forward(_ y: Destination, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         if let lora = pass.adapter?.layer(name) {
+            try pass.features?.record(lora, x, pass)
             return try lora.method.forward(y, x, lora, around: self, pass)
         }
         try base(y, x, nil, pass)

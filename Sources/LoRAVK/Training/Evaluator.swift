@@ -7,8 +7,8 @@ import VulkanCompute
 package final class Evaluator {
     package let model: Transformer
     package let adapter: Adapter?
-    private let workspace: Workspace
-    private var device: Device { model.device }
+    let workspace: Workspace
+    var device: Device { model.device }
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
 
@@ -42,6 +42,13 @@ package final class Evaluator {
         let correct = try device.integers(pass.outputs[1]).prefix(batch.countedCount)
         report.lossSum = losses.reduce(0) { $0 + Double($1) }
         report.correct = correct.count { $0 != 0 }
+        var first = correct.startIndex
+        for example in examples where example.countedTokens > 0 {
+            let end = first + example.countedTokens
+            report.correctExamples += correct[first..<end].allSatisfy { $0 != 0 } ? 1 : 0
+            report.examples += 1
+            first = end
+        }
         report.countedTokens = batch.countedCount
         return report
     }
@@ -83,7 +90,7 @@ package final class Evaluator {
         return [logits]
     }
 
-    private func pass(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) -> Pass {
+    func pass(_ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers) -> Pass {
         Pass(
             encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
             adapter: adapter, isTraining: false)

@@ -85,6 +85,29 @@ package struct TokenBatch: Sendable {
 
     private static func bucketStep(_ count: Int) -> Int { count <= 32 ? 8 : 16 }
 
+    /// The examples cut so that neither their tokens nor their targets are padded, where inputs are looked at; nil where too little is left.
+    static func withoutPadding(_ examples: [Example]) -> [Example]? {
+        var left = wholeBucket(examples.reduce(0) { $0 + $1.tokens.count })
+        guard left > 0 else { return nil }
+        var cut: [Example] = []
+        for example in examples where left > 0 {
+            let tokens = Array(example.tokens.prefix(left))
+            cut.append(Example(tokens: tokens))
+            left -= tokens.count
+        }
+        // Every token but the first of an example is a target, as many as make a whole bucket.
+        let counted = cut.reduce(0) { $0 + $1.countedTokens }
+        var surplus = counted - wholeBucket(counted)
+        guard surplus < counted else { return nil }
+        for index in cut.indices {
+            for position in cut[index].labels.indices.dropFirst() where surplus > 0 {
+                cut[index].labels[position] = ignored
+                surplus -= 1
+            }
+        }
+        return cut
+    }
+
     package var shape: BatchShape {
         BatchShape(tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)))
     }

@@ -20,6 +20,9 @@ package struct EvaluationReport: Sendable {
     package var countedTokens = 0
     /// Targets that were the model's first choice.
     package var correct = 0
+    /// Examples with a target, and those whose every target was the model's first choice.
+    package var examples = 0
+    package var correctExamples = 0
 
     package init() {}
 
@@ -29,6 +32,8 @@ package struct EvaluationReport: Sendable {
         lossSum += other.lossSum
         countedTokens += other.countedTokens
         correct += other.correct
+        examples += other.examples
+        correctExamples += other.correctExamples
     }
 }
 

@@ -47,7 +47,10 @@ package struct RunProgress: Sendable {
     package var learningRate: Double
     package var tokensPerSecond: Double
     package var secondsLeft: Double
-    package var validationLoss: Double?
+    package var validation: EvaluationReport?
+    package var features: FeatureNorms?
+
+    package var validationLoss: Double? { validation?.loss }
 }
 
 package enum RunOutcome: Sendable, Equatable {
@@ -62,17 +65,21 @@ package final class TrainingRun {
     private let trainer: Trainer
     private let data: Dataset
     private let validation: Dataset?
+    private let probe: [Example]
     private let config: RunConfig
     private let lock: DirectoryLock?
     private let metrics: MetricsFile?
 
-    /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used.
+    /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
+    /// each validation the features on `probe` are measured.
     package init(
-        _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, config: RunConfig, folder: String?,
-        overwrites: Bool = false
+        _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, probe: [Example] = [],
+        config: RunConfig, folder: String?, overwrites: Bool = false
     ) throws {
         try config.validate()
-        for example in data.examples + (validation?.examples ?? []) { try trainer.model.check(example) }
+        for example in data.examples + (validation?.examples ?? []) + probe {
+            try trainer.model.check(example)
+        }
         if let folder {
             try FileSystem.makeFolder(folder)
             lock = try DirectoryLock(folder)
@@ -88,6 +95,7 @@ package final class TrainingRun {
         self.trainer = trainer
         self.data = data
         self.validation = validation
+        self.probe = probe
         self.config = config
         self.folder = folder
     }
@@ -120,8 +128,8 @@ package final class TrainingRun {
                 tokensPerSecond: speed.tokensPerSecond,
                 secondsLeft: speed.secondsPerStep * Double(config.steps - done))
             let isLast = done == config.steps
-            if let validation, isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
-                progress.validationLoss = try validationLoss(validation)
+            if isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
+                try look(&progress)
             }
             do { try metrics?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
@@ -157,10 +165,12 @@ package final class TrainingRun {
         }
     }
 
-    private func validationLoss(_ data: Dataset) throws -> Double {
-        try Evaluator(sharing: trainer).evaluate(
-            data, tokensPerPass: config.tokensPerPass, shouldStop: { false }
-        ).loss
+    private func look(_ progress: inout RunProgress) throws {
+        let evaluator = Evaluator(sharing: trainer)
+        progress.validation = try validation.map {
+            try evaluator.evaluate($0, tokensPerPass: config.tokensPerPass, shouldStop: { false })
+        }
+        if !probe.isEmpty { progress.features = try evaluator.featureNorms(probe) }
     }
 }
 

@@ -49,7 +49,8 @@ struct DataSubspaces {
     func inputs(using random: inout RandomNumbers) throws -> [(triplets: SingularTriplets, squares: Double)] {
         let adapter = try adapter(InputSketch())
         let evaluator = try Evaluator(model, adapter)
-        let passes = TokenBatch.passes(examples, tokens: Self.tokensPerPass).compactMap(Self.withoutPadding)
+        let passes = TokenBatch.passes(examples, tokens: Self.tokensPerPass).compactMap(
+            TokenBatch.withoutPadding)
         guard !passes.isEmpty else {
             throw ConfigError(
                 "the training data has no 8 tokens together; the initialization needs some to look at")
@@ -83,29 +84,6 @@ struct DataSubspaces {
             }
         }
         return found
-    }
-
-    /// The examples cut so that neither their tokens nor their targets are padded: padding would be seen as an input.
-    private static func withoutPadding(_ examples: [Example]) -> [Example]? {
-        var left = TokenBatch.wholeBucket(examples.reduce(0) { $0 + $1.tokens.count })
-        guard left > 0 else { return nil }
-        var cut: [Example] = []
-        for example in examples where left > 0 {
-            let tokens = Array(example.tokens.prefix(left))
-            cut.append(Example(tokens: tokens))
-            left -= tokens.count
-        }
-        // Every token but the first of an example is a target, as many as make a whole bucket.
-        let counted = cut.reduce(0) { $0 + $1.countedTokens }
-        var surplus = counted - TokenBatch.wholeBucket(counted)
-        guard surplus < counted else { return nil }
-        for index in cut.indices {
-            for position in cut[index].labels.indices.dropFirst() where surplus > 0 {
-                cut[index].labels[position] = TokenBatch.ignored
-                surplus -= 1
-            }
-        }
-        return cut
     }
 
     // MARK: Gradients

@@ -1,0 +1,98 @@
+// The figures of a sweep's report: a line a series, through the means over seeds.
+
+extension SweepReport {
+    struct Series {
+        let name: SweepPoint.Series
+        let runs: [SweepResult]
+        let rates: [Rate]
+
+        /// The runs of one learning rate.
+        struct Rate {
+            let learningRate: Double
+            let runs: [SweepResult]
+            var losses: [Double] { runs.compactMap(\.loss) }
+            var diverged: Int { runs.count { $0.divergedAt != nil } }
+            var mean: Double { losses.mean }
+        }
+
+        init(name: SweepPoint.Series, runs: [SweepResult]) {
+            (self.name, self.runs) = (name, runs)
+            rates = Dictionary(grouping: runs, by: \.point.learningRate)
+                .map { Rate(learningRate: $0.key, runs: $0.value) }
+                .sorted { $0.learningRate < $1.learningRate }
+        }
+
+        /// Of the rates at which no seed diverged.
+        var best: Rate? {
+            rates.filter { $0.diverged == 0 && !$0.losses.isEmpty }.min { $0.mean < $1.mean }
+        }
+    }
+
+    /// By the names of their files. What was not looked at more than once a run has no curve.
+    var figures: [(name: String, plot: SVGPlot)] {
+        let looked = [
+            (
+                "validation", "Validation at each one's best learning rate", "validation loss",
+                \Step.validationLoss
+            ),
+            ("features-a", "‖A·x‖ at each one's best learning rate", "‖z_A‖", \Step.zA),
+            ("features-b", "‖B·A·x‖ at each one's best learning rate", "‖z_B‖", \Step.zB),
+        ].compactMap { file, title, name, part -> (name: String, plot: SVGPlot)? in
+            let plot = curvePlot(title, name, part)
+            return plot.lines.contains { $0.points.count > 1 } ? (file, plot) : nil
+        }
+        return [
+            ("loss", lossPlot),
+            (
+                "training",
+                curvePlot("Training at each one's best learning rate", "training loss", \Step.trainingLoss)
+            ),
+        ] + looked
+    }
+
+    private typealias Step = SweepResult.Step
+
+    var lossName: String {
+        results.contains { $0.validationLoss != nil }
+            ? "validation loss" : "training loss, last tenth of the steps"
+    }
+
+    private var lossPlot: SVGPlot {
+        // Runs that got much worse than where they started say only that; they must not flatten the others.
+        let start = results.compactMap { $0.curve.first?.loss }.max() ?? .infinity
+        return SVGPlot(
+            title: "Loss against learning rate", xName: "learning rate", yName: lossName, isLogarithmic: true,
+            mostY: 1.25 * start,
+            lines: series.map { series in
+                let drawn = series.rates.filter { !$0.losses.isEmpty }
+                return SVGPlot.Line(
+                    name: "\(series.name)",
+                    points: drawn.map { SVGPlot.Point(x: $0.learningRate, of: $0.losses) },
+                    missing: series.rates.filter { $0.diverged > 0 }.map(\.learningRate),
+                    best: drawn.firstIndex { $0.learningRate == series.best?.learningRate })
+            })
+    }
+
+    /// A part of the steps, where every seed has it.
+    private func curvePlot(_ title: String, _ yName: String, _ part: KeyPath<Step, Double?>) -> SVGPlot {
+        SVGPlot(
+            title: title, xName: "step", yName: yName, isLogarithmic: false,
+            lines: series.compactMap { series in
+                guard let best = series.best, let steps = best.runs.map(\.curve.count).min() else {
+                    return nil
+                }
+                let points = (0..<steps).compactMap { index -> SVGPlot.Point? in
+                    let values = best.runs.compactMap { $0.curve[index][keyPath: part] }
+                    guard values.count == best.runs.count else { return nil }
+                    return SVGPlot.Point(x: Double(best.runs[0].curve[index].step), of: values)
+                }
+                return SVGPlot.Line(
+                    name: "\(series.name), lr \(best.learningRate.text())", points: points,
+                    hasDots: points.count < 2)
+            })
+    }
+}
+
+extension SweepResult.Step {
+    fileprivate var trainingLoss: Double? { loss }
+}
