@@ -116,7 +116,7 @@ package struct SVGPlot {
         for x in xTicks(frame) {
             let at = frame.left(x)
             parts.append("<path d=\"M\(at.short) \(Self.top)V\(bottom)\" stroke=\"#ddd\"/>")
-            parts.append(text(at, bottom + 16, x.text(digits: 2), anchor: "middle"))
+            parts.append(text(at, bottom + 16, x.text(), anchor: "middle"))
         }
         parts.append(
             "<rect x=\"\(Self.left)\" y=\"\(Self.top)\" width=\"\(right - Self.left)\" height=\"\(bottom - Self.top)\" "

@@ -30,24 +30,23 @@ extension SweepReport {
 
     /// By the names of their files. What was not looked at more than once a run has no curve.
     var figures: [(name: String, plot: SVGPlot)] {
-        let looked = [
-            (
-                "validation", "Validation at each one's best learning rate", "validation loss",
-                \Step.validationLoss
-            ),
-            ("features-a", "‖A·x‖ at each one's best learning rate", "‖z_A‖", \Step.zA),
-            ("features-b", "‖B·A·x‖ at each one's best learning rate", "‖z_B‖", \Step.zB),
-        ].compactMap { file, title, name, part -> (name: String, plot: SVGPlot)? in
-            let plot = curvePlot(title, name, part)
-            return plot.lines.contains { $0.points.count > 1 } ? (file, plot) : nil
+        var figures = [(name: "loss", plot: lossPlot)]
+        if results.contains(where: { $0.exampleAccuracy != nil }) {
+            let plot = ratePlot("Accuracy against learning rate", "accuracy", \.exampleAccuracy)
+            figures.append(("accuracy", plot))
         }
-        return [
-            ("loss", lossPlot),
-            (
-                "training",
-                curvePlot("Training at each one's best learning rate", "training loss", \Step.trainingLoss)
-            ),
-        ] + looked
+        for (name, what, yName, part) in [
+            ("training", "Training", "training loss", \Step.trainingLoss),
+            ("validation", "Validation", "validation loss", \Step.validationLoss),
+            ("features-a", "‖A·x‖", "‖z_A‖", \Step.zA),
+            ("features-b", "‖B·A·x‖", "‖z_B‖", \Step.zB),
+        ] {
+            let plot = curvePlot("\(what) at each one's best learning rate", yName, part)
+            if name == "training" || plot.lines.contains(where: { $0.points.count > 1 }) {
+                figures.append((name, plot))
+            }
+        }
+        return figures
     }
 
     private typealias Step = SweepResult.Step
@@ -60,16 +59,22 @@ extension SweepReport {
     private var lossPlot: SVGPlot {
         // Runs that got much worse than where they started say only that; they must not flatten the others.
         let start = results.compactMap { $0.curve.first?.loss }.max() ?? .infinity
-        return SVGPlot(
-            title: "Loss against learning rate", xName: "learning rate", yName: lossName, isLogarithmic: true,
-            mostY: 1.25 * start,
+        return ratePlot("Loss against learning rate", lossName, \.loss, mostY: 1.25 * start)
+    }
+
+    /// A value of the runs, with rings at the rate of the least loss.
+    private func ratePlot(
+        _ title: String, _ yName: String, _ value: KeyPath<SweepResult, Double?>, mostY: Double = .infinity
+    ) -> SVGPlot {
+        SVGPlot(
+            title: title, xName: "learning rate", yName: yName, isLogarithmic: true, mostY: mostY,
             lines: series.map { series in
-                let drawn = series.rates.filter { !$0.losses.isEmpty }
+                let drawn = series.rates.map { ($0.learningRate, $0.runs.compactMap { $0[keyPath: value] }) }
+                    .filter { !$0.1.isEmpty }
                 return SVGPlot.Line(
-                    name: "\(series.name)",
-                    points: drawn.map { SVGPlot.Point(x: $0.learningRate, of: $0.losses) },
+                    name: "\(series.name)", points: drawn.map { SVGPlot.Point(x: $0.0, of: $0.1) },
                     missing: series.rates.filter { $0.diverged > 0 }.map(\.learningRate),
-                    best: drawn.firstIndex { $0.learningRate == series.best?.learningRate })
+                    best: drawn.firstIndex { $0.0 == series.best?.learningRate })
             })
     }
 

@@ -65,7 +65,7 @@ def test_the_report_holds_what_the_runs_found(command, program, tmp_path):
         best[init] = min((sum(losses) / len(losses), rate) for rate, losses in means.items())
     tree = ET.parse(out / "report.html")
     plots = tree.findall(f".//{SVG}svg")
-    assert len(plots) == 2 and len(plots[0].findall(f"{SVG}circle[@class='best']")) == 2
+    assert len(plots) == 3 and len(plots[0].findall(f"{SVG}circle[@class='best']")) == 2
     tables = [[[cell.text or "" for cell in line] for line in table] for table in tree.findall(f".//{HTML}table")]
     for line in tables[0][1:]:
         loss, rate = best[line[0].split(", ")[1]]
@@ -100,7 +100,7 @@ def test_looking_on_the_way_changes_no_bit_of_the_training(command, tmp_path):
     assert all(step[6] > 0 and step[7] > 0 for step in often if step[6] is not None)
     assert [step[5] for step in often[3::4]] == [run[8] for run in oftens]
     plots = ET.parse(tmp_path / "often" / "report.html").findall(f".//{SVG}svg")
-    assert [plot.find(f"{SVG}title").text.split(" at ")[0] for plot in plots[2:]] == ["Validation", "‖A·x‖", "‖B·A·x‖"]
+    assert [plot.find(f"{SVG}title").text.split(" at ")[0] for plot in plots[3:]] == ["Validation", "‖A·x‖", "‖B·A·x‖"]
 
 
 def test_a_killed_sweep_goes_on_to_the_same_bits(command, tmp_path):
@@ -140,7 +140,7 @@ def test_divergence_is_a_result(command, tmp_path):
     assert wild["state"] == "diverged" and 1 < int(wild["diverged_at"]) <= 6 and wild["validation_loss"] == ""
     assert f"diverged at step {wild['diverged_at']}" in told
     tree = ET.parse(tmp_path / "sweep" / "report.html")
-    assert [text.text for text in tree.iter(f"{SVG}text")].count("×") == 1
+    assert [text.text for text in tree.iter(f"{SVG}text")].count("×") == 2, "in the figures of loss and of accuracy"
 
 
 def test_a_grid_file_and_what_is_refused(command, tmp_path):
