@@ -459,7 +459,7 @@ typedef struct loravk_data_config {
 typedef struct loravk_adapter_config {
     size_t struct_size;
     const char *method; /* "name" or "name:option=number,option=number", as `lora-vk train --help` lists them; NULL: "lora" */
-    const char *init;   /* how the matrices start, likewise; NULL: "kaiming" */
+    const char *init;   /* how the matrices start, likewise; NULL: the method's own, "kaiming" where it has none */
     int32_t rank;
     bool use_rslora; /* scaling alpha / sqrt(rank) instead of alpha / rank */
     uint8_t reserved[3];

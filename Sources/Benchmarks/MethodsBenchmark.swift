@@ -14,6 +14,7 @@ struct MethodsBenchmark: ParsableCommand {
     @Option(help: "LoRA rank.") var rank = 8
     @Option(help: "Counted steps of each.") var rounds = 5
     @Option(help: "The device, by index or name.") var device: String?
+    @Flag(help: "One JSON object a method, times in seconds.") var json = false
     @Argument(help: "Methods, or method/initialization: lora/olora. lora is always the first.") var methods =
         AdapterMethods.all.map(\.name).filter { $0 != "lora" } + ["lora/olora"]
 
@@ -63,16 +64,25 @@ struct MethodsBenchmark: ParsableCommand {
     private func printTable(_ entrants: [Entrant], _ shape: BatchShape, isCPU: Bool) throws {
         func median(_ values: [Double]) -> Double { values.sorted()[values.count / 2] }
         let (clock, processors) = (median(entrants[0].clock), median(entrants[0].processors))
-        print(
-            "| method | trains | ms a step | × lora |" + (isCPU ? " processor ms | × lora |" : "")
-                + " activations MB |")
-        print("|---|---|---|---|" + (isCPU ? "---|---|" : "") + "---|")
+        if !json {
+            print(
+                "| method | trains | ms a step | × lora |" + (isCPU ? " processor ms | × lora |" : "")
+                    + " activations MB |")
+            print("|---|---|---|---|" + (isCPU ? "---|---|" : "") + "---|")
+        }
         for entrant in entrants {
             let (mine, busy) = (median(entrant.clock), median(entrant.processors))
+            let activations = try entrant.trainer.plan(shape).arena.byteCount
+            if json {
+                print(
+                    #"{"method": "\#(entrant.name)", "parameters": \#(entrant.parameters), "seconds": \#(mine), "#
+                        + #""processor": \#(busy), "activations": \#(activations)}"#)
+                continue
+            }
             var line =
                 "| `\(entrant.name)` | \(entrant.parameters) | \(fixed(mine * 1e3, 0)) | \(fixed(mine / clock, 2)) |"
             if isCPU { line += " \(fixed(busy * 1e3, 0)) | \(fixed(busy / processors, 2)) |" }
-            print(line + " \(fixed(Double(try entrant.trainer.plan(shape).arena.byteCount) / 1e6, 0)) |")
+            print(line + " \(fixed(Double(activations) / 1e6, 0)) |")
         }
     }
 }

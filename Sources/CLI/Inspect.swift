@@ -50,8 +50,9 @@ struct Inspect: ParsableCommand {
     private func adapter() throws {
         let files = try AdapterFiles(path)
         for warning in files.config.warnings { Terminal.error("warning: \(warning)") }
-        let parameters = files.modules.reduce(0) { $0 + $1.loraA.count + $1.loraB.count }
-        Terminal.print("PEFT LoRA adapter for \(files.config.baseModel ?? "an unnamed model")")
+        let parameters = files.modules.reduce(0) { $0 + $1.parameterCount }
+        Terminal.print(
+            "PEFT \(files.config.kind.name) adapter for \(files.config.baseModel ?? "an unnamed model")")
         Terminal.print("  method       \(try files.method.description)")
         Terminal.print("  rank         \(files.config.rank), alpha \(Terminal.number(files.config.alpha))")
         Terminal.print("  modules      \(files.modules.count), \(parameters) parameters")

@@ -32,8 +32,11 @@ struct LoRAVKCommand: ParsableCommand {
 
     /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.
     static func main() {
+        var file: ConfigFile?
         do {
-            var command = try parseAsRoot()
+            let words = Array(CommandLine.arguments.dropFirst())
+            if words.first == Train.configuration.commandName { file = try ConfigFile(namedIn: words) }
+            var command = try parseAsRoot(file?.words ?? words)
             try command.run()
         } catch let error as CommandExit {
             Glibc.exit(error.code)
@@ -41,6 +44,9 @@ struct LoRAVKCommand: ParsableCommand {
             Terminal.error("lora-vk: \(error)")
             Glibc.exit(1)
         } catch {
+            if let file, exitCode(for: error) != .success {
+                Terminal.error("lora-vk: with the options of \(file.path):")
+            }
             exit(withError: error)
         }
     }

@@ -130,9 +130,12 @@ struct Sweep: ParsableCommand {
         }
     }
 
+    /// On this axis kaiming, its default, leaves methods that start in a way of their own to it.
     private func adapter(_ point: SweepPoint) throws -> LoRAConfig {
+        let isDefault = point.initialization == LoRAInitialization.kaiming.name
         var config = try layers.config(
-            method: point.method, initialization: point.initialization, rank: point.rank, seed: point.seed)
+            method: point.method, initialization: isDefault ? nil : point.initialization, rank: point.rank,
+            seed: point.seed)
         config.method.settle(&config)
         return config
     }

@@ -6,7 +6,7 @@ import VulkanCompute
 
 struct Train: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Finetune a model with LoRA.",
+        commandName: "train", abstract: "Finetune a model with LoRA.",
         discussion: """
             DATA is JSON Lines, one example a line, in one of these forms:
               {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
@@ -16,6 +16,10 @@ struct Train: ParsableCommand {
             valid.jsonl gives a validation loss too. OUT gets a PEFT adapter and metrics.jsonl.
 
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
+
+            With --config run.json options come from a JSON object of their names, flags as true, lists also as arrays:
+              {"model": "MODEL.gguf", "data": "chats.jsonl", "method": "dora", "rank": 16, "targets": ["q_proj", "v_proj"]}
+            Options beside it overrule the file.
             """)
 
     @OptionGroup var modelOptions: ModelOptions
@@ -30,6 +34,9 @@ struct Train: ParsableCommand {
         help:
             "Go on from this adapter (a PEFT folder) instead of a new one; its rank, alpha and targets hold.")
     var adapter: String?
+
+    @Option(help: "A JSON file with options.")
+    var config: String?
 
     @Flag(help: "Replace an adapter that is already in OUT.")
     var overwrite = false

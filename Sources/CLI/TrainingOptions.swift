@@ -16,9 +16,11 @@ struct LoRAOptions: ParsableArguments {
     @Option(
         name: [.customLong("init"), .long],
         help: ArgumentHelp(
-            "How A and B start: \(LoRAInitialization.all.map(\.description).joined(separator: ", ")).",
-            valueName: "name[:option=number,…]"))
-    var initialization = "kaiming"
+            """
+            How A and B start: \(LoRAInitialization.all.map(\.description).joined(separator: ", ")). Default: kaiming, or what \
+            the method brings with it.
+            """, valueName: "name[:option=number,…]"))
+    var initialization: String?
 
     @OptionGroup var layers: LayerOptions
 
@@ -55,13 +57,13 @@ struct LayerOptions: ParsableArguments {
     var dropout = 0.0
 
     func config(
-        method: String, initialization: String, rank: Int, seed: UInt64
+        method: String, initialization: String?, rank: Int, seed: UInt64
     ) throws -> LoRAConfig {
         var config = LoRAConfig()
         config.rank = rank
         config.alpha = alpha ?? 2 * Double(rank)
         config.method = try AdapterMethods.named(method)
-        config.initialization = try LoRAInitialization.named(initialization)
+        config.initialization = try initialization.map(LoRAInitialization.named)
         config.learningRates = try moduleRates.map(Self.multipliers) ?? []
         config.usesRsLoRA = rslora
         config.dropout = dropout

@@ -1,17 +1,7 @@
 // A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked against each other and,
 // when the base model is known, against that. Keys: base_model.model.MODULE.lora_A.weight (R, in),
-// .lora_B.weight (out, R).
-
-package struct AdapterModule: Sendable {
-    /// The name in the base model: `model.layers.0.self_attn.q_proj`.
-    package let name: String
-    package let loraA: StoredTensor  // (R, in)
-    package let loraB: StoredTensor  // (out, R)
-    package let magnitude: StoredTensor?  // (out), of DoRA
-    package let scaling: Double
-
-    package var rank: Int { loraA.shape[0] }
-}
+// .lora_B.weight (out, R); of VeRA .vera_lambda_d (R), .vera_lambda_b (out), and base_model.vera_A (R, widest in), base_model.vera_B
+// (widest out, R) for all.
 
 package struct AdapterFiles: Sendable {
     package let folder: String
@@ -19,12 +9,27 @@ package struct AdapterFiles: Sendable {
     package let modules: [AdapterModule]
     /// Tensors of `modules_to_save`, under the base model's names.
     package let saved: [StoredTensor]
+    /// What belongs to no layer.
+    package let shared: [Shared: StoredTensor]
     package let metadata: [String: String]
 
     package enum Part: String, CaseIterable, Sendable {
         case loraA = ".lora_A.weight"
         case loraB = ".lora_B.weight"
         case magnitude = ".lora_magnitude_vector"
+        case veraD = ".vera_lambda_d"
+        case veraB = ".vera_lambda_b"
+
+        var kind: PEFTConfig.Kind { self == .veraD || self == .veraB ? .vera : .lora }
+        /// As PEFT calls it.
+        package var word: String {
+            rawValue.split(separator: ".").first.map(String.init) ?? rawValue
+        }
+    }
+
+    package enum Shared: String, CaseIterable, Sendable {
+        case veraA = "base_model.vera_A"
+        case veraB = "base_model.vera_B"
     }
 
     package static let configName = "adapter_config.json"
@@ -79,7 +84,12 @@ package struct AdapterFiles: Sendable {
         var parts: [String: [Part: StoredTensor]] = [:]
         var names: [String] = []
         var saved: [StoredTensor] = []
+        var shared: [Shared: StoredTensor] = [:]
         for tensor in file.tensors {
+            if config.kind == .vera, let whole = Shared(rawValue: tensor.name), tensor.type.isReadable {
+                shared[whole] = tensor
+                continue
+            }
             let (module, part) = try AdapterFiles.split(tensor, config)
             guard let part else {
                 saved.append(tensor.renamed(module))
@@ -89,8 +99,12 @@ package struct AdapterFiles: Sendable {
             parts[module, default: [:]][part] = tensor
         }
         var modules: [AdapterModule] = []
-        for name in names { modules.append(try AdapterModule(name, parts[name] ?? [:], config, weightsPath)) }
+        for name in names {
+            modules.append(
+                try AdapterModule(name, parts[name] ?? [:], shared: shared, config, weightsPath))
+        }
         (self.folder, self.config, self.modules, self.saved) = (folder, config, modules, saved)
+        self.shared = shared
         metadata = file.metadata
         try checkTargets()
     }
@@ -112,7 +126,7 @@ package struct AdapterFiles: Sendable {
             return (String(rest.dropLast(part.rawValue.count)), part)
         }
         guard config.modulesToSave.contains(where: rest.isInside) else {
-            throw wrong("is neither a LoRA matrix nor of a module in 'modules_to_save'")
+            throw wrong("is neither of an adapter nor of a module in 'modules_to_save'")
         }
         return (rest, nil)
     }
@@ -123,7 +137,7 @@ package struct AdapterFiles: Sendable {
             FileError("\(folder)/\(AdapterFiles.configName)", message)
         }
         guard !modules.isEmpty || !saved.isEmpty else {
-            throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no LoRA matrices")
+            throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no adapter's tensors")
         }
         for exception in config.rankPattern
         where !modules.contains(where: { exception.pattern.matches($0.name) }) {
@@ -161,10 +175,9 @@ package struct AdapterFiles: Sendable {
             else {
                 throw wrong("the base model has no linear layer '\(module.name.shortened)'")
             }
-            let mine = [module.loraB.shape[0], module.loraA.shape[1]]
-            guard mine == shape else {
+            guard module.fits(shape) else {
                 throw wrong(
-                    "'\(module.name)' is made for \(mine[1]) inputs and \(mine[0]) outputs, "
+                    "'\(module.name)' is made for \(module.loraA.columns) inputs and \(module.loraB.rows) outputs, "
                         + "the base model's has \(shape[1]) and \(shape[0])"
                 )
             }
@@ -172,35 +185,5 @@ package struct AdapterFiles: Sendable {
         for tensor in saved where shapes[tensor.name].map({ $0 != tensor.shape }) ?? false {
             throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is another")
         }
-    }
-}
-
-extension AdapterModule {
-    fileprivate init(
-        _ name: String, _ parts: [AdapterFiles.Part: StoredTensor], _ config: PEFTConfig, _ path: String
-    ) throws(FileError) {
-        func wrong(_ message: String) -> FileError { FileError(path, "'\(name.shortened)' \(message)") }
-        guard let loraA = parts[.loraA] else { throw wrong("has no lora_A") }
-        guard let loraB = parts[.loraB] else { throw wrong("has no lora_B") }
-        guard loraA.shape.count == 2, loraB.shape.count == 2, loraA.shape[0] == loraB.shape[1] else {
-            throw wrong(
-                "has a lora_A of \(loraA.shape) and a lora_B of \(loraB.shape), expected (R, in) and (out, R)"
-            )
-        }
-        let rank = config.rank(of: name)
-        guard loraA.shape[0] == rank else {
-            throw wrong("has matrices of rank \(loraA.shape[0]), \(AdapterFiles.configName) says \(rank)")
-        }
-        let magnitude = parts[.magnitude]
-        guard (magnitude != nil) == config.usesDoRA else {
-            throw wrong(
-                "has \(magnitude == nil ? "no" : "a") lora_magnitude_vector, 'use_dora' is \(config.usesDoRA)"
-            )
-        }
-        if let magnitude, magnitude.shape != [loraB.shape[0]] {
-            throw wrong("has a lora_magnitude_vector of \(magnitude.shape), expected [\(loraB.shape[0])]")
-        }
-        (self.name, self.loraA, self.loraB, self.magnitude) = (name, loraA, loraB, magnitude)
-        scaling = config.scaling(of: name)
     }
 }

@@ -1,8 +1,17 @@
-// adapter_config.json of a LoRA adapter, as PEFT 0.17.1 writes it: sorted keys, two spaces. Keys that are
+// adapter_config.json of a LoRA or VeRA adapter, as PEFT 0.17.1 writes it: sorted keys, two spaces. Keys that are
 // only PEFT's business or unknown are kept as they came; keys that would change the arithmetic in a way not
 // known here are refused.
 
 package struct PEFTConfig: Sendable, Equatable {
+    package enum Kind: String, CaseIterable, Sendable {
+        case lora = "LORA"
+        case vera = "VERA"
+
+        package var name: String { self == .lora ? "LoRA" : "VeRA" }
+        fileprivate var dropoutKey: String { self == .lora ? "lora_dropout" : "vera_dropout" }
+        fileprivate var initialisationKey: String { self == .lora ? "init_lora_weights" : "init_weights" }
+    }
+
     package enum TargetModules: Sendable, Equatable {
         /// The last parts of module names: `q_proj`, `mlp.up_proj`.
         case names([String])
@@ -21,14 +30,20 @@ package struct PEFTConfig: Sendable, Equatable {
         }
     }
 
+    package var kind = Kind.lora
     package var baseModel: String?
     package var taskType: String? = "CAUSAL_LM"
     package var rank: Int
+    /// Of VeRA the rank: its update is not scaled.
     package var alpha: Double
     package var dropout = 0.0
     package var targetModules: TargetModules
     package var usesRsLoRA = false
     package var usesDoRA = false
+    /// What the entries of VeRA's d start as.
+    package var veraStart = 0.1
+    /// The seed from which PEFT makes VeRA's matrices.
+    package var veraKey = 0
     /// true, false or the name of a way, as PEFT has it.
     package var initialisation = JSON.bool(true)
     package var rankPattern: [Exception<Int>] = []
@@ -38,7 +53,8 @@ package struct PEFTConfig: Sendable, Equatable {
     package var inferenceMode = true
     /// Keys of the file that this program does not know; they are kept when the config is written again.
     package private(set) var unknownKeys: [String] = []
-    private var source = PEFTConfig.defaults
+    /// As read; nil: what PEFT writes for a plain one.
+    private var source: JSON.Object?
 
     package init(rank: Int, alpha: Double, targetModules: TargetModules, baseModel: String? = nil) {
         self.rank = rank
@@ -78,26 +94,32 @@ extension PEFTConfig {
                 fields.path, "is the configuration of a base model, not of an adapter",
                 remedy: "name the folder that holds adapter_config.json and adapter_model.safetensors")
         }
-        guard try fields.string("peft_type") == "LORA" else {
-            throw fields.wrong("peft_type", expected: "\"LORA\", the only kind of adapter that can be read")
+        guard let kind = Kind(rawValue: try fields.string("peft_type")) else {
+            throw fields.wrong(
+                "peft_type", expected: "\"LORA\" or \"VERA\", the kinds of adapters that can be read")
         }
         try PEFTConfig.refuseOtherArithmetic(fields)
+        let rank = try fields.integer("r", in: PEFTConfig.ranks)
         self.init(
-            rank: try fields.integer("r", in: PEFTConfig.ranks),
-            alpha: try fields.positiveNumber("lora_alpha"),
+            rank: rank, alpha: kind == .lora ? try fields.positiveNumber("lora_alpha") : Double(rank),
             targetModules: try PEFTConfig.targetModules(fields),
             baseModel: try fields.optionalString("base_model_name_or_path"))
+        self.kind = kind
         source = fields.object
-        unknownKeys = fields.object.keys.filter { PEFTConfig.defaults[$0] == nil }
+        unknownKeys = fields.object.keys.filter { PEFTConfig.defaults(kind)[$0] == nil }
         taskType = try fields.optionalString("task_type")
-        dropout = try fields.optionalNumber("lora_dropout") ?? 0
+        dropout = try fields.optionalNumber(kind.dropoutKey) ?? 0
         guard 0 <= dropout && dropout < 1 else {
-            throw fields.wrong("lora_dropout", expected: "a number from 0 to below 1")
+            throw fields.wrong(kind.dropoutKey, expected: "a number from 0 to below 1")
+        }
+        if kind == .vera {
+            veraStart = try fields.optionalNumber("d_initial") ?? veraStart
+            veraKey = try fields.optionalInteger("projection_prng_key") ?? veraKey
         }
         usesRsLoRA = try fields.optionalBool("use_rslora") ?? false
         usesDoRA = try fields.optionalBool("use_dora") ?? false
         inferenceMode = try fields.optionalBool("inference_mode") ?? true
-        initialisation = try PEFTConfig.initialisation(fields)
+        initialisation = try PEFTConfig.initialisation(fields, kind.initialisationKey)
         modulesToSave = try fields.optionalStrings("modules_to_save") ?? []
         layersToTransform = try PEFTConfig.layers(fields)
         if let ranks = try fields.optionalFields("rank_pattern") {
@@ -116,7 +138,7 @@ extension PEFTConfig {
 
     /// The file PEFT would write.
     package var text: String {
-        var object = source
+        var object = source ?? PEFTConfig.defaults(kind)
         /// A number that did not change stays as it was spelled: 8 and 8.0 are different bytes.
         func set(_ key: String, _ value: JSON) {
             if let old = object[key], old.equalsNumerically(value) { return }
@@ -128,29 +150,38 @@ extension PEFTConfig {
             if let old = object[key], spellings.contains(old) { return }
             object[key] = values.isEmpty ? .null : .array(values)
         }
-        set("peft_type", .string("LORA"))
+        set("peft_type", .string(kind.rawValue))
         set("base_model_name_or_path", baseModel.map { .string($0) } ?? .null)
         set("task_type", taskType.map { .string($0) } ?? .null)
         set("r", .integer(rank))
-        set("lora_alpha", PEFTConfig.number(alpha))
-        set("lora_dropout", .double(dropout))
+        set(kind.dropoutKey, .double(dropout))
         switch targetModules {
         case .names(let names): set("target_modules", .array(names.map { .string($0) }))
         case .pattern(let pattern): set("target_modules", .string(pattern))
         }
-        set("use_rslora", .bool(usesRsLoRA))
-        set("use_dora", .bool(usesDoRA))
         set("inference_mode", .bool(inferenceMode))
-        set("init_lora_weights", initialisation)
+        set(kind.initialisationKey, initialisation)
         setList("modules_to_save", modulesToSave.map { .string($0) })
         setList("layers_to_transform", layersToTransform.map { .integer($0) })
+        switch kind {
+        case .lora: setLoRA(set)
+        case .vera:
+            set("d_initial", .double(veraStart))
+            set("projection_prng_key", .integer(veraKey))
+        }
+        return JSON.object(object).sorted().text(.python)
+    }
+
+    private func setLoRA(_ set: (String, JSON) -> Void) {
+        set("lora_alpha", PEFTConfig.number(alpha))
+        set("use_rslora", .bool(usesRsLoRA))
+        set("use_dora", .bool(usesDoRA))
         var ranks = JSON.Object()
         for exception in rankPattern { ranks[exception.pattern.text] = .integer(exception.value) }
         set("rank_pattern", .object(ranks))
         var alphas = JSON.Object()
         for exception in alphaPattern { alphas[exception.pattern.text] = PEFTConfig.number(exception.value) }
         set("alpha_pattern", .object(alphas))
-        return JSON.object(object).sorted().text(.python)
     }
 
     private static let ranks = 1...(1 << 16)
@@ -183,8 +214,7 @@ extension PEFTConfig {
 
     /// These change the base model's weights when PEFT loads the adapter; the plain base would give other
     /// answers.
-    private static func initialisation(_ fields: JSONFields) throws(FileError) -> JSON {
-        let key = "init_lora_weights"
+    private static func initialisation(_ fields: JSONFields, _ key: String) throws(FileError) -> JSON {
         switch fields[key] {
         case nil: return .bool(true)
         case .bool(let flag): return .bool(flag)
@@ -217,8 +247,19 @@ extension PEFTConfig {
         }
     }
 
-    /// What PEFT 0.17.1 writes for a plain LoRA.
-    private static let defaults: JSON.Object = [
+    /// What PEFT 0.17.1 writes for a plain one.
+    private static func defaults(_ kind: Kind) -> JSON.Object { kind == .lora ? loraDefaults : veraDefaults }
+
+    private static let veraDefaults: JSON.Object = [
+        "auto_mapping": .null, "base_model_name_or_path": .null, "bias": .string("none"),
+        "d_initial": .double(0.1), "fan_in_fan_out": .bool(false), "inference_mode": .bool(true),
+        "init_weights": .bool(true), "layers_pattern": .null, "layers_to_transform": .null,
+        "modules_to_save": .null, "peft_type": .string("VERA"), "projection_prng_key": .integer(0),
+        "r": .integer(256), "revision": .null, "save_projection": .bool(true), "target_modules": .null,
+        "task_type": .null, "vera_dropout": .double(0),
+    ]
+
+    private static let loraDefaults: JSON.Object = [
         "alpha_pattern": .object([:]), "auto_mapping": .null, "base_model_name_or_path": .null,
         "bias": .string("none"), "corda_config": .null, "eva_config": .null, "exclude_modules": .null,
         "fan_in_fan_out": .bool(false), "inference_mode": .bool(true), "init_lora_weights": .bool(true),

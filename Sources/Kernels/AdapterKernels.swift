@@ -88,6 +88,44 @@ extension CommandEncoder {
         }
     }
 
+    /// VeRA's diag(b)·B·diag(d), (O, R) as B is; `b` (O), `d` (R).
+    package func veraScale(
+        into scaled: Tensor, _ matrixB: Tensor, b: Tensor, d: Tensor, label: String = "veraScale"
+    ) throws(VulkanError) {
+        checkVeRA(scaled, matrixB, b, d, label)
+        try rowALane(matrixB.rows, width: matrixB.width, label) { family, span in
+            (
+                Shader.veraScale(family: family),
+                [scaled.rows(span), matrixB.rows(span), d, b].map(\.slice),
+                [matrixB.width / 4, span.lowerBound]
+            )
+        }
+    }
+
+    /// From `gradient` (O, R), that of diag(b)·B·diag(d): adds b's to `db` (O), and leaves diag(b)·`gradient`.
+    package func veraGradient(
+        addingTo db: Tensor, scaling gradient: Tensor, _ matrixB: Tensor, b: Tensor, d: Tensor,
+        label: String = "veraGradient"
+    ) throws(VulkanError) {
+        checkVeRA(gradient, matrixB, b, d, label)
+        precondition(db.count == b.count, "\(label): \(db.shape) for \(b.shape)")
+        try rowALane(matrixB.rows, width: matrixB.width, label) { family, span in
+            let rows = gradient.rows(span)
+            return (
+                Shader.veraGradient(family: family),
+                [db, rows, rows, matrixB.rows(span), d, b].map(\.slice),
+                [matrixB.width / 4, span.lowerBound]
+            )
+        }
+    }
+
+    private func checkVeRA(_ matrix: Tensor, _ matrixB: Tensor, _ b: Tensor, _ d: Tensor, _ label: String) {
+        precondition(
+            matrix.shape == matrixB.shape && matrixB.width % 4 == 0 && d.count == matrixB.width
+                && b.count == matrixB.rows,
+            "\(label): \(matrix.shape) for \(matrixB.shape), by \(b.shape) and \(d.shape)")
+    }
+
     /// Each row of `gradient` (O, R) times 1/√(‖row of B‖ + 1/η²).
     package func alloraScale(
         _ gradient: Tensor, loraB: Tensor, eta: Float, label: String = "alloraScale"

@@ -86,6 +86,40 @@ import Testing
         #expect(wrong.code == 64 && wrong.errors.contains("--memory"))
     }
 
+    /// Settings are checked before a model is opened, which shows what was read.
+    @Test(arguments: [
+        (#"{"rank": 0}"#, [], 1, "the LoRA rank is 0"),
+        (#"{"rank": 0}"#, ["--rank", "5000"], 1, "the LoRA rank is 5000"),
+        (
+            #"{"rank": 2, "targets": ["q_proj", "v_proj"], "rslora": true, "dropout": 1.5}"#, [], 1,
+            "dropout is 1.5"
+        ),
+        (
+            #"{"module-lr": {"q_proj": -1}, "rslora": false, "alpha": null}"#, [], 1,
+            "'q_proj' is multiplied by -1.0"
+        ),
+        (#"{"method": "rocoft", "init": "kaiming"}"#, [], 1, "leave --init away"),
+        (#"{"rnak": 4}"#, [], 64, "Unknown option '--rnak'. Did you mean '--rank'?"),
+        (#"{"rank": "many"}"#, [], 64, "The value 'many' is invalid for '--rank"),
+        (#"{"rank": true}"#, [], 64, "Missing value for '--rank"),
+        (#"{"rslora": 1}"#, [], 64, "The option '--rslora' does not take any value"),
+        (#"{"config": "other.json"}"#, [], 1, "names another file"),
+        (#"{"targets": [["q_proj"]]}"#, [], 1, "expected an array of words or numbers"),
+        (#"[1]"#, [], 1, "expected an object"),
+    ])
+    func trainReadsItsOptionsFromAFile(
+        _ json: String, _ words: [String], _ code: Int32, _ sentence: String
+    ) throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "loravk-\(UUID().uuidString).json")
+        defer { try? FileManager.default.removeItem(at: file) }
+        try json.write(to: file, atomically: true, encoding: .utf8)
+        let result = try run(
+            ["train", "--model", "m", "--data", "d", "--out", "o", "--config", file.path] + words)
+        #expect(result.code == code && result.errors.contains(sentence), "\(result.errors)")
+        #expect((code == 64) == result.errors.hasPrefix("lora-vk: with the options of \(file.path):\n"))
+    }
+
     @Test(arguments: [
         ("nothing-there", "does not exist; name a Hugging Face folder or a .gguf file"),
         ("adapters", "has no config.json; name the folder of the base model"),

@@ -4,19 +4,18 @@ import Checkpoints
 import Testing
 
 @Suite struct AdapterTests {
-    @Test(arguments: ["plain", "patterns", "dora", "saved"])
+    @Test(arguments: ["plain", "patterns", "dora", "saved", "vera"])
     func readAndWrittenItIsTheSameBytes(_ name: String) throws {
         let adapter = try AdapterFiles(fixture("adapters/" + name))
         try adapter.check(against: Checkpoint.open(path: fixture("tiny-hf")))
         try adapter.check(against: Checkpoint.open(path: fixture("tiny.gguf")))
         var tensors: [TensorSource] = []
         for module in adapter.modules {
-            tensors.append(TensorSource(module.loraA, name: AdapterFiles.key(module.name, .loraA)))
-            tensors.append(TensorSource(module.loraB, name: AdapterFiles.key(module.name, .loraB)))
-            if let magnitude = module.magnitude {
-                tensors.append(TensorSource(magnitude, name: AdapterFiles.key(module.name, .magnitude)))
+            for (part, tensor) in module.parts {
+                tensors.append(TensorSource(tensor, name: AdapterFiles.key(module.name, part)))
             }
         }
+        tensors += adapter.shared.map { TensorSource($1, name: $0.rawValue) }
         tensors += adapter.saved.map { TensorSource($0, name: AdapterFiles.key(saved: $0.name)) }
         try withTemporaryFolder { folder in
             try AdapterFiles.write(adapter.config, tensors.reversed(), to: folder + "/out/adapter")

@@ -11,7 +11,25 @@ let badAdapterFiles: [BadFile] = [
     },
     .adapter("no kind", "'peft_type' is missing", ["peft_type": nil]),
     .adapter(
-        "an unknown kind", "'peft_type' is the string \"VERA\", expected \"LORA\"", ["peft_type": "\"VERA\""]),
+        "an unknown kind", "'peft_type' is the string \"LOHA\", expected \"LORA\" or \"VERA\"",
+        ["peft_type": "\"LOHA\""]),
+    .adapter("LoRA as VeRA", "has a lora_A, 'peft_type' is VERA", ["peft_type": "\"VERA\""]),
+    .adapter("VeRA as LoRA", "does not begin with 'base_model.model.'", of: "vera", veraAsLoRA),
+    .adapter(
+        "VeRA of another rank", "has matrices of rank 4, adapter_config.json says 5", of: "vera", ["r": "5"]),
+    .adapter("VeRA without its matrices", "holds no vera_A, which the layers share", of: "vera") {
+        try write(
+            [(q + ".vera_lambda_d", [4]), (q + ".vera_lambda_b", [32])], in: $0)
+    },
+    .adapter("VeRA with one vector", "has no vera_lambda_b", of: "vera") {
+        try write([(q + ".vera_lambda_d", [4])], in: $0)
+    },
+    .adapter("VeRA with a vector of another rank", "has a vera_lambda_d of [3]", of: "vera", onlyQ) {
+        try writeVeRA(d: [3], b: [32], a: [4, 64], in: $0)
+    },
+    .adapter("VeRA that is too narrow", "is made for 16 inputs and 32 outputs", of: "vera", onlyQ) {
+        try writeVeRA(d: [4], b: [32], a: [4, 16], in: $0)
+    },
     .adapter("no rank", "'r' is missing", ["r": nil]),
     .adapter("rank 0", "'r' is the number 0", ["r": "0"]),
     .adapter("a rank that disagrees", "has matrices of rank 4, adapter_config.json says 8", ["r": "8"]),
@@ -57,7 +75,7 @@ let badAdapterFiles: [BadFile] = [
         "magnitudes without DoRA", "has a lora_magnitude_vector, 'use_dora' is false", of: "dora",
         ["use_dora": "false"]),
     .adapter(
-        "a saved module that is not listed", "is neither a LoRA matrix nor of a module in 'modules_to_save'",
+        "a saved module that is not listed", "is neither of an adapter nor of a module in 'modules_to_save'",
         of: "saved", ["modules_to_save": nil]),
     .adapter(
         "a listed module that is not saved", "'modules_to_save' names 'embed_tokens'", of: "saved",
@@ -73,7 +91,7 @@ let badAdapterFiles: [BadFile] = [
         let path = folder + "/adapter_model.safetensors"
         try put(Array(try contents(path).dropLast(8)), at: path)
     },
-    .adapter("no matrices", "holds no LoRA matrices") { try write([], in: $0) },
+    .adapter("no matrices", "holds no adapter's tensors") { try write([], in: $0) },
     .adapter("a matrix without its other", "'model.layers.0.self_attn.q_proj' has no lora_B") {
         try write([("model.layers.0.self_attn.q_proj.lora_A.weight", [4, 32])], in: $0)
     },
@@ -106,15 +124,27 @@ let badAdapterFiles: [BadFile] = [
 
 private let onlyQ: [String: String?] = ["target_modules": #"["q_proj"]"#]
 
+private let veraAsLoRA: [String: String?] = ["peft_type": "\"LORA\"", "lora_alpha": "4"]
+private let q = "model.layers.0.self_attn.q_proj"
+
+private func writeVeRA(d: [Int], b: [Int], a: [Int], in folder: String) throws {
+    try write(
+        [(q + ".vera_lambda_d", d), (q + ".vera_lambda_b", b)],
+        shared: [("vera_A", a), ("vera_B", [64, 4])],
+        in: folder)
+}
+
 private func pair(_ module: String, _ a: [Int], _ b: [Int]) -> [(String, [Int])] {
     [(module + ".lora_A.weight", a), (module + ".lora_B.weight", b)]
 }
 
 /// Replaces the weights of an adapter folder by zeros of these shapes.
-private func write(_ tensors: [(String, [Int])], in folder: String) throws {
-    let sources = tensors.map { name, shape in
-        TensorSource(
-            "base_model.model." + name, shape: shape, [Float](repeating: 0, count: shape.reduce(1, *)))
+private func write(
+    _ tensors: [(String, [Int])], shared: [(String, [Int])] = [], in folder: String
+) throws {
+    let all = tensors.map { ("base_model.model." + $0, $1) } + shared.map { ("base_model." + $0, $1) }
+    let sources = all.map { name, shape in
+        TensorSource(name, shape: shape, [Float](repeating: 0, count: shape.reduce(1, *)))
     }
     try SafetensorsWriter.write(sources, to: folder + "/adapter_model.safetensors")
 }

@@ -1,4 +1,4 @@
-// Factors of columns and of rows, and the norms of DoRA and ALLoRA, against f64 in every family.
+// Factors of columns and of rows, and what DoRA, ALLoRA, DeLoRA, NoRA+ and VeRA need, against f64 in every family.
 
 import Kernels
 import TestSupport
@@ -90,6 +90,35 @@ import Testing
         #expect(mismatch(try run.values(inverse), expected, .float(roundings: 16)) == nil)
         #expect(
             mismatch(try run.values(scale), zip(m.doubles, expected).map(*), .float(roundings: 16)) == nil)
+    }
+
+    /// diag(b)·B·diag(d), and from the gradient G of that db_o = Σ G ⊙ B ⊙ d by rows; b ⊙ G stays.
+    @Test(arguments: try FamilyRun.all(), [(1, 8), (33, 8), (130, 16), (2100, 24)])
+    func vera(_ run: FamilyRun, _ shape: (rows: Int, rank: Int)) throws {
+        let (rows, rank) = shape
+        var random = RandomValues(seed: 47)
+        let (matrix, gradient) = (random.normal(rows * rank), random.normal(rows * rank))
+        let (b, d, before) = (random.normal(rows), random.normal(rank), random.normal(rows))
+        let size = [rows, rank]
+        let (scaled, db) = (try run.output(size), try run.output(before, [rows]))
+        let (rest, matrixB) = (try run.output(gradient, size), try run.input(matrix, size))
+        let (bTensor, dTensor) = (try run.input(b, [rows]), try run.input(d, [rank]))
+        try run.run {
+            try $0.veraScale(into: scaled, matrixB, b: bTensor, d: dTensor)
+            try $0.veraGradient(addingTo: db, scaling: rest, matrixB, b: bTensor, d: dTensor)
+        }
+        func double(_ values: [Float], _ i: Int) -> Double { Double(values[i]) }
+        let product = matrix.indices.map { double(matrix, $0) * double(d, $0 % rank) }
+        let expected = product.indices.map { double(b, $0 / rank) * product[$0] }
+        #expect(mismatch(try run.values(scaled), expected, .float()) == nil)
+        let sums = (0..<rows).map { row in
+            (row * rank..<(row + 1) * rank).reduce(double(before, row)) {
+                $0 + double(gradient, $1) * product[$1]
+            }
+        }
+        #expect(mismatch(try run.values(db), sums, .float(scale: 16)) == nil)
+        let left = gradient.indices.map { double(b, $0 / rank) * double(gradient, $0) }
+        #expect(mismatch(try run.values(rest), left, .float()) == nil)
     }
 
     /// Rows that are zero step by η.

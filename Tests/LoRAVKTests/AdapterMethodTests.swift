@@ -6,8 +6,10 @@ import TestSupport
 import Testing
 
 @Suite struct AdapterMethodTests {
-    /// Every method, with an update whose effect is not too large for a difference.
-    static let methods = AdapterMethods.all.map { $0.name == "delora" ? "delora:lambda=0.5" : $0.name }
+    /// Every method, with an update whose effect is neither too large nor too small for a difference.
+    static let methods = AdapterMethods.all.map {
+        ["delora": "delora:lambda=0.5", "vera": "vera:d=1"][$0.name] ?? $0.name
+    }
 
     private func config(_ method: String, rank: Int = 4) throws -> LoRAConfig {
         var config = LoRAConfig(rank: rank, alpha: 2 * Double(rank))
@@ -156,6 +158,34 @@ import Testing
         #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, loss, 1e-5))
     }
 
+    /// Every layer has its corner of the same two matrices, of which the file holds the whole; only vectors train.
+    @Test func veraSharesItsMatrices() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.create(for: model, config("vera"))
+        #expect(adapter.parameterCount == adapter.layers.reduce(0) { $0 + 4 + $1.outFeatures })
+        try withTemporaryFolder { folder in
+            try adapter.save(to: folder)
+            let files = try AdapterFiles(folder)
+            let (a, b) = (try #require(files.shared[.veraA]), try #require(files.shared[.veraB]))
+            #expect(a.shape == [4, 64] && b.shape == [64, 4])
+            let (wholeA, wholeB) = (try a.floats(), try b.floats())
+            #expect(Set(wholeA).count == 256 && abs(wholeA.max() ?? 0) <= (6 / Float(64)).squareRoot())
+            #expect((wholeB.max() ?? 0) > 1 && (wholeB.max() ?? 9) <= (6 / Float(4)).squareRoot())
+            for layer in adapter.layers {
+                let cornerA = try model.device.values(layer.shared(.sharedA))
+                let cornerB = try model.device.values(layer.shared(.sharedB))
+                for rank in 0..<4 {
+                    #expect(
+                        cornerA[rank * layer.inFeatures..<(rank + 1) * layer.inFeatures]
+                            == wholeA[rank * 64..<rank * 64 + layer.inFeatures])
+                    for row in 0..<layer.outFeatures {
+                        #expect(cornerB[row * 8 + rank] == wholeB[row * 4 + rank])
+                    }
+                }
+            }
+        }
+    }
+
     @Test func loraFATrainsBOnly() throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("lora-fa"))
@@ -191,7 +221,7 @@ import Testing
     }
 
     /// The method goes on from its files.
-    @Test(arguments: ["lora+:ratio=5", "lora-fa", "nora+:damping=0.5", "rocoft"])
+    @Test(arguments: ["lora+:ratio=5", "lora-fa", "nora+:damping=0.5", "rocoft", "vera:d=0.5"])
     func aSavedMethodIsTheMethodAgain(_ method: String) throws {
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method))
@@ -234,9 +264,16 @@ import Testing
             config.initialization = .pissa
             _ = try Adapter.create(for: model, config)
         }
-        refused("nora+ starts as nora, and the initialization is pissa") {
-            var config = try config("nora+")
-            config.initialization = .pissa
+        for start in [LoRAInitialization.pissa, .kaiming] {
+            refused("nora+ starts as nora, and the initialization is \(start.name); leave --init away") {
+                var config = try config("nora+")
+                config.initialization = start
+                _ = try Adapter.create(for: model, config)
+            }
+        }
+        refused("vera starts with an update of zero in its own way, and the initialization is kaiming") {
+            var config = try config("vera")
+            config.initialization = .kaiming
             _ = try Adapter.create(for: model, config)
         }
         refused("the rank is 257, and nora+ takes at most 256") {

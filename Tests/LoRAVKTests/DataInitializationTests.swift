@@ -52,11 +52,17 @@ import Testing
         #expect(rest.times(direction).norm <= 1.01 * (strengths.last ?? 0), "\(name)")
     }
 
-    @Test func evaStartsInTheStrongestInputs() throws {
+    @Test(arguments: [true, false])
+    func evaStartsInTheStrongestInputs(centred: Bool) throws {
         let model = try TinyModel().load(TestDevices.main)
         let data = examples([40, 24, 32], seed: 4)
-        let adapter = try adapter("eva:iterations=20", model, data)
-        let inputs = try firstInputs(model, data.flatMap(\.tokens))
+        let adapter = try adapter("eva:iterations=20,centre=\(centred ? 1 : 0)", model, data)
+        var inputs = try firstInputs(model, data.flatMap(\.tokens))
+        if centred {
+            let each = Matrix([Double](repeating: 1, count: inputs.rows), columns: 1)
+            let sums = each.transposed.times(inputs)
+            inputs = inputs - each.times(sums.scaled(by: 1 / Double(inputs.rows)))
+        }
         for name in ["q", "k", "v"] {
             guard let layer = adapter.layer("model.layers.0.self_attn.\(name)_proj") else { continue }
             let a = Matrix(try adapter.values(layer, .loraA), columns: layer.inFeatures)

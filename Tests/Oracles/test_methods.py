@@ -5,17 +5,18 @@ import numpy as np
 import pytest
 import torch
 from conftest import EXAMPLES
-from oracle import example, load_model, load_tokenizer, mean_loss, rows
-from peft import LoraConfig, get_peft_model
+from oracle import example, load_model, load_tokenizer, mean_loss, newer_peft, rows
+from peft import (
+    EvaConfig, LoraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict, initialize_lora_eva_weights)
 from safetensors.numpy import load_file
 
 TRAIN = EXAMPLES / "tiny" / "train.jsonl"
 TARGETS = ["q_proj", "down_proj"]
 
 
-def start(program, tiny, out, *words):
+def start(program, tiny, out, *words, data=TRAIN):
     """A new adapter as it starts: a learning rate below what a float can take off it."""
-    program.train(out, "--model", tiny, "--data", TRAIN, "--steps", 1, "--batch-size", 1, "--lr", 1e-36, "--warmup", 0,
+    program.train(out, "--model", tiny, "--data", data, "--steps", 1, "--batch-size", 1, "--lr", 1e-36, "--warmup", 0,
                   "--targets", ",".join(TARGETS), *words)
     return load_file(out / "adapter_model.safetensors"), json.loads((out / "adapter_config.json").read_text())
 
@@ -59,12 +60,101 @@ def test_orthogonal_start_is_of_the_size_of_pefts(program, tiny, tmp_path):
     assert np.abs(b @ a).max() < 1e-5
 
 
+def test_vera_starts_as_pefts(program, tiny, tmp_path):
+    ours, config = start(program, tiny, tmp_path / "out", "--rank", 12, "--method", "vera:d=0.3", "--seed", 7)
+    model = get_peft_model(load_model(tiny), VeraConfig(
+        r=12, d_initial=0.3, projection_prng_key=7, target_modules=TARGETS, task_type="CAUSAL_LM"))
+    theirs = get_peft_model_state_dict(model)
+    assert config["projection_prng_key"] == 7 and theirs.keys() == ours.keys()
+    for key, wanted in theirs.items():
+        np.testing.assert_allclose(ours[key], wanted.numpy(), rtol=1e-6, atol=1e-7 if "vera_A" in key or "vera_B" in key else 1e-30)
+
+
+@pytest.fixture
+def samples(tiny, tmp_path):
+    """Four examples of 64 tokens, every one but the first to learn: nothing is cut to fill a bucket."""
+    tokenizer = load_tokenizer(tiny)
+    ids = [token for row in rows(TRAIN)[:20] for token in tokenizer.apply_chat_template(row["messages"])]
+    lines = [ids[64 * i:64 * i + 64] for i in range(4)]
+    path = tmp_path / "samples.jsonl"
+    path.write_text("\n".join(json.dumps(dict(input_ids=ids)) for ids in lines))
+    return path, torch.tensor(lines)
+
+
+def cosines(rows_a, rows_b):
+    """Of the angles between two subspaces."""
+    return np.linalg.svd(np.linalg.qr(rows_a.T)[0].T @ np.linalg.qr(rows_b.T)[0])[1]
+
+
+def test_eva_starts_as_pefts(program, tiny, samples, tmp_path):
+    path, tokens = samples
+    tensors, config = start(program, tiny, tmp_path / "out", "--rank", 4, "--init", "eva:samples=4,iterations=30", data=path)
+    model = get_peft_model(load_model(tiny), LoraConfig(
+        r=4, target_modules=TARGETS, task_type="CAUSAL_LM", init_lora_weights="eva", eva_config=EvaConfig(rho=2.0, tau=0.9999)))
+    initialize_lora_eva_weights(model, [dict(input_ids=tokens)], show_progress_bar=False)
+    compared = 0
+    for name, module in model.base_model.model.named_modules():
+        # Of the last block we see only tokens that the loss counts.
+        if not hasattr(module, "lora_A") or name.startswith(f"model.layers.{model.config.num_hidden_layers - 1}."):
+            continue
+        theirs = module.lora_A["default"].weight.detach().numpy()
+        ours = tensors[f"base_model.model.{name}.lora_A.weight"]
+        shared = min(len(theirs), len(ours))
+        assert abs(len(theirs) - len(ours)) <= 1, f"{name} has rank {len(ours)}, PEFT gives {len(theirs)}"
+        # Vector by vector, up to sign.
+        alike = np.abs((theirs[:shared] * ours[:shared]).sum(1))
+        assert alike.min() > 0.999, (name, alike)
+        compared += shared
+    assert compared > 12 and config["r"] == 4
+
+
+def full_gradients(tiny, tokens):
+    """U, S, Vt of the gradient of the mean loss for each target's weight, by PyTorch."""
+    model = load_model(tiny)
+    model(input_ids=tokens, labels=tokens).loss.backward()
+    return {name: np.linalg.svd(module.weight.grad.double().numpy()) for name, module in model.named_modules()
+            if name.split(".")[-1] in TARGETS}
+
+
+def test_lora_ga_and_spectral_start_in_the_full_gradient(program, tiny, samples, tmp_path):
+    path, tokens = samples
+    rank, gamma, scale = 3, 16, 0.1
+    wanted = full_gradients(tiny, tokens)
+    words = ["--rank", rank, "--alpha", 6, "--init"]
+    ga, _ = start(program, tiny, tmp_path / "ga", *words, f"lora-ga:samples=4,iterations=30,gamma={gamma}", data=path)
+    spectral, _ = start(program, tiny, tmp_path / "spectral", *words, f"spectral:samples=4,iterations=30,scale={scale}", data=path)
+    assert len(wanted) == 8
+    for name, (u, s, vt) in wanted.items():
+        a, b = (ga[f"base_model.model.{name}.lora_{part}.weight"] for part in "AB")
+        assert cosines(a[:rank], vt[:rank]).min() > 0.999, name
+        assert cosines(b[:, :rank].T, u[:, rank:2 * rank].T).min() > 0.999, name
+        size = len(u) ** 0.25 / gamma ** 0.5
+        np.testing.assert_allclose(np.linalg.norm(a[:rank], axis=1), size, rtol=1e-4)
+        np.testing.assert_allclose(np.linalg.norm(b[:, :rank], axis=0), size, rtol=1e-4)
+        a, b = (spectral[f"base_model.model.{name}.lora_{part}.weight"] for part in "AB")
+        expected = -scale ** 2 * (u[:, :rank] * (s[:rank] / s[0])) @ vt[:rank]
+        np.testing.assert_allclose(b[:, :rank] @ a[:rank], expected, rtol=0, atol=1e-3 * np.abs(expected).max())
+
+
+def test_lora_ga_starts_in_pefts_directions(program, tiny, samples, tmp_path):
+    """PEFT weighs the columns of B by singular values, the paper does not."""
+    path, tokens = samples
+    theirs = newer_peft(tiny, tokens.tolist(), tmp_path)
+    ours, _ = start(program, tiny, tmp_path / "out", "--rank", 3, "--init", "lora-ga:samples=4,iterations=30", data=path)
+    names = [key.removeprefix("lora-ga/") for key in theirs if key.startswith("lora-ga/")]
+    assert len(names) == 16
+    for key in names:
+        a, b = ours[key], theirs["lora-ga/" + key]
+        directions = (a[:3], b) if "lora_A" in key else (a[:, :3].T, b.T)
+        assert cosines(*directions).min() > 0.999, key
+
+
 METHODS = [
     ["--method", "rslora"], ["--method", "lora+:ratio=8"], ["--method", "lora-fa", "--init", "gaussian"],
     ["--method", "dora"], ["--method", "dora", "--init", "pissa"], ["--method", "allora:eta=2"],
     ["--method", "nora+:damping=0.001"],
     ["--method", "delora:lambda=2"],
-    ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
+    ["--method", "vera:d=1", "--rank", "64", "--lr", "0.1"], ["--method", "rocoft"], ["--method", "rocoft-columns"], ["--init", "pissa"], ["--init", "olora", "--rslora"],
     ["--init", "orthogonal"], ["--init", "eva:samples=4"], ["--init", "lora-ga:samples=4"],
     ["--init", "spectral:samples=4"], ["--init", "nora"], ["--module-lr", "v_proj=4,mlp.*=0"]]
 

@@ -14,6 +14,7 @@ package final class Adapter {
     package let gradients: Tensor  // flat, the same layout
     /// What multiplies the learning rate of each parameter, 0 where it is frozen; nil: 1 everywhere.
     package let learningRates: Tensor?  // flat
+    let shared: SharedMatrices
     package let device: Device
     private let byName: [String: Int]
     private let linears: [Linear]
@@ -24,7 +25,7 @@ package final class Adapter {
 
     package init(
         _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
-        constants: [[String: [Float]]], for model: Transformer
+        constants: [[String: [Float]]], shared: SharedMatrices = [:], for model: Transformer
     ) throws {
         let device = model.device
         let shapes = modules.map(method.parameters)
@@ -32,6 +33,7 @@ package final class Adapter {
         let parameters = try device.makeTensor([count], label: "adapter parameters")
         let gradients = try device.makeTensor([count], label: "adapter gradients")
         var layers: [LoRALayer] = []
+        var corners = SharedCorners(shared)
         var at = 0
         for (index, (module, shapes)) in zip(modules, shapes).enumerated() {
             var layerParameters: [AdapterParameter] = []
@@ -53,14 +55,19 @@ package final class Adapter {
                 if let values = constants[index][name] { try device.upload(values, into: tensor.slice) }
                 derived[name] = tensor
             }
+            var sharedTensors: [Part: Tensor] = [:]
+            for shape in method.shared(with: module) {
+                sharedTensors[shape.part] = try corners.tensor(shape, on: device)
+            }
             layers.append(
                 LoRALayer(
                     module: module, method: method, dropout: config.dropout, parameters: layerParameters,
-                    derived: derived))
+                    derived: derived, shared: sharedTensors))
         }
         self.config = config
         self.method = method
         self.layers = layers
+        self.shared = shared
         self.parameters = parameters
         self.gradients = gradients
         self.device = device

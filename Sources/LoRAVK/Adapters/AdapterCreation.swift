@@ -16,8 +16,11 @@ extension Adapter {
         let modules = plan.modules
         let bases = plan.layers.map { InitialSite.Base(linear: $0.linear, model: model) }
         let constants = try zip(bases, modules).map { try config.method.knownConstants($0, of: $1) }
+        var shared = config.method.emptyShared(modules)
+        if !model.device.isPlanning { config.method.startShared(&shared, seed: config.seed) }
         let adapter = try Adapter(
-            plan.peft(model), method: config.method, modules: modules, constants: constants, for: model)
+            plan.peft(model), method: config.method, modules: modules, constants: constants, shared: shared,
+            for: model)
         if model.device.isPlanning { return adapter }
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
@@ -25,7 +28,7 @@ extension Adapter {
                 rank: plan.layers[index].rank, inFeatures: layer.inFeatures, outFeatures: layer.outFeatures,
                 scaling: config.scaling, base: bases[index], constants: constants[index])
             site.seen = plan.layers[index].seen
-            let start = try config.method.start(site, config.initialization, using: &random)
+            let start = try config.method.start(site, config.start, using: &random)
             for (part, values) in start {
                 try adapter.set(layer, part, to: layer.withFrozenStart(part, values))
             }
@@ -42,31 +45,36 @@ extension Adapter {
         }
         try files.check(against: model.checkpoint)
         let method = try files.method
-        let shapes = try files.modules.map { module in
-            AdapterModuleShape(
-                name: module.name, rank: module.rank, frozenRank: try files.frozenRank(of: module),
-                scaling: module.scaling, inFeatures: module.loraA.columns, outFeatures: module.loraB.rows)
-        }
         let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        let constants = try shapes.map { module in
+        let layers = try files.modules.map { module in
             guard let linear = linears[module.name] else {
                 throw FileError(
                     folder, "'\(module.name)' is no layer of the model that an adapter can change")
             }
-            return try method.knownConstants(InitialSite.Base(linear: linear, model: model), of: module)
+            return linear
+        }
+        let shapes = try zip(files.modules, layers).map { module, linear in
+            AdapterModuleShape(
+                name: module.name, rank: module.rank, frozenRank: try files.frozenRank(of: module),
+                scaling: module.scaling, inFeatures: linear.inFeatures, outFeatures: linear.outFeatures)
+        }
+        for (module, shape) in zip(files.modules, shapes) {
+            for case let part? in method.parameters(of: shape).map(\.part.filePart)
+            where module.parts[part] == nil {
+                throw FileError(
+                    folder, "'\(module.name)' has no \(part.word), which the method \(method.name) needs")
+            }
+        }
+        let constants = try zip(layers, shapes).map {
+            try method.knownConstants(InitialSite.Base(linear: $0, model: model), of: $1)
         }
         let adapter = try Adapter(
-            files.config, method: method, modules: shapes, constants: constants, for: model)
+            files.config, method: method, modules: shapes, constants: constants,
+            shared: files.sharedMatrices, for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
-            let parts = [(Part.loraA, module.loraA), (.loraB, module.loraB)]
-            for (part, stored) in parts + (module.magnitude.map { [(.magnitude, $0)] } ?? []) {
-                let values = try stored.floats(rows: 0..<stored.rows)
-                guard values.allSatisfy(\.isFinite) else {
-                    throw FileError(
-                        stored.path, "'\(stored.name)' holds values that are not finite",
-                        remedy: "the training that wrote it diverged: use an earlier adapter")
-                }
-                try adapter.set(layer, part, to: values)
+            for part in layer.parts {
+                guard let filePart = part.filePart, let stored = module.parts[filePart] else { continue }
+                try adapter.set(layer, part, to: stored.finiteFloats())
             }
         }
         return adapter
@@ -82,8 +90,16 @@ extension Adapter {
                         + "try a smaller learning rate")
             }
         }
-        let tensors = try layers.flatMap { try method.saved($0, of: self) }
+        let tensors = try layers.flatMap { try method.saved($0, of: self) } + savedShared
         try AdapterFiles.write(config, tensors, metadata: metadata, to: folder)
+    }
+
+    private var savedShared: [TensorSource] {
+        shared.compactMap { part, matrix in
+            part.sharedPart.map {
+                TensorSource($0.rawValue, shape: [matrix.rows, matrix.columns], matrix.values)
+            }
+        }
     }
 
     /// What PEFT's config has no words for, so that training goes on as it began. PEFT ignores it.
@@ -102,7 +118,7 @@ extension Adapter {
 extension PEFTConfig {
     /// Whether the config says it all.
     fileprivate func describes(_ method: any AdapterMethod) -> Bool {
-        method is LoRA || method is RsLoRA || method is DoRA
+        method is LoRA || method is RsLoRA || method is DoRA || method is VeRA
     }
 }
 
@@ -114,8 +130,20 @@ extension AdapterFiles {
     package var method: any AdapterMethod {
         get throws(ConfigError) {
             if let name = metadata[Self.methodKey] { return try AdapterMethods.named(name) }
+            if config.kind == .vera { return VeRA(d: config.veraStart) }
             if config.usesDoRA { return DoRA() }
             return LoRA()
+        }
+    }
+
+    fileprivate var sharedMatrices: SharedMatrices {
+        get throws(FileError) {
+            var matrices: SharedMatrices = [:]
+            for (part, stored) in shared {
+                matrices[.shared(part)] = SharedMatrix(
+                    rows: stored.rows, columns: stored.columns, values: try stored.finiteFloats())
+            }
+            return matrices
         }
     }
 
@@ -124,7 +152,7 @@ extension AdapterFiles {
         guard let text = metadata[Self.frozenRankKey] else { return 0 }
         guard let frozen = Int(text), (0..<module.rank).contains(frozen) else {
             throw FileError(
-                module.loraA.path,
+                module.loraA.tensor.path,
                 "'\(Self.frozenRankKey)' is '\(text.shortened)', '\(module.name)' has \(module.rank) ranks")
         }
         return frozen
@@ -154,5 +182,17 @@ extension AdapterMethod {
         _ base: InitialSite.Base, of module: AdapterModuleShape
     ) throws -> [String: [Float]] {
         base.model.device.isPlanning ? [:] : try constants(base, of: module)
+    }
+}
+
+extension StoredTensor {
+    fileprivate func finiteFloats() throws(FileError) -> [Float] {
+        let values = try floats()
+        guard values.allSatisfy(\.isFinite) else {
+            throw FileError(
+                path, "'\(name)' holds values that are not finite",
+                remedy: "the training that wrote it diverged: use an earlier adapter")
+        }
+        return values
     }
 }

@@ -13,6 +13,8 @@ package protocol AdapterMethod: Sendable {
     /// Numbers of the method's own, with the values they have now.
     var options: [MethodOption] { get set }
 
+    /// Where no other is asked for.
+    var usualInitialization: LoRAInitialization { get }
     /// Sets what the method leaves no choice about.
     func settle(_ config: inout LoRAConfig)
     /// Refuses settings that the method has no meaning for.
@@ -26,6 +28,11 @@ package protocol AdapterMethod: Sendable {
     func start(
         _ site: InitialSite, _ initialization: LoRAInitialization, using random: inout RandomNumbers
     ) throws -> [Adapter.Part: [Float]]
+
+    /// Matrices that never train and that the layers share: the layer's corner of each.
+    func shared(with module: AdapterModuleShape) -> [ParameterShape]
+    /// Gives the whole ones, which are zero, their first values.
+    func startShared(_ matrices: inout [Adapter.Part: SharedMatrix], seed: UInt64)
 
     /// Tensors with what follows from the parameters or the weight alone: their shapes, by names of the method's own.
     func derived(of module: AdapterModuleShape) -> [String: [Int]]
@@ -57,7 +64,7 @@ package protocol AdapterMethod: Sendable {
     func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError)
 
     /// Says in PEFT's config what the method is.
-    func describe(_ config: inout PEFTConfig)
+    func describe(_ peft: inout PEFTConfig, _ config: LoRAConfig)
     /// What of a layer is saved, under PEFT's keys.
     func saved(_ layer: LoRALayer, of adapter: Adapter) throws -> [TensorSource]
     /// Whether that is the parameters themselves, so that training goes on from a saved adapter as this method; or a plain
@@ -72,9 +79,10 @@ extension AdapterMethod {
     }
 
     package var savesItself: Bool { true }
+    package var usualInitialization: LoRAInitialization { .kaiming }
 
     package func settle(_ config: inout LoRAConfig) {}
-    package func describe(_ config: inout PEFTConfig) {}
+    package func describe(_ peft: inout PEFTConfig, _ config: LoRAConfig) {}
     package func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError) {}
     package func derived(of module: AdapterModuleShape) -> [String: [Int]] { [:] }
     package func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String:
@@ -86,6 +94,9 @@ extension AdapterMethod {
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {}
     package func validate(_ config: LoRAConfig) throws(ConfigError) {}
+
+    package func shared(with module: AdapterModuleShape) -> [ParameterShape] { [] }
+    package func startShared(_ matrices: inout [Adapter.Part: SharedMatrix], seed: UInt64) {}
 
     package func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
         [.loraA(module), .loraB(module)]
@@ -118,6 +129,14 @@ extension AdapterMethod {
         around base: Linear, _ pass: Pass
     ) throws(VulkanError) {
         try base.backward(dx, dy, x: x, h: kept, lowRank: onlyTerm(layer), pass)
+    }
+
+    /// For methods that start in a way of their own.
+    func refuseInitialization(_ config: LoRAConfig) throws(ConfigError) {
+        guard let wanted = config.initialization else { return }
+        throw ConfigError(
+            "\(name) starts with an update of zero in its own way, and the initialization is \(wanted.name); "
+                + "leave --init away")
     }
 
     private func onlyTerm(_ layer: LoRALayer) -> LowRankTerm {

@@ -5,7 +5,7 @@ import Synchronization
 package enum AdapterMethods {
     private static let builtIn: [any AdapterMethod] = [
         LoRA(), RsLoRA(), LoRAPlus(), LoRAFA(), DoRA(), DeLoRA(), ALLoRA(), NoRAPlus(), RoCoFT(.rows),
-        RoCoFT(.columns),
+        RoCoFT(.columns), VeRA(),
     ]
     private static let registered = Mutex<[any AdapterMethod]>([])
 

@@ -20,9 +20,9 @@ struct AdapterPlan {
         let names = try config.modules(of: model.linears.map(\.name))
         self.config = config
         layers = model.linears.filter { names.contains($0.name) }.map { Layer(linear: $0, rank: config.rank) }
-        guard let sight = config.initialization.sight, !model.device.isPlanning else { return }
-        let samples = try Self.samples(examples, Int(config.initialization.option("samples")), config)
-        let iterations = Int(config.initialization.option("iterations"))
+        guard let sight = config.start.sight, !model.device.isPlanning else { return }
+        let samples = try Self.samples(examples, Int(config.start.option("samples")), config)
+        let iterations = Int(config.start.option("iterations"))
         var random = RandomNumbers(seed: config.seed)
         func subspaces(_ ranks: Int) -> DataSubspaces {
             DataSubspaces(
@@ -31,8 +31,9 @@ struct AdapterPlan {
         }
         switch sight {
         case .inputs:
-            let limit = Int(config.initialization.option("rho") * Double(config.rank))
-            let found = try subspaces(limit).inputs(using: &random)
+            let limit = Int(config.start.option("rho") * Double(config.rank))
+            let found = try subspaces(limit).inputs(
+                centred: config.start.option("centre") != 0, using: &random)
             let explained = found.map { found in found.triplets.s.map { Double($0) / found.squares } }
             let ranks = redistributedRanks(
                 explained: explained, budget: config.rank * layers.count, limit: limit)
@@ -53,7 +54,7 @@ struct AdapterPlan {
     ) throws(ConfigError) -> [Example] {
         guard !examples.isEmpty else {
             throw ConfigError(
-                "the initialization \(config.initialization.name) looks at training data, and there is none")
+                "the initialization \(config.start.name) looks at training data, and there is none")
         }
         if examples.count <= count { return examples }
         return (0..<count).map { examples[$0 * examples.count / count] }
@@ -61,7 +62,7 @@ struct AdapterPlan {
 
     var modules: [AdapterModuleShape] {
         layers.map { layer in
-            let frozen = config.initialization.startsInWeight ? layer.rank : 0
+            let frozen = config.start.startsInWeight ? layer.rank : 0
             return AdapterModuleShape(
                 name: layer.linear.name, rank: layer.rank + frozen, frozenRank: frozen,
                 scaling: config.scaling, inFeatures: layer.linear.inFeatures,
@@ -72,7 +73,7 @@ struct AdapterPlan {
 
     /// The file PEFT would write for it. Frozen ranks count as ranks, at the same scaling; so do ranks that differ.
     func peft(_ model: Transformer) throws -> PEFTConfig {
-        let times = config.initialization.startsInWeight ? 2 : 1
+        let times = config.start.startsInWeight ? 2 : 1
         func alpha(_ rank: Int) -> Double {
             let ratio = Double(rank * times) / Double(config.rank)
             return config.alpha * (config.usesRsLoRA ? ratio.squareRoot() : ratio)
@@ -85,13 +86,13 @@ struct AdapterPlan {
         peft.dropout = config.dropout
         peft.usesRsLoRA = config.usesRsLoRA
         // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
-        peft.initialisation = config.initialization.peftName.map { .string($0) } ?? .bool(true)
+        peft.initialisation = config.start.peftName.map { .string($0) } ?? .bool(true)
         for layer in layers where layer.rank != config.rank {
             let pattern = try ModulePattern(layer.linear.name, path: model.source)
             peft.rankPattern.append(.init(pattern, layer.rank * times))
             peft.alphaPattern.append(.init(pattern, alpha(layer.rank)))
         }
-        config.method.describe(&peft)
+        config.method.describe(&peft, config)
         return peft
     }
 }

@@ -19,13 +19,16 @@ package struct LoRAConfig: Sendable {
     package var targets = Targets.allLinear
     package var usesRsLoRA = false
     package var method: any AdapterMethod = LoRA()
-    package var initialization = LoRAInitialization.kaiming
+    /// nil: what the method usually starts as.
+    package var initialization: LoRAInitialization?
     /// Multiplies the learning rate of modules, by names as in `targets`; the last that means a module holds for it.
     /// Yao et al. 2024 train v faster than q.
     package var learningRates: [(target: String, multiplier: Double)] = []
     package var seed: UInt64 = 0
 
     package init() {}
+
+    package var start: LoRAInitialization { initialization ?? method.usualInitialization }
 
     package var scaling: Double { alpha / (usesRsLoRA ? Double(rank).squareRoot() : Double(rank)) }
 

@@ -8,13 +8,20 @@ extension Adapter {
     /// Which parameter of a layer.
     package struct Part: Hashable, Sendable, CustomStringConvertible {
         package let description: String
-        /// What it is in PEFT's files, if it is there.
+        /// What it is in PEFT's files, if it is there: of each layer, or of all.
         package let filePart: AdapterFiles.Part?
+        package let sharedPart: AdapterFiles.Shared?
 
-        package init(_ name: String, as filePart: AdapterFiles.Part? = nil) {
+        package init(
+            _ name: String, as filePart: AdapterFiles.Part? = nil, shared: AdapterFiles.Shared? = nil
+        ) {
             description = name
             self.filePart = filePart
+            sharedPart = shared
         }
+
+        /// A matrix that all layers share.
+        static func shared(_ part: AdapterFiles.Shared) -> Part { Part(part.rawValue, shared: part) }
 
         package static let loraA = Part("loraA", as: .loraA)
         package static let loraB = Part("loraB", as: .loraB)
@@ -37,7 +44,7 @@ package struct AdapterModuleShape: Sendable, Equatable {
     var paddedRank: Int { (rank + 7) / 8 * 8 }
 }
 
-package struct ParameterShape: Sendable, Equatable {
+package struct ParameterShape: Sendable, Hashable {
     package let part: Adapter.Part
     /// Without padding: a vector has one row.
     package let rows: Int
@@ -56,9 +63,9 @@ package struct ParameterShape: Sendable, Equatable {
         savedShape = [rows, columns]
     }
 
-    package init(_ part: Adapter.Part, count: Int) {
+    package init(_ part: Adapter.Part, count: Int, stored: Int? = nil) {
         self.part = part
-        (rows, columns, storedRows, storedColumns) = (1, count, 1, (count + 3) / 4 * 4)
+        (rows, columns, storedRows, storedColumns) = (1, count, 1, stored ?? (count + 3) / 4 * 4)
         savedShape = [count]
     }
 
@@ -110,6 +117,7 @@ package struct LoRALayer: Sendable {
     package let dropout: Double
     package let parameters: [AdapterParameter]
     let derived: [String: Tensor]
+    let shared: [Adapter.Part: Tensor]
 
     /// Hugging Face's name: `model.layers.0.self_attn.q_proj`.
     package var name: String { module.name }
@@ -131,6 +139,12 @@ package struct LoRALayer: Sendable {
     /// What the method computes from the parameters or the weight, by its name.
     package func derived(_ name: String) -> Tensor {
         guard let tensor = derived[name] else { preconditionFailure("\(self.name) derives no '\(name)'") }
+        return tensor
+    }
+
+    /// The layer's corner of a matrix that all layers share.
+    package func shared(_ part: Adapter.Part) -> Tensor {
+        guard let tensor = shared[part] else { preconditionFailure("\(name) shares no \(part)") }
         return tensor
     }
 

@@ -13,9 +13,13 @@ package struct LowRankTerm: Sendable {
     package var downGradient: Tensor?
     package var upGradient: Tensor?
 
+    package init(down: Tensor, up: Tensor, scaling: Float, dropout: Double) {
+        (self.down, self.up, self.scaling, self.dropout) = (down, up, scaling, dropout)
+    }
+
     package init(_ layer: LoRALayer) {
-        (down, up) = (layer.loraA, layer.loraB)
-        (scaling, dropout) = (layer.scaling, layer.dropout)
+        self.init(
+            down: layer.loraA, up: layer.loraB, scaling: layer.scaling, dropout: layer.dropout)
         downGradient = layer[.loraA].trainedGradient
         upGradient = layer[.loraB].trainedGradient
     }

@@ -30,7 +30,8 @@ package enum GGUFExport {
         for module in adapter.modules {
             guard let weight = expected[module.name + ".weight"] else { continue }  // `check` found them all
             let factor = Float(module.alphaOverRank / Double(alpha))
-            tensors.append(source(module.loraA, "\(weight.ggufName).lora_a", as: type))
+            let loraA = module.loraA.cut(toColumns: weight.shape[1])
+            tensors.append(source(loraA, "\(weight.ggufName).lora_a", as: type))
             tensors.append(
                 source(
                     module.loraB, "\(weight.ggufName).lora_b", as: type, order: weight.ggufOrder,
@@ -59,16 +60,17 @@ package enum GGUFExport {
     }
 
     private static func source(
-        _ matrix: StoredTensor, _ name: String, as type: StorageType, order: RowOrder = .asStored,
+        _ matrix: AdapterMatrix, _ name: String, as type: StorageType, order: RowOrder = .asStored,
         times factor: Float = 1
     ) -> TensorSource {
         TensorSource(name, type, shape: matrix.shape) { (emit) throws(FileError) in
             let row = EncodedRow(type, columns: matrix.columns)
             for place in 0..<matrix.rows {
                 let source = order.row(storedAt: place)
-                try matrix.floats(rows: source..<source + 1, into: row.values)
-                if factor != 1 { for i in row.values.indices { row.values[i] *= factor } }
-                try row.encode(source, of: matrix)
+                for (i, value) in try matrix.floats(row: source).enumerated() {
+                    row.values[i] = value * factor
+                }
+                try row.encode(source, of: matrix.tensor)
                 try emit(row.bytes)
             }
         }

@@ -36,7 +36,7 @@ final class MergedWeight {
     private func measure(
         _ rows: [Int], as type: StorageType, into loss: inout UpdateLoss, emit: TensorSource.Emit
     ) throws(FileError) {
-        let update = try WeightUpdate(module)
+        let update = try WeightUpdate(module, columns: base.columns)
         let encoded = EncodedRow(type, columns: base.columns)
         let weight = UnsafeMutableBufferPointer<Float>.allocate(capacity: base.columns)
         weight.initialize(repeating: 0)

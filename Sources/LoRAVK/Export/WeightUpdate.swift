@@ -9,10 +9,11 @@ struct WeightUpdate {
     private let scaledB: [Float]  // (out, R): s·B
     private let magnitude: [Float]?  // (out)
 
-    init(_ module: AdapterModule) throws(FileError) {
+    /// Of a weight with so many columns.
+    init(_ module: AdapterModule, columns: Int) throws(FileError) {
         rank = module.rank
         let scaling = Float(module.scaling)
-        loraA = try module.loraA.floats()
+        loraA = try module.loraA.cut(toColumns: columns).floats()
         scaledB = try module.loraB.floats().map { $0 * scaling }
         magnitude = try module.magnitude?.floats()
     }

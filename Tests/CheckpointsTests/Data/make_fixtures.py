@@ -12,7 +12,7 @@ rope.json                inverse frequencies as transformers computes them
 import json, os, shutil
 import gguf, numpy as np, torch
 from gguf import GGMLQuantizationType as Q
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, VeraConfig, get_peft_model
 from safetensors.numpy import save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
@@ -82,13 +82,12 @@ model.save_pretrained(f"{here}/tiny-hf-sharded", max_shard_size="40KB")
 for folder in ["tiny-hf", "tiny-hf-sharded"]:
     os.path.exists(path := f"{here}/{folder}/generation_config.json") and os.remove(path)
 
-def adapter(name, **options):
+def adapter(name, kind=LoraConfig, **options):
     torch.manual_seed(3)
-    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(f"{here}/tiny-hf"),
-                          LoraConfig(task_type="CAUSAL_LM", **options))
+    peft = get_peft_model(AutoModelForCausalLM.from_pretrained(f"{here}/tiny-hf"), kind(task_type="CAUSAL_LM", **options))
     with torch.no_grad():
         for key, value in peft.named_parameters():
-            if "lora_B" in key: value.normal_(0, 0.1)
+            if "lora_B" in key or "vera_lambda" in key: value.normal_(0, 0.1)
     peft.peft_config["default"].base_model_name_or_path = "tiny-hf"
     peft.save_pretrained(f"{here}/adapters/{name}")
     os.remove(f"{here}/adapters/{name}/README.md")
@@ -98,6 +97,7 @@ adapter("patterns", r=4, lora_alpha=8.5, lora_dropout=0.05, use_rslora=True, tar
         rank_pattern={"down_proj": 2, "^model.layers.0.self_attn.q_proj": 8}, alpha_pattern={"up_proj": 3})
 adapter("dora", r=2, lora_alpha=4, use_dora=True, target_modules=["o_proj"], layers_to_transform=[1])
 adapter("saved", r=2, lora_alpha=4, target_modules=["k_proj"], modules_to_save=["lm_head"])
+adapter("vera", VeraConfig, r=4, d_initial=0.2, vera_dropout=0.05, target_modules=["q_proj", "down_proj"])
 
 rope = {}
 for name, scaling in {"llama3": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,

@@ -37,13 +37,13 @@ class Adapter(Object):
     @classmethod
     def create(
         cls, model: Model, rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None,
-        init: str = "kaiming", *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
+        init: str | None = None, *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
         rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Any,
     ) -> Adapter:
         """A new adapter, which does not change the model's output yet.
 
         target_modules  names, or their last parts, `*` for any text; None: all linear layers
-        init, method    "name" or "name:option=number,option=number", as docs/methods.md lists them
+        init, method    "name" or "name:option=number,option=number", as docs/methods.md lists them; init None: the method's own
         use_rslora      scaling alpha / sqrt(rank) instead of alpha / rank
         rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
         seed            of the matrices' random start
@@ -102,7 +102,7 @@ class Adapter(Object):
 
 
 def adapter_config(
-    rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None, init: str = "kaiming", *,
+    rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None, init: str | None = None, *,
     method: str = "lora", dropout: float = 0.0, use_rslora: bool = False, rates: Mapping[str, float] | None = None, seed: int = 0,
 ) -> _api.AdapterConfig:
     if isinstance(target_modules, str):
@@ -110,8 +110,8 @@ def adapter_config(
     targets = _strings(target_modules or [], "target_modules")
     modules = _strings(rates or {}, "rates")
     return _api.AdapterConfig(
-        method=text(method, "method"), init=text(init, "init"), rank=rank, use_rslora=use_rslora, alpha=alpha,
-        dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
+        method=text(method, "method"), init=None if init is None else text(init, "init"), rank=rank, use_rslora=use_rslora,
+        alpha=alpha, dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
         rate_modules=modules, rate_multipliers=(ctypes.c_double * len(modules))(*(rates or {}).values()),
         rate_count=len(modules), seed=seed)
 

@@ -13,7 +13,9 @@ extension LoRAInitialization {
         name: "eva",
         summary: "A from the strongest directions of the layer's inputs, B zero; ranks redistributed",
         options: lookingAt + [
-            MethodOption("rho", 2, in: 1...16, "a layer gets at most rho times the rank; 1: all get the rank")
+            MethodOption(
+                "rho", 2, in: 1...16, "a layer gets at most rho times the rank; 1: all get the rank"),
+            MethodOption("centre", 1, in: 0...1, "1: the inputs less their mean, as in PEFT; 0: as they are"),
         ],
         zero: .loraB, sight: .inputs
     ) { _, site, _ in

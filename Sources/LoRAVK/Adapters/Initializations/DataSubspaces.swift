@@ -14,7 +14,7 @@ package enum DataSight: Sendable {
     case gradients(perRank: Int)
 }
 
-/// Memory: 2·k·I floats a layer for inputs, 5·k·(I + O) for gradients, and the activations of a pass; k = `ranks` + 8.
+/// Memory: 2·(k + 8)·I floats a layer for inputs, 5·k·(I + O) for gradients, and the activations of a pass; k = `ranks` + 8.
 struct DataSubspaces {
     let model: Transformer
     let linears: [Linear]
@@ -45,8 +45,11 @@ struct DataSubspaces {
 
     // MARK: Inputs
 
-    /// Right singular vectors and values of the inputs of each layer, stacked, and the sum of all their squares.
-    func inputs(using random: inout RandomNumbers) throws -> [(triplets: SingularTriplets, squares: Double)] {
+    /// Right singular vectors and values of the inputs of each layer, stacked, and the sum of all their squares; `centred`: of what
+    /// they differ from their mean by.
+    func inputs(
+        centred: Bool, using random: inout RandomNumbers
+    ) throws -> [(triplets: SingularTriplets, squares: Double)] {
         let adapter = try adapter(InputSketch())
         let evaluator = try Evaluator(model, adapter)
         let passes = TokenBatch.passes(examples, tokens: Self.tokensPerPass).compactMap(
@@ -66,12 +69,13 @@ struct DataSubspaces {
             for pass in passes { _ = try evaluator.evaluate(pass) }
             for layer in adapter.layers {
                 var product = try adapter.values(layer, .loraA, .gradient)  // V·XᵀX
+                let ofMean = centred ? try centre(&product, layer, adapter) : 0
                 if iteration < iterations {
                     try orthonormalise(&product, layer.rank, layer.inFeatures, of: layer.name)
                     try adapter.set(layer, .loraA, to: product)
                 } else {
                     // Of Xᵀ·X, which is symmetric: its singular values are the squares of X's.
-                    let squares = try adapter.values(layer, .squares, .gradient).reduce(0.0) {
+                    let squares = try adapter.values(layer, .squares, .gradient).reduce(-ofMean) {
                         $0 + Double($1)
                     }
                     found.append(
@@ -84,6 +88,21 @@ struct DataSubspaces {
             }
         }
         return found
+    }
+
+    /// Makes V·XᵀX that of the inputs less their mean, V·XᵀX − (V·s)·sᵀ/n with s the sum of n inputs; returns ‖s‖²/n, which is
+    /// what the sum of squares loses.
+    private func centre(
+        _ product: inout [Float], _ layer: LoRALayer, _ adapter: Adapter
+    ) throws(VulkanError) -> Double {
+        let v = try adapter.values(layer, .loraA)
+        let sums = try adapter.values(layer, .sums, .gradient).map(Double.init)
+        let count = Double(try adapter.values(layer, .tokens, .gradient)[0])
+        for start in stride(from: 0, to: v.count, by: sums.count) {
+            let along = sums.indices.reduce(0.0) { $0 + Double(v[start + $1]) * sums[$1] }
+            for i in sums.indices { product[start + i] -= Float(along * sums[i] / count) }
+        }
+        return sums.reduce(0) { $0 + $1 * $1 } / count
     }
 
     // MARK: Gradients
@@ -152,16 +171,25 @@ private func transposed(_ matrix: [Float], columns: Int) -> [Float] {
 
 extension Adapter.Part {
     fileprivate static let squares = Adapter.Part("squares")
+    fileprivate static let sums = Adapter.Part("sums")
+    fileprivate static let tokens = Adapter.Part("tokens")
 }
 
-/// Not to train: a pass leaves the layer as it is, and adds x·Vᵀ times x, and the squares of x, to what would be gradients.
+/// Not to train: a pass leaves the layer as it is, and adds x·Vᵀ times x, and the squares and the sum of x and how many there
+/// are, to what would be gradients.
 private struct InputSketch: AdapterMethod {
     let name = "input-sketch"
     let summary = "sums up the inputs of layers"
     private static let ones = "ones"
+    /// Of which one counts: products come in eights.
+    private static let rows = 8
 
     func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
-        [.loraA(module), ParameterShape(.squares, count: module.inFeatures)]
+        [
+            .loraA(module), ParameterShape(.squares, count: module.inFeatures),
+            ParameterShape(.sums, rows: 1, columns: module.inFeatures, storedRows: Self.rows),
+            ParameterShape(.tokens, rows: 1, columns: Self.rows, storedRows: Self.rows),
+        ]
     }
 
     func derived(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
@@ -186,8 +214,13 @@ private struct InputSketch: AdapterMethod {
         try pass.encoder.loraGradientA(addingTo: layer[.loraA].gradient, g: h, x: x, label: label)
         try pass.encoder.columnDots(
             addingTo: layer[.squares].gradient.reshaped([layer.inFeatures]), x, x,
-            by: layer.derived(Self.ones),
-            label: label)
+            by: layer.derived(Self.ones), label: label)
+        let each = pass.arena.take(x.rows, Self.rows)
+        try pass.encoder.fill(each.slice, value: Float(1).bitPattern)
+        for (part, of) in [(Adapter.Part.sums, x), (.tokens, each)] {
+            try pass.encoder.loraGradientA(addingTo: layer[part].gradient, g: each, x: of, label: label)
+        }
+        pass.arena.give(each)
         return h
     }
 }

@@ -27,9 +27,9 @@ package struct DeLoRA: AdapterMethod {
     }
 
     package func validate(_ config: LoRAConfig) throws(ConfigError) {
-        guard config.initialization.zero != nil else {
+        guard config.start.zero != nil else {
             throw ConfigError(
-                "delora needs A or B to start at zero, and the initialization \(config.initialization.name) "
+                "delora needs A or B to start at zero, and the initialization \(config.start.name) "
                     + "starts with neither; use kaiming, gaussian or init-b")
         }
     }

@@ -15,7 +15,7 @@ package struct DoRA: AdapterMethod {
     package let summary = "LoRA of W's directions, and the length of each row apart (Liu et al. 2024)"
     package init() {}
 
-    package func describe(_ config: inout PEFTConfig) { config.usesDoRA = true }
+    package func describe(_ peft: inout PEFTConfig, _ config: LoRAConfig) { peft.usesDoRA = true }
 
     package func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
         [.loraA(module), .loraB(module), ParameterShape(.magnitude, count: module.outFeatures)]

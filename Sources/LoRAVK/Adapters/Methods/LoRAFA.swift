@@ -8,9 +8,9 @@ package struct LoRAFA: AdapterMethod {
     package func learningRate(of part: Adapter.Part) -> Double { part == .loraA ? 0 : 1 }
 
     package func validate(_ config: LoRAConfig) throws(ConfigError) {
-        guard config.initialization.zero != .loraA else {
+        guard config.start.zero != .loraA else {
             throw ConfigError(
-                "lora-fa trains B only, and the initialization \(config.initialization.name) starts with A at zero, "
+                "lora-fa trains B only, and the initialization \(config.start.name) starts with A at zero, "
                     + "so that nothing could be learned; use kaiming, gaussian or orthogonal")
         }
     }

@@ -13,17 +13,12 @@ package struct NoRAPlus: AdapterMethod {
     ]
     package init() {}
 
-    /// Where no start is asked for.
-    package func settle(_ config: inout LoRAConfig) {
-        if config.initialization.name == LoRAInitialization.kaiming.name { config.initialization = .nora }
-    }
+    package var usualInitialization: LoRAInitialization { .nora }
 
     package func validate(_ config: LoRAConfig) throws(ConfigError) {
-        let starts = [LoRAInitialization.kaiming, .nora].map(\.name)
-        guard starts.contains(config.initialization.name) else {
+        guard config.start.name == LoRAInitialization.nora.name else {
             throw ConfigError(
-                "nora+ starts as nora, and the initialization is \(config.initialization.name); leave --init away"
-            )
+                "nora+ starts as nora, and the initialization is \(config.start.name); leave --init away")
         }
         guard config.rank <= CommandEncoder.largestInverse else {
             throw ConfigError(

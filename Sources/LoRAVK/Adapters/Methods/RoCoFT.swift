@@ -21,11 +21,7 @@ package struct RoCoFT: AdapterMethod {
     }
 
     package func validate(_ config: LoRAConfig) throws(ConfigError) {
-        guard config.initialization.name == LoRAInitialization.kaiming.name else {
-            throw ConfigError(
-                "\(name) starts with an update of zero in its own way; leave --init away (it is "
-                    + "\(config.initialization.name))")
-        }
+        try refuseInitialization(config)
     }
 
     package func learningRate(of part: Adapter.Part) -> Double { part == chosen ? 0 : 1 }

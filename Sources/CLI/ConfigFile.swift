@@ -1,0 +1,63 @@
+// `--config run.json`: options of a command as a JSON object, put in front of the words of the command line, so that those, which
+// come later, overrule them, and so that a wrong name or value is told as it is told of an option.
+
+import Checkpoints
+
+struct ConfigFile {
+    let path: String
+    /// The words of the command line with the file's in between.
+    let words: [String]
+
+    /// nil where the words name no file.
+    init?(namedIn words: [String]) throws(FileError) {
+        guard let path = Self.path(words), let command = words.first else { return nil }
+        self.path = path
+        let fields = try JSONFields(JSON.read(path), path: path)
+        var options: [String] = []
+        for member in fields.object.members {
+            let key = member.key
+            guard key != "config" else {
+                throw FileError(path, "names another file as 'config'", remedy: "put its options here")
+            }
+            switch member.value {
+            case .null, .bool(false): continue
+            case .bool(true): options.append("--\(key)")
+            case .array(let values):
+                let texts = values.compactMap(Self.text)
+                guard texts.count == values.count else {
+                    throw fields.wrong(key, expected: "an array of words or numbers")
+                }
+                options.append("--\(key)=\(texts.joined(separator: ","))")
+            case .object(let object):
+                let texts = object.members.compactMap { inner in
+                    Self.text(inner.value).map { "\(inner.key)=\($0)" }
+                }
+                guard texts.count == object.count else {
+                    throw fields.wrong(key, expected: "an object of words or numbers")
+                }
+                options.append("--\(key)=\(texts.joined(separator: ","))")
+            default: options.append("--\(key)=\(Self.text(member.value) ?? "")")
+            }
+        }
+        self.words = [command] + options + words.dropFirst()
+    }
+
+    private static func path(_ words: [String]) -> String? {
+        let option = "--config"
+        for (index, word) in words.enumerated() {
+            if word == option, index + 1 < words.count { return words[index + 1] }
+            if word.hasPrefix(option + "=") { return String(word.dropFirst(option.count + 1)) }
+        }
+        return nil
+    }
+
+    /// What the command line would have for it.
+    private static func text(_ value: JSON) -> String? {
+        switch value {
+        case .string(let text): text
+        case .integer(let number): "\(number)"
+        case .double(let number): "\(number)"
+        default: nil
+        }
+    }
+}

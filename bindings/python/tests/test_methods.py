@@ -1,0 +1,70 @@
+"""Gradients of the adapter methods that PEFT has too, by its autograd: the same parameters, the same tokens."""
+import sys
+
+import numpy as np
+import pytest
+import torch
+from peft import LoraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict
+from transformers import AutoModelForCausalLM
+
+import loravk
+from conftest import ROOT, TINY
+
+sys.path.append(str(ROOT / "Tests" / "Oracles"))
+from oracle import newer_peft
+
+LORA = dict(r=5, lora_alpha=10)
+CONFIGS = {
+    "lora": LoraConfig(**LORA), "rslora": LoraConfig(**LORA, use_rslora=True), "dora": LoraConfig(**LORA, use_dora=True),
+    "vera": VeraConfig(r=20, d_initial=0.5)}
+
+
+def peft_model(config):
+    """With random parameters, away from a start where half of the gradients are zero."""
+    config.task_type, config.target_modules = "CAUSAL_LM", ["q_proj", "v_proj", "up_proj", "down_proj"]
+    torch.manual_seed(4)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(TINY, dtype=torch.float32), config).eval()
+    for name, p in model.named_parameters():
+        if p.requires_grad:
+            p.data += 0.1 * torch.randn(p.shape)
+    return model
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_gradients_are_those_of_pefts_autograd(tiny, name, tmp_path):
+    model = peft_model(CONFIGS[name])
+    model.save_pretrained(tmp_path)
+    tokens = np.random.default_rng(2).integers(0, tiny.info.vocab_size, (2, 24))
+    loss = model(input_ids=torch.tensor(tokens), labels=torch.tensor(tokens)).loss
+    loss.backward()
+    state = dict(model.state_dict(), **{n: p.grad for n, p in model.named_parameters() if p.requires_grad})
+    wanted = {key: value.numpy() for key, value in get_peft_model_state_dict(model, state).items()}
+    adapter = loravk.Adapter.load(tiny, tmp_path)
+    result = loravk.Trainer(tiny, adapter).forward_backward(tokens)
+    assert result.loss == pytest.approx(loss.item(), rel=1e-5)
+    gradients = adapter.gradients()
+    assert len(gradients) >= 16
+    for key, gradient in gradients.items():
+        largest = np.abs(wanted[key]).max()
+        assert largest > 1e-5, key
+        assert np.abs(gradient - wanted[key]).max() <= 1e-4 * largest, key
+
+
+def test_gradients_of_delora_are_those_of_pefts_autograd(tiny, tmp_path):
+    """Its names for the same: lora_A is delora_A. Its λ scales what ours does, norms of W's columns included."""
+    tokens = np.random.default_rng(3).integers(0, tiny.info.vocab_size, (2, 24))
+    theirs = newer_peft(TINY, tokens.tolist(), tmp_path)
+
+    def key(name):
+        return "base_model.model." * name.endswith("lambda") + name.replace(".lora_A.weight", ".delora_A").replace(
+            ".lora_B.weight", ".delora_B").replace(".lambda", ".delora_lambda")
+
+    adapter = loravk.Adapter.create(tiny, rank=3, method="delora", target_modules=["q_proj", "down_proj"])
+    adapter.set_parameters({name: theirs["delora/" + key(name)] for name in adapter.shapes})
+    result = loravk.Trainer(tiny, adapter).forward_backward(tokens)
+    assert result.loss == pytest.approx(float(theirs["delora-loss"]), rel=1e-5)
+    gradients = adapter.gradients()
+    assert len(gradients) == 3 * 8
+    for name, gradient in gradients.items():
+        wanted = theirs["delora-gradient/" + key(name)]
+        assert np.abs(gradient - wanted).max() <= 1e-4 * np.abs(wanted).max(), name
