@@ -1,10 +1,11 @@
 """Processor time of PEFT's training steps with each of its methods, in turn, on one thread. usage: peft_methods.py MODEL BxT ROUNDS RANK
+With a PEFT that has DeLoRA: that of newer-peft.txt.
 Prints one JSON object: seconds a step by the names that our methods have, medians of the rounds (two before them not counted)."""
 import copy, itertools, json, statistics, sys, time
 
 import torch
 from oracle import load_model
-from peft import LoraConfig, VeraConfig, get_peft_model
+from peft import DeloraConfig, LoraConfig, VeraConfig, get_peft_model
 from peft.optimizers import create_lorafa_optimizer, create_loraplus_optimizer
 
 path, shape, rounds, rank = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
@@ -19,7 +20,8 @@ COMMON = dict(r=rank, target_modules="all-linear", task_type="CAUSAL_LM")
 LORA = dict(COMMON, lora_alpha=2 * rank)
 CONFIGS = {
     "lora": LoraConfig(**LORA), "rslora": LoraConfig(**LORA, use_rslora=True), "lora+": LoraConfig(**LORA),
-    "lora-fa": LoraConfig(**LORA), "dora": LoraConfig(**LORA, use_dora=True), "vera": VeraConfig(**COMMON),
+    "lora-fa": LoraConfig(**LORA), "dora": LoraConfig(**LORA, use_dora=True), "delora": DeloraConfig(**COMMON),
+    "vera": VeraConfig(**COMMON),
     "lora/olora": LoraConfig(**LORA, init_lora_weights="olora")}
 
 

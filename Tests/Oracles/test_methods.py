@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import EXAMPLES
+from gguf import GGUFReader
 from oracle import example, load_model, load_tokenizer, mean_loss, newer_peft, rows
 from peft import (
     EvaConfig, LoraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict, initialize_lora_eva_weights)
@@ -68,6 +69,24 @@ def test_vera_starts_as_pefts(program, tiny, tmp_path):
     assert config["projection_prng_key"] == 7 and theirs.keys() == ours.keys()
     for key, wanted in theirs.items():
         np.testing.assert_allclose(ours[key], wanted.numpy(), rtol=1e-6, atol=1e-7 if "vera_A" in key or "vera_B" in key else 1e-30)
+
+
+def test_a_merged_or_exported_vera_is_the_same_model(program, tiny, shanties, tmp_path):
+    adapter = tmp_path / "adapter"
+    program.train(adapter, "--model", tiny, "--data", TRAIN, "--steps", 3, "--batch-size", 2, "--lr", 0.1, "--warmup", 0,
+                  "--rank", 16, "--method", "vera:d=1", "--targets", ",".join(TARGETS))
+    program.run("merge", "--model", tiny, "--adapter", adapter, "--out", tmp_path / "merged", "--type", "f32")
+    data = ["--data", shanties, "--limit", 2]
+    wanted = program.eval("--model", tiny, "--adapter", adapter, *data)["loss"]
+    assert program.eval("--model", tmp_path / "merged", *data)["loss"] == pytest.approx(wanted, rel=1e-4)
+    program.run("export", "--model", tiny, "--adapter", adapter, "--out", tmp_path / "adapter.gguf")
+    exported = {tensor.name: tensor.data for tensor in GGUFReader(tmp_path / "adapter.gguf").tensors}
+    saved = load_file(adapter / "adapter_model.safetensors")
+    prefix = "base_model.model.model.layers.1.mlp.down_proj.vera_lambda_"
+    b, d, a = saved[prefix + "b"], saved[prefix + "d"], saved["base_model.vera_A"]
+    np.testing.assert_array_equal(exported["blk.1.ffn_down.weight.lora_a"], a[:, :exported["blk.1.ffn_down.weight.lora_a"].shape[1]])
+    update = b[:, None] * saved["base_model.vera_B"][:len(b)] * d
+    np.testing.assert_allclose(exported["blk.1.ffn_down.weight.lora_b"], update, rtol=1e-6, atol=1e-9)
 
 
 @pytest.fixture
