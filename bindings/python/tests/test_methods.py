@@ -1,10 +1,11 @@
-"""Gradients of the adapter methods that PEFT has too, by its autograd: the same parameters, the same tokens."""
+"""Adapter methods that PEFT has too: gradients by its autograd from the same parameters and tokens, and the steps of LoRA+."""
 import sys
 
 import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, VeraConfig, get_peft_model, get_peft_model_state_dict
+from peft.optimizers import create_loraplus_optimizer
 from transformers import AutoModelForCausalLM
 
 import loravk
@@ -48,6 +49,28 @@ def test_gradients_are_those_of_pefts_autograd(tiny, name, tmp_path):
         largest = np.abs(wanted[key]).max()
         assert largest > 1e-5, key
         assert np.abs(gradient - wanted[key]).max() <= 1e-4 * largest, key
+
+
+def test_lora_plus_steps_as_pefts_optimizer(tiny):
+    model = peft_model(LoraConfig(**LORA))
+    start = {key: value.numpy().copy() for key, value in get_peft_model_state_dict(model).items()}
+    optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=1e-3, loraplus_lr_ratio=8)
+    adapter = loravk.Adapter.create(
+        tiny, rank=LORA["r"], alpha=LORA["lora_alpha"], target_modules=["q_proj", "v_proj", "up_proj", "down_proj"],
+        method="lora+:ratio=8")
+    adapter.set_parameters(start)
+    trainer = loravk.Trainer(tiny, adapter, learning_rate=1e-3)
+    for seed in range(3):
+        tokens = np.random.default_rng(seed).integers(0, tiny.info.vocab_size, (2, 24))
+        model(input_ids=torch.tensor(tokens), labels=torch.tensor(tokens)).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        trainer.step(tokens)
+    ours = adapter.parameters()
+    for key, wanted in get_peft_model_state_dict(model).items():
+        moved = np.abs(wanted.numpy() - start[key])
+        assert moved.mean() > (4e-3 if "lora_B" in key else 5e-4), key
+        assert np.abs(ours[key] - wanted.numpy()).mean() <= 1e-3 * moved.mean(), key
 
 
 def test_gradients_of_delora_are_those_of_pefts_autograd(tiny, tmp_path):
