@@ -229,7 +229,7 @@ def test_k_quants_become_q8_0(program, tmp_path):
 
 def llama_cpp(model, adapter, ids, tmp_path):
     np.save(tmp_path / "tokens.npy", np.array(ids, np.int32))
-    done = subprocess.run([sys.executable, HERE / "llama_cpp.py", model, adapter or "-", tmp_path / "tokens.npy", tmp_path / "logits.npy"],
+    done = subprocess.run([sys.executable, HERE / "llama_cpp_logits.py", model, adapter or "-", tmp_path / "tokens.npy", tmp_path / "logits.npy"],
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
     return np.load(tmp_path / "logits.npy")

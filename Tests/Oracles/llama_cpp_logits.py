@@ -1,6 +1,6 @@
 """Logits of a GGUF model, with a GGUF adapter perhaps, as llama.cpp itself computes them.
 
-usage: llama_cpp.py MODEL.gguf ADAPTER.gguf|- TOKENS.npy OUT.npy      TOKENS (T) int32; OUT (T, V) float32
+usage: llama_cpp_logits.py MODEL.gguf ADAPTER.gguf|- TOKENS.npy OUT.npy      TOKENS (T) int32; OUT (T, V) float32
 
 LORAVK_TEST_LLAMA_CPP names the folder that scripts/fetch-llama-cpp made.
 """
