@@ -7,7 +7,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 
-layout(std430, binding = 0) writeonly buffer Scaled { vec4 scaled[]; }; // (O, R)
+OUTPUT4(0, scaled); // (O, R)
 INPUT4(1, gradient);                                                    // the same memory
 INPUT4(2, loraB);                                                       // (O, R)
 
@@ -25,5 +25,5 @@ void main() {
     uint end = (row + 1) * push.rank4;
     for (uint i = row * push.rank4; i < end; ++i) squares += dot(LOAD4(loraB, i), LOAD4(loraB, i));
     float factor = inversesqrt(sqrt(squares) + push.offset);
-    for (uint i = row * push.rank4; i < end; ++i) scaled[i] = factor * LOAD4(gradient, i);
+    for (uint i = row * push.rank4; i < end; ++i) STORE4(scaled, i, factor * LOAD4(gradient, i));
 }

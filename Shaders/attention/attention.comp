@@ -9,7 +9,7 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 
-layout(std430, binding = 0) writeonly buffer OutputStorage { vec4 outputs[]; };   // (queries, heads · D)
+OUTPUT4(0, outputs);   // (queries, heads · D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
 INPUT4(2, q);                                                                     // (queries, heads · D)
 INPUT4(3, k);                                                                     // (keys, kvHeads · D)
@@ -94,7 +94,7 @@ void main() {
         if (row > lastRow) continue;
         uint at = queryRow(row, kvHead, push.kvHeads);
         float inverse = total[r] > 0 ? 1 / total[r] : 0;       // a query that sees nothing gives zero
-        [[unroll]] for (uint d = 0; d < D4; ++d) outputs[at + d] = sum[r * D4 + d] * inverse;
+        [[unroll]] for (uint d = 0; d < D4; ++d) STORE4(outputs, at + d, sum[r * D4 + d] * inverse);
         lse[at / D4] = (top[r] + log2(max(total[r], 1e-37))) * LN2;
     }
 }

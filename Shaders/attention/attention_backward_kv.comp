@@ -8,8 +8,8 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 
-layout(std430, binding = 0) writeonly buffer DkStorage { vec4 dk[]; };            // (tokens, kvHeads · D)
-layout(std430, binding = 1) writeonly buffer DvStorage { vec4 dv[]; };
+OUTPUT4(0, dk);            // (tokens, kvHeads · D)
+OUTPUT4(1, dv);
 INPUT4(2, dout);                                                                  // (tokens, heads · D)
 layout(std430, binding = 3) readonly buffer LseStorage { float lse[]; };          // (tokens, heads)
 layout(std430, binding = 4) readonly buffer DeltaStorage { float delta[]; };
@@ -86,8 +86,8 @@ void main() {
         if (row > lastKey) continue;
         uint at = keyRow(row, kvHead, push.kvHeads);
         [[unroll]] for (uint d = 0; d < D4; ++d) {
-            dk[at + d] = dKey[r * D4 + d] * push.scale;
-            dv[at + d] = dValue[r * D4 + d];
+            STORE4(dk, at + d, dKey[r * D4 + d] * push.scale);
+            STORE4(dv, at + d, dValue[r * D4 + d]);
         }
     }
 }

@@ -9,7 +9,7 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 
-layout(std430, binding = 0) writeonly buffer DqStorage { vec4 dq[]; };            // (tokens, heads · D)
+OUTPUT4(0, dq);            // (tokens, heads · D)
 layout(std430, binding = 1) writeonly buffer DeltaStorage { float delta[]; };     // (tokens, heads)
 INPUT4(2, dout);                                                                  // (tokens, heads · D)
 INPUT4(3, outputs);
@@ -80,7 +80,7 @@ void main() {
         uint row = firstRow + r * LANES + LANE;
         if (row > lastRow) continue;
         uint at = queryRow(row, kvHead, push.kvHeads);
-        [[unroll]] for (uint d = 0; d < D4; ++d) dq[at + d] = sum[r * D4 + d] * push.scale;
+        [[unroll]] for (uint d = 0; d < D4; ++d) STORE4(dq, at + d, sum[r * D4 + d] * push.scale);
         delta[at / D4] = rowDelta[r];
     }
 }

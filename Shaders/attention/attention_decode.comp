@@ -10,7 +10,7 @@
 layout(constant_id = 1) const uint HEAD_SIZE = 64;
 layout(constant_id = 2) const uint GROUP_SIZE = 3;     // query heads per key/value head
 
-layout(std430, binding = 0) writeonly buffer OutputStorage { vec4 outputs[]; };   // (queries, heads · D)
+OUTPUT4(0, outputs);   // (queries, heads · D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
 INPUT4(2, q);                                                                     // (queries, heads · D)
 INPUT4(3, k);                                                                     // (keys, kvHeads · D)
@@ -64,7 +64,7 @@ void main() {
     [[unroll]] for (uint d = 0; d < D4; ++d) {
         vec4 mine = sum[d] * scale;
         vec4 all = vec4(groupSum(mine.x), groupSum(mine.y), groupSum(mine.z), groupSum(mine.w));
-        if (LANE == 0) outputs[group * D4 + d] = all;
+        if (LANE == 0) STORE4(outputs, group * D4 + d, all);
     }
     if (LANE == 0) lse[group] = (highest + log2(max(total, 1e-37))) * LN2;
 }

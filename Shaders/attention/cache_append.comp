@@ -9,9 +9,9 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint HEAD_SIZE = 64;     // a multiple of 8
 #include "attention/rotate.glsl"
 
-layout(std430, binding = 0) writeonly buffer QueryStorage { vec4 rotated[]; };    // (tokens, heads · D); may be q
-layout(std430, binding = 1) writeonly buffer KeyStorage { vec4 keys[]; };         // (capacity, kvHeads · D)
-layout(std430, binding = 2) writeonly buffer ValueStorage { vec4 values[]; };
+OUTPUT4(0, rotated);    // (tokens, heads · D); may be q
+OUTPUT4(1, keys);         // (capacity, kvHeads · D)
+OUTPUT4(2, values);
 INPUT4(3, q);
 INPUT4(4, k);                                                                     // (tokens, kvHeads · D)
 INPUT4(5, v);
@@ -40,5 +40,5 @@ void main() {
     uint cacheRow = cacheToken * width4;
     for (uint i = gl_LocalInvocationID.x; i < push.kvHeads * HALF4; i += LANES)
         ROTATE(keys, cacheRow, k, row, table, angles, 1.0, i)
-    for (uint i = gl_LocalInvocationID.x; i < width4; i += LANES) values[cacheRow + i] = LOAD4(v, row + i);
+    for (uint i = gl_LocalInvocationID.x; i < width4; i += LANES) STORE4(values, cacheRow + i, LOAD4(v, row + i));
 }

@@ -10,7 +10,7 @@ layout(constant_id = 0) const uint LANES = 8;
 layout(constant_id = 1) const uint HEAD_SIZE = 64;     // a multiple of 8
 #include "attention/rotate.glsl"
 
-layout(std430, binding = 0) writeonly buffer OutputStorage { vec4 y[]; };         // (tokens, heads · D)
+OUTPUT4(0, y);         // (tokens, heads · D)
 INPUT4(1, x);
 INPUT4(2, table);                                                                 // (positions, D): cosines, sines
 layout(std430, binding = 3) readonly buffer PositionStorage { uint positions[]; };

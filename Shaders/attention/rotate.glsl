@@ -7,6 +7,6 @@ const uint HALF4 = HEAD_SIZE / 8;
         uint part = i % HALF4, at = i / HALF4 * 2 * HALF4 + part;                                                     \
         vec4 cosine = LOAD4(table, angles + part), sine = LOAD4(table, angles + HALF4 + part) * direction;            \
         vec4 x1 = LOAD4(x, xRow + at), x2 = LOAD4(x, xRow + at + HALF4);                                              \
-        y[yRow + at] = x1 * cosine - x2 * sine;                                                                       \
-        y[yRow + at + HALF4] = x2 * cosine + x1 * sine;                                                               \
+        STORE4(y, yRow + at, x1 * cosine - x2 * sine);                                                                \
+        STORE4(y, yRow + at + HALF4, x2 * cosine + x1 * sine);                                                        \
     }

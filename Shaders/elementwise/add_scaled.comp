@@ -4,7 +4,7 @@
 #include "lib/load.glsl"
 #include "lib/stripe.glsl"
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, a);
 INPUT4(2, b);
 
@@ -16,5 +16,5 @@ layout(push_constant) uniform Push {
 
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4)
-        y[i] = LOAD4(a, i) + push.scale * LOAD4(b, i);
+        STORE4(y, i, LOAD4(a, i) + push.scale * LOAD4(b, i));
 }

@@ -4,7 +4,7 @@
 #include "lib/load.glsl"
 #include "lib/stripe.glsl"
 
-layout(std430, binding = 0) writeonly buffer Sums { vec4 sums[]; }; // (C)
+OUTPUT4(0, sums); // (C)
 INPUT4(1, a);                                                       // (N, C)
 INPUT4(2, b);                                                       // (N, C)
 INPUT4(3, v);                                                       // (C)
@@ -22,6 +22,6 @@ void main() {
         vec4 sum = vec4(0);
         for (uint row = 0; row < push.rows; ++row)
             sum += LOAD4(a, row * push.aPitch4 + column) * LOAD4(b, row * push.bPitch4 + column);
-        sums[column] = LOAD4(old, column) + LOAD4(v, column) * sum;
+        STORE4(sums, column, LOAD4(old, column) + LOAD4(v, column) * sum);
     }
 }

@@ -7,7 +7,7 @@
 #include "lib/random.glsl"
 #include "lib/step_state.glsl"
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, x);
 STEP_STATE(2);
 
@@ -27,6 +27,6 @@ void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
         uvec4 words = randomWords(seed, pass, push.layer, push.site, push.first4 + i);
         bvec4 kept = greaterThanEqual(words, uvec4(push.threshold));
-        y[i] = mix(vec4(0), LOAD4(x, i) * push.scale, kept);
+        STORE4(y, i, mix(vec4(0), LOAD4(x, i) * push.scale, kept));
     }
 }

@@ -1,5 +1,5 @@
 // Rows by index: y[i] = x[index[i]], one row a workgroup. A source larger than one binding comes in spans of rows, a
-// dispatch a span; a row whose index is outside the span keeps the zeros that y was filled with.
+// dispatch a span); a row whose index is outside the span keeps the zeros that y was filled with.
 #version 450
 //! variants FAMILY = TEXEL SHARED
 #include "lib/load.glsl"
@@ -7,7 +7,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };       // (n, C)
+OUTPUT4(0, y);       // (n, C)
 INPUT4(1, x);                                                       // (N, C)
 layout(std430, binding = 2) readonly buffer Index { int index[]; }; // (n)
 
@@ -24,5 +24,5 @@ void main() {
     uint source = uint(index[push.firstRow + row] - int(push.firstMany)); // before the span: negative, so too large a number
     if (source >= push.spanMany) return;
     for (uint i = gl_LocalInvocationID.x; i < push.width4; i += LANES)
-        y[row * push.width4 + i] = LOAD4(x, source * push.width4 + i);
+        STORE4(y, row * push.width4 + i, LOAD4(x, source * push.width4 + i));
 }

@@ -4,7 +4,7 @@
 #include "lib/load.glsl"
 #include "lib/stripe.glsl"
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, x);
 
 layout(push_constant) uniform Push {
@@ -15,5 +15,5 @@ layout(push_constant) uniform Push {
 
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4)
-        y[i] = push.scale * LOAD4(x, i);
+        STORE4(y, i, push.scale * LOAD4(x, i));
 }

@@ -5,7 +5,7 @@
 #include "lib/load.glsl"
 #include "lib/stripe.glsl"
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, x);
 INPUT4(2, v); // (C)
 #ifdef DESTINATION_ADDING
@@ -28,6 +28,6 @@ void main() {
 #ifdef DESTINATION_ADDING
         scaled += LOAD4(old, at);
 #endif
-        y[at] = scaled;
+        STORE4(y, at, scaled);
     }
 }

@@ -1,4 +1,4 @@
-// Rows to an index: y[index[i]] = x[i], one row a workgroup; the indices are unique. A destination larger than one binding
+// Rows to an index: y[index[i]] = x[i], one row a workgroup); the indices are unique. A destination larger than one binding
 // comes in spans of rows, a dispatch a span; an index outside the span is ignored.
 #version 450
 //! variants FAMILY = TEXEL SHARED
@@ -7,7 +7,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };       // (N, C)
+OUTPUT4(0, y);       // (N, C)
 INPUT4(1, x);                                                       // (n, C)
 layout(std430, binding = 2) readonly buffer Index { int index[]; }; // (n)
 
@@ -24,5 +24,5 @@ void main() {
     uint destination = uint(index[push.firstRow + row] - int(push.firstMany)); // before the span: negative, so too large a number
     if (destination >= push.spanMany) return;
     for (uint i = gl_LocalInvocationID.x; i < push.width4; i += LANES)
-        y[destination * push.width4 + i] = LOAD4(x, row * push.width4 + i);
+        STORE4(y, destination * push.width4 + i, LOAD4(x, row * push.width4 + i));
 }

@@ -6,7 +6,7 @@
 #include "lib/stripe.glsl"
 #include "lib/sigmoid.glsl"
 
-layout(std430, binding = 0) writeonly buffer A { vec4 a[]; };
+OUTPUT4(0, a);
 INPUT4(1, gate);
 INPUT4(2, up);
 
@@ -18,6 +18,6 @@ layout(push_constant) uniform Push {
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
         vec4 g = LOAD4(gate, i);
-        a[i] = g * sigmoid(g) * LOAD4(up, i);
+        STORE4(a, i, g * sigmoid(g) * LOAD4(up, i));
     }
 }

@@ -6,8 +6,8 @@
 #include "lib/stripe.glsl"
 #include "lib/sigmoid.glsl"
 
-layout(std430, binding = 0) writeonly buffer Dgate { vec4 dgate[]; };
-layout(std430, binding = 1) writeonly buffer Dup { vec4 dup[]; };
+OUTPUT4(0, dgate);
+OUTPUT4(1, dup);
 INPUT4(2, da);
 INPUT4(3, gate);
 INPUT4(4, up);
@@ -22,7 +22,7 @@ void main() {
         vec4 g = LOAD4(gate, i);
         vec4 d = LOAD4(da, i);
         vec4 s = sigmoid(g);
-        dgate[i] = d * LOAD4(up, i) * s * (1 + g * (1 - s));
-        dup[i] = d * g * s;
+        STORE4(dgate, i, d * LOAD4(up, i) * s * (1 + g * (1 - s)));
+        STORE4(dup, i, d * g * s);
     }
 }

@@ -21,7 +21,7 @@ layout(push_constant) uniform Push {
     float scale;
 } push;
 
-layout(std430, binding = 0) writeonly buffer YStorage { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, oldY);  // y once more: a formatted load is the fast one
 
 const uint COLUMNS4 = LANES * GROUPS;
@@ -96,13 +96,13 @@ void store(uint row, uint column) {
         EACH(m, ROWS / 4) EACH(g, GROUPS) EACH(j, 4) {
             uint n = (column + g * LANES) * 4 + j;
             if (row + m * 4 < push.M && n < push.N)
-                y[n * push.yStride + push.yOffset + row / 4 + m] =
-                    vec4(c[m * 4][g][j], c[m * 4 + 1][g][j], c[m * 4 + 2][g][j], c[m * 4 + 3][g][j]);
+                STORE4(y, n * push.yStride + push.yOffset + row / 4 + m,
+                       vec4(c[m * 4][g][j], c[m * 4 + 1][g][j], c[m * 4 + 2][g][j], c[m * 4 + 3][g][j]));
         }
     } else {
         EACH(m, ROWS) EACH(g, GROUPS) {
             uint n4 = column + g * LANES;
-            if (row + m < push.M && n4 * 4 < push.N) y[(row + m) * push.yStride + push.yOffset + n4] = c[m][g];
+            if (row + m < push.M && n4 * 4 < push.N) STORE4(y, (row + m) * push.yStride + push.yOffset + n4, c[m][g]);
         }
     }
 }

@@ -12,7 +12,7 @@
 
 layout(std430, binding = 0) writeonly buffer Losses { float losses[]; };        // (n)
 #if defined(GRADIENT_REPLACING)
-layout(std430, binding = 1) writeonly buffer Gradient { vec4 gradient[]; };     // (n, Vp), the logits' own memory
+OUTPUT4(1, gradient);     // (n, Vp), the logits' own memory
 #else
 layout(std430, binding = 1) writeonly buffer Correct { uint correct[]; };       // (n)
 #endif
@@ -45,7 +45,7 @@ void main() {
     uint label = uint(labels[row]); // a negative label becomes too large a one
     if (label >= push.columns) {
 #if defined(GRADIENT_REPLACING)
-        for (uint i = LANE; i < push.width4; i += LANES) gradient[start + i] = vec4(0);
+        for (uint i = LANE; i < push.width4; i += LANES) STORE4(gradient, start + i, vec4(0));
 #else
         if (LANE == 0) correct[row] = 0;
 #endif
@@ -80,7 +80,7 @@ void main() {
     for (uint i = LANE; i < push.width4; i += LANES) {
         uvec4 column = columnsOf(i);
         vec4 probability = exp(masked(LOAD4(logits, start + i), i) - maximum) / sum;
-        gradient[start + i] = (probability - vec4(equal(column, uvec4(label)))) * scale;
+        STORE4(gradient, start + i, (probability - vec4(equal(column, uvec4(label)))) * scale);
     }
 #else
     uint firstLargest = push.columns;

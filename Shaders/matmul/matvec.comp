@@ -23,7 +23,7 @@ layout(push_constant) uniform Push {
     uint xStride, yStride, yOffset;  // in runs of four floats
 } push;
 
-layout(std430, binding = 0) writeonly buffer YStorage { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, oldY);     // y once more: a formatted load is the fast one
 INPUT4(2, x);        // (M, K)
 INPUT4(3, h);        // (M, R)
@@ -51,6 +51,6 @@ void main() {
 
     EACH(m, ROWS) EACH(g, GROUPS) {
         uint at = m * push.yStride + push.yOffset + bands[g];
-        if (m < push.M && band + g * LANES < N4) y[at] = ACCUMULATE ? LOAD4(oldY, at) + c[m][g] : c[m][g];
+        if (m < push.M && band + g * LANES < N4) STORE4(y, at, ACCUMULATE ? LOAD4(oldY, at) + c[m][g] : c[m][g]);
     }
 }

@@ -27,7 +27,7 @@ layout(push_constant) uniform Push {
     float epsilon;
 } push;
 
-layout(std430, binding = 0) writeonly buffer YStorage { vec4 y[]; };
+OUTPUT4(0, y);
 INPUT4(1, oldY);
 INPUT4(2, x);      // (K)
 INPUT4(3, norm);   // (K)
@@ -79,11 +79,11 @@ void main() {
     }
 
     if (GATED) {
-        if (band < outputs) y[band] = c[0][0] * sigmoid(c[0][0]) * c[0][1];
+        if (band < outputs) STORE4(y, band, c[0][0] * sigmoid(c[0][0]) * c[0][1]);
     } else {
         EACH(g, GROUPS) {
             uint at = band + g * LANES;
-            if (at < outputs) y[at] = ACCUMULATE ? LOAD4(oldY, at) + c[0][g] : c[0][g];
+            if (at < outputs) STORE4(y, at, ACCUMULATE ? LOAD4(oldY, at) + c[0][g] : c[0][g]);
         }
     }
 }

@@ -5,7 +5,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 
-layout(std430, binding = 0) writeonly buffer Y { vec4 y[]; };        // (N, C)
+OUTPUT4(0, y);        // (N, C)
 layout(std430, binding = 1) writeonly buffer Rstd { float rstd[]; }; // (N)
 INPUT4(2, x);                                                        // (N, C)
 INPUT4(3, weight);                                                   // (C)
@@ -30,6 +30,6 @@ void main() {
     float scale = 1.0 / sqrt(meanSquare + push.epsilon);
 
     for (uint i = LANE; i < push.width4; i += LANES)
-        y[start + i] = LOAD4(x, start + i) * scale * LOAD4(weight, i);
+        STORE4(y, start + i, LOAD4(x, start + i) * scale * LOAD4(weight, i));
     if (LANE == 0) rstd[push.firstRow + row] = scale;
 }

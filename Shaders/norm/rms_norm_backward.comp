@@ -6,7 +6,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 
-layout(std430, binding = 0) writeonly buffer Dx { vec4 dx[]; };     // (N, C)
+OUTPUT4(0, dx);     // (N, C)
 INPUT4(1, dy);                                                      // (N, C)
 INPUT4(2, x);                                                       // (N, C)
 INPUT4(3, weight);                                                  // (C)
@@ -36,6 +36,6 @@ void main() {
 #if defined(DESTINATION_ADDING)
         gradient += LOAD4(previous, start + i);
 #endif
-        dx[start + i] = gradient;
+        STORE4(dx, start + i, gradient);
     }
 }

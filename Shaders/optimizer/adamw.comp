@@ -10,9 +10,9 @@
 #include "lib/step_state.glsl"
 
 // Each input of these three is the output's own memory.
-layout(std430, binding = 0) writeonly buffer Parameters { vec4 newParameters[]; };
-layout(std430, binding = 1) writeonly buffer M { vec4 newM[]; };
-layout(std430, binding = 2) writeonly buffer V { vec4 newV[]; };
+OUTPUT4(0, newParameters);
+OUTPUT4(1, newM);
+OUTPUT4(2, newV);
 INPUT4(3, parameters);
 INPUT4(4, m);
 INPUT4(5, v);
@@ -48,9 +48,9 @@ void main() {
 #endif
         vec4 first = decay.x * LOAD4(m, i) + decay.y * g;
         vec4 second = decay.z * LOAD4(v, i) + decay.w * g * g;
-        newM[i] = first;
-        newV[i] = second;
-        newParameters[i] = (1.0 - multiplier * decayRate) * LOAD4(parameters, i)
-            - multiplier * step * first / (sqrt(second) / root + epsilon);
+        STORE4(newM, i, first);
+        STORE4(newV, i, second);
+        STORE4(newParameters, i, (1.0 - multiplier * decayRate) * LOAD4(parameters, i)
+            - multiplier * step * first / (sqrt(second) / root + epsilon));
     }
 }

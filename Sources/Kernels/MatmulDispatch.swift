@@ -5,6 +5,12 @@ import VulkanCompute
 extension CommandEncoder {
     func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
         let family = product.family(preferred: family, capabilities)
+        var product = product
+        // Kernels of shared memory add to what y holds.
+        if family == .shared, let plus = product.plus, !plus.slice.isSame(as: product.y.slice) {
+            try copy(into: product.y.slice, from: plus.slice)
+            product.plus = product.y
+        }
         let chosen = chosenTile(product, family)
         for piece in product.pieces(capabilities, family) {
             if let weight = piece.fewRowsWeight {
@@ -32,7 +38,7 @@ extension CommandEncoder {
         let tile = KernelSelection.registerTile(
             m: piece.m, n: piece.n, k: piece.k, inFours: piece.op == .tn, capabilities, chosen: chosen)
         var constants = tile.specialization
-        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
         constants["TRANSPOSED"] = 0
         let push: [any PushWord] = [
             piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.xColumn / 4, piece.w.pitch / 4,
@@ -42,7 +48,7 @@ extension CommandEncoder {
         let groups = tile.groups(piece.m, piece.n)
         let y = piece.y.slice
         let x = piece.x.slice
-        let oldY = piece.accumulate ? y : x
+        let oldY = piece.plus?.slice ?? x
         if piece.op == .tn {
             guard case .tensor(let w) = piece.w else { preconditionFailure("TN multiplies two tensors") }
             try dispatch(
@@ -77,12 +83,12 @@ extension CommandEncoder {
         let tile = KernelSelection.registerTile(
             m: piece.n, n: piece.m, k: piece.k, inFours: true, capabilities)
         var constants = tile.specialization
-        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
         constants["TRANSPOSED"] = 1
         let groups = tile.groups(piece.n, piece.m)
         let y = piece.y.slice
         let x = piece.x.slice
-        let oldY = piece.accumulate ? y : x
+        let oldY = piece.plus?.slice ?? x
         let push: [any PushWord] = [
             piece.n, piece.m, piece.k, 0, w.pitch / 4, 0, piece.x.pitch / 4, piece.xColumn / 4,
             piece.y.pitch / 4,
@@ -109,7 +115,7 @@ extension CommandEncoder {
         let tile = KernelSelection.sharedTile(
             m: piece.m, n: piece.n, capabilities, chosen: chosen)
         var constants = tile.specialization
-        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
         let groups = tile.groups(piece.m, piece.n)
         let y = piece.y.slice
         let x = piece.x.slice

@@ -48,7 +48,8 @@ enum MatmulMatrix {
     }
 }
 
-/// y (M, N) = scale · (op(x, w) + h·adapter), or y += that. The columns say where in wider rows y and x begin.
+/// y (M, N) = scale · (op(x, w) + h·adapter) (+ plus, which lies as y does and may be y). The columns say where in wider rows
+/// y, plus and x begin.
 struct MatmulProduct {
     var op: Shader.Op
     var y: Tensor
@@ -58,7 +59,7 @@ struct MatmulProduct {
     var w: MatmulMatrix
     var lora: LoRATerm?
     var scale: Float = 1
-    var accumulate: Bool
+    var plus: Tensor?
 
     var m: Int { y.rows }
     var n: Int { op == .nt ? w.rows : w.columns }
@@ -97,6 +98,7 @@ struct MatmulProduct {
             matrixSpans.map { span in
                 var piece = self
                 piece.y = y.rows(rows)
+                piece.plus = plus?.rows(rows)
                 piece.x = x.rows(rows)
                 piece.w = w.rows(span)
                 let isFirst = span.lowerBound == 0
@@ -106,7 +108,7 @@ struct MatmulProduct {
                 } else {
                     piece.xColumn += span.lowerBound
                     piece.lora = isFirst ? lora.map { LoRATerm(h: $0.h.rows(rows), matrix: $0.matrix) } : nil
-                    piece.accumulate = accumulate || !isFirst
+                    if !isFirst { piece.plus = piece.y }
                 }
                 return piece
             }
@@ -124,7 +126,7 @@ struct MatmulProduct {
                 piece.x = x.rows(sum)
                 piece.xColumn += rows.lowerBound
                 piece.w = w.rows(sum)
-                piece.accumulate = accumulate || sum.lowerBound > 0
+                piece.plus = sum.lowerBound > 0 ? piece.y : plus?.rows(rows)
                 return piece
             }
         }

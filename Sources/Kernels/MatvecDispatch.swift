@@ -11,7 +11,7 @@ extension CommandEncoder {
         let tile = KernelSelection.matvecTile(
             m: piece.m, n: piece.n, family: family, lanes: capabilities.lanes(family))
         var constants = tile.specialization
-        constants["ACCUMULATE"] = piece.accumulate ? 1 : 0
+        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
         let type = weight.layout.type
         let y = piece.y.slice
         let x = piece.x.slice
@@ -22,7 +22,7 @@ extension CommandEncoder {
             family == .shared
                 ? Shader.matvecShared(weight: type) : Shader.matvec(family: family, weight: type),
             // The register kernel reads y's old content through a binding of its own.
-            (family == .shared ? [y] : [y, piece.accumulate ? y : x]) + inputs,
+            (family == .shared ? [y] : [y, piece.plus?.slice ?? x]) + inputs,
             push: [
                 piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.y.pitch / 4,
                 piece.yColumn / 4,

@@ -26,7 +26,7 @@ extension Capabilities {
         // A workgroup of these families must be exactly one subgroup; only CPU drivers run them so unasked.
         let oneSubgroup = type == .cpu && subgroupShuffle && subgroupArithmetic && subgroupSize >= 4
         switch family {
-        case .texel: return oneSubgroup && texelBuffers
+        case .texel: return oneSubgroup && texelBuffers && int64
         case .subgroup: return oneSubgroup
         case .shared: return true
         }

@@ -152,7 +152,7 @@ package struct BufferSlice: Sendable {
         self.byteCount = byteCount
     }
 
-    func isSame(as other: BufferSlice) -> Bool {
+    package func isSame(as other: BufferSlice) -> Bool {
         buffer === other.buffer && offset == other.offset && byteCount == other.byteCount
     }
 

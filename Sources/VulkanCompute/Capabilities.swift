@@ -38,6 +38,7 @@ package struct Capabilities: Sendable {
     /// Formatted reads through `imageBuffer` of rgba32f.
     package var texelBuffers: Bool
     package var extendedTexelFormats: Bool
+    package var int64: Bool
     /// What the address and size of host memory must be a multiple of to be imported; nil where it cannot be.
     package var hostImportAlignment: Int?
     /// What was measured on this device before, by `lora-vk tune`.
@@ -114,6 +115,7 @@ package struct Capabilities: Sendable {
         vkGetPhysicalDeviceFormatProperties(device, VK_FORMAT_R32G32B32A32_SFLOAT, &format)
         texelBuffers = format.bufferFeatures & VK_FORMAT_FEATURE_STORAGE_TEXEL_BUFFER_BIT.rawValue != 0
         extendedTexelFormats = features.shaderStorageImageExtendedFormats != 0
+        int64 = features.shaderInt64 != 0
         if smallLimits { shrink() }
     }
 
@@ -129,7 +131,7 @@ package struct Capabilities: Sendable {
         (memoryByteCount, availableMemoryByteCount) = (.max, .max)
         (bindingAlignment, nonCoherentAtomSize, timestampPeriod) = (256, 256, 0)
         (subgroupSize, subgroupShuffle, subgroupArithmetic) = (1, false, false)
-        (texelBuffers, extendedTexelFormats) = (false, false)
+        (texelBuffers, extendedTexelFormats, int64) = (false, false, false)
     }
 
     private static func memoryByteCounts(_ device: VkPhysicalDevice) -> (heap: Int, available: Int) {

@@ -156,6 +156,7 @@ package final class Device: @unchecked Sendable {
         }
         var features = VkPhysicalDeviceFeatures()
         features.shaderStorageImageExtendedFormats = capabilities.extendedTexelFormats ? 1 : 0
+        features.shaderInt64 = capabilities.int64 ? 1 : 0
         var priority: Float = 1
         return withCStrings(extensions) { names in
             withUnsafePointer(to: &priority) { priority in

@@ -106,6 +106,7 @@ package final class Shader: Sendable {
         }
         for capability in spirvCapabilities {
             switch capability {
+            case 11 where !capabilities.int64: return "64-bit integers"
             case 49 where !capabilities.extendedTexelFormats: return "extended texel formats"
             case 63 where !capabilities.subgroupArithmetic: return "subgroup arithmetic"
             case 65 where !capabilities.subgroupShuffle: return "subgroup shuffle"

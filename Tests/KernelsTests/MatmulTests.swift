@@ -85,6 +85,13 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         }
         let wrong = mismatch(try run.values(y), expected.values, .float(roundings: Double(sum)))
         #expect(wrong == nil, "\(op) \(type) \(shape.testDescription): \(wrong ?? "")")
+
+        guard op == .nt, shape.adds else { return }
+        let apart = try run.output([shape.m, width])
+        let plus = try run.input(Matrix(shape.m, width, old))
+        try run.run { try $0.matmul(into: apart, input, weight: weight, lora: lora, plus: plus) }
+        #expect(
+            try run.values(apart) == run.values(y), "\(type) \(shape.testDescription): plus is not adding")
     }
 
     /// Rows that no tile fills: a vocabulary is padded with zero rows, which give zero logits and add nothing.

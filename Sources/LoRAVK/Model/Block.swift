@@ -51,8 +51,9 @@ struct Block: Sendable {
     ) throws(VulkanError) -> (Tensor, Kept?) {
         var (middle, activation, kept) = try forwardToActivation(
             x, keep: keep, cache: cache, outputRows: outputRows, pass)
-        let y = keep ? try pass.copy(middle) : middle
-        let hdown = try downProj.forward(addingTo: y, activation, pass)
+        let y = keep ? pass.arena.take(like: middle) : middle
+        let hdown = try downProj.forward(
+            keep ? .sum(y, plus: middle) : .addingTo(y), activation, pass)
         pass.arena.give(activation)
         if keep { kept?.h.down = hdown } else { pass.arena.give(hdown) }
         return (y, kept)
@@ -105,14 +106,15 @@ struct Block: Sendable {
 
         let attentionRows = try outputRows.map { rows throws(VulkanError) in try pass.gather(attention, rows)
         }
-        let middle: Tensor
+        var residual = x
         if let outputRows {
-            middle = try pass.gather(x, outputRows)
+            residual = try pass.gather(x, outputRows)
             if !keep { arena.give(x) }
-        } else {
-            middle = keep ? try pass.copy(x) : x
         }
-        let ho = try oProj.forward(addingTo: middle, attentionRows ?? attention, pass)
+        let inPlace = !keep || outputRows != nil
+        let middle = inPlace ? residual : arena.take(like: residual)
+        let ho = try oProj.forward(
+            inPlace ? .addingTo(middle) : .sum(middle, plus: residual), attentionRows ?? attention, pass)
         if !keep { arena.give(attention, attentionRows) }
         let n2 = arena.take(middle.rows, width)
         let rstd2 = arena.take(middle.rows)

@@ -20,11 +20,7 @@ package struct Linear: Sendable {
         try forward(.into(y), x, pass)
     }
 
-    func forward(addingTo y: Tensor, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
-        try forward(.addingTo(y), x, pass)
-    }
-
-    private func forward(_ y: Destination, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
+    func forward(_ y: Destination, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         if let lora = pass.adapter?.layer(name) {
             try pass.features?.record(lora, x, pass)
             return try lora.method.forward(y, x, lora, around: self, pass)
@@ -55,6 +51,8 @@ package struct Linear: Sendable {
         case .into(let y): try pass.encoder.matmul(into: y, x, weight: weight, lora: term, label: name)
         case .addingTo(let y):
             try pass.encoder.matmul(addingTo: y, x, weight: weight, lora: term, label: name)
+        case .sum(let y, let plus):
+            try pass.encoder.matmul(into: y, x, weight: weight, lora: term, plus: plus, label: name)
         }
     }
 

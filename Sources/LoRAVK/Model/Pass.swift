@@ -48,6 +48,8 @@ extension Pass {
 package enum Destination {
     case into(Tensor)
     case addingTo(Tensor)
+    /// Where it goes and what is added to it.
+    case sum(Tensor, plus: Tensor)
 }
 
 /// Where a gradient goes.

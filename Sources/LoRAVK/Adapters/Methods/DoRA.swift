@@ -116,6 +116,9 @@ package struct DoRA: AdapterMethod {
         switch y {
         case .into(let y): try pass.encoder.scaleColumns(into: y, y0, by: scale, label: label)
         case .addingTo(let y): try pass.encoder.scaleColumns(addingTo: y, y0, by: scale, label: label)
+        case .sum(let y, let plus):
+            try pass.encoder.copy(into: y.slice, from: plus.slice)
+            try pass.encoder.scaleColumns(addingTo: y, y0, by: scale, label: label)
         }
         return whole
     }
