@@ -31,7 +31,7 @@ extension CommandEncoder {
             push: [q.rows, k.rows, kvHeads, keyOffset != nil, shape.scale], specialization: constants,
             groups: few
                 ? q.rows * heads : kvHeads * tile.workgroups(rows: q.rows * shape.groupSize, lanes: lanes),
-            flops: shape.flops(products: 2), label: label)
+            possibleFlops: shape.flops(products: 2), label: label)
     }
 
     /// The gradients of a training forward (N queries of the same N keys), from the gradient of `out`.
@@ -54,13 +54,13 @@ extension CommandEncoder {
             [dq, delta, dout, out, lse, q, k, v, spans].map(\.slice),
             push: push, specialization: constants,
             groups: kvHeads * tile.workgroups(rows: q.rows * shape.groupSize, lanes: lanes),
-            flops: shape.flops(products: 3), label: "\(label) q")
+            possibleFlops: shape.flops(products: 3), label: "\(label) q")
         try dispatch(
             Shader.attentionBackwardKv(family: family),
             [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
             push: push, specialization: constants,
             groups: kvHeads * tile.workgroups(rows: k.rows, lanes: lanes),
-            flops: shape.flops(products: 4), label: "\(label) kv")
+            possibleFlops: shape.flops(products: 4), label: "\(label) kv")
     }
 }
 

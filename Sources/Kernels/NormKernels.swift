@@ -16,7 +16,7 @@ extension CommandEncoder {
         for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
                 Shader.rmsNorm(family: family), [y.rows(span), rstd, x.rows(span), weight].map(\.slice),
-                push: [width / 4, span.lowerBound, epsilon], specialization: rowLanes, groups: span.count,
+                push: [width / 4, span.lowerBound, epsilon], specialization: rowTurns(width), groups: span.count,
                 label: label)
         }
     }
@@ -47,10 +47,18 @@ extension CommandEncoder {
             var buffers = [dx.rows(span), dy.rows(span), x.rows(span), weight, rstd]
             if let previous { buffers.append(previous.rows(span)) }
             try dispatch(
-                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound], specialization: rowLanes,
+                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound],
+                specialization: rowTurns(width),
                 groups: span.count,
                 label: label)
         }
+    }
+
+    /// A row that a few turns of a subgroup fill stays in registers between its sum and its result.
+    private func rowTurns(_ width: Int) -> [String: UInt32] {
+        let turn = 4 * capabilities.lanes(family)
+        let turns = family != .shared && width % turn == 0 && width / turn <= 16 ? width / turn : 0
+        return rowLanes.merging(["TURNS": UInt32(turns)]) { $1 }
     }
 
     private func checkRows(_ matrices: [Tensor], column: Tensor, width: Int, _ label: String) {

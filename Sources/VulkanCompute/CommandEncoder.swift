@@ -46,11 +46,12 @@ package final class CommandEncoder {
     package var isPlanning: Bool { recording == nil }
 
     /// One kernel over `groups` workgroups. `buffers` follow the shader's bindings; `push` follows `groupBase`.
-    /// `flops` is the work it does, for benchmarks and for cutting submissions.
+    /// `flops` is the work it does, for benchmarks and for cutting submissions; `possibleFlops` is work that depends on what the
+    /// buffers hold, at most so much: submissions are cut by it, benchmarks do not count it.
     package func dispatch(
         _ shader: Shader, _ buffers: [BufferSlice], push: [any PushWord],
         specialization: [String: UInt32] = [:],
-        groups: Int, flops: Double = 0, label: String
+        groups: Int, flops: Double = 0, possibleFlops: Double = 0, label: String
     ) throws(VulkanError) {
         guard groups > 0 else { return }
         precondition(
@@ -82,19 +83,19 @@ package final class CommandEncoder {
         let pace = recording.device.pace
         let pieces = max(
             (groups + capabilities.maxWorkgroupCount - 1) / capabilities.maxWorkgroupCount,
-            min(groups, Int(((flops + bytes) / pace.budget).rounded(.up))), 1)
+            min(groups, Int(((flops + possibleFlops + bytes) / pace.budget).rounded(.up))), 1)
         let size = (groups + pieces - 1) / pieces
         let words = push.map(\.pushWord)
         for base in stride(from: 0, to: groups, by: size) {
             let count = min(size, groups - base)
+            let share = Double(count) / Double(groups)
             // Pieces of a dispatch in place touch different elements, but validation sees one range read and written.
             if base > 0, Hazards.isInPlace(reads: reads, writes: writes) {
                 try order(reads: reads, writes: writes)
             }
             try recording.dispatch(
                 pipeline, set, [UInt32(base)] + words, groups: count, label: label,
-                work: (flops + bytes) * Double(count) / Double(groups),
-                flops: flops * Double(count) / Double(groups))
+                work: (flops + possibleFlops + bytes) * share, flops: flops * share, bytes: bytes * share)
         }
     }
 
@@ -113,7 +114,8 @@ package final class CommandEncoder {
             reads: accesses.filter { $0.0.readable }.map(\.1),
             writes: accesses.filter { $0.0.writable }.map(\.1))
         try recording.dispatch(
-            pipeline, set, push, groups: columns, rows: rows, label: label, work: flops, flops: flops)
+            pipeline, set, push, groups: columns, rows: rows, label: label, work: flops, flops: flops,
+            bytes: 0)
     }
 
     /// Every 32-bit word of `slice` becomes `value`.

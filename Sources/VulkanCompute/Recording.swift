@@ -95,7 +95,7 @@ final class Recording {
     func dispatch(
         _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1,
         label: String,
-        work: Double, flops: Double
+        work: Double, flops: Double, bytes: Double
     ) throws(VulkanError) {
         try cutIfFull(adding: work)
         let commands = current
@@ -117,7 +117,7 @@ final class Recording {
             }
         }
         try timestamps?.begin(
-            commands, label: label, kernel: pipeline.shader.name, flops: flops, bytes: work - flops)
+            commands, label: label, kernel: pipeline.shader.name, flops: flops, bytes: bytes)
         vkCmdDispatch(commands, UInt32(groups), UInt32(rows), 1)
         timestamps?.end(commands)
         endLabel?(commands)
