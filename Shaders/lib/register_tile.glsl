@@ -17,7 +17,7 @@ layout(constant_id = 8) const bool SUMMED = false;      // a step's products are
 layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
-    uint xStride, xOffset, wStride, wOffset, yStride, yOffset;  // row to row, first column; in runs of four floats
+    uint xStride, xOffset, wStride, wOffset, yStride, yOffset, hStride, hOffset;  // row to row, first column; in runs of four floats
     float scale;
 } push;
 

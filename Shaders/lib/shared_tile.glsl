@@ -15,7 +15,7 @@ const uint ACROSS = TILE_N / BLOCK_N;  // invocations along n; LANES = ACROSS ·
 layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
-    uint xStride, xOffset, wStride, wOffset, yStride, yOffset;  // row to row, and to the first column, in floats
+    uint xStride, xOffset, wStride, wOffset, yStride, yOffset, hStride, hOffset;  // row to row, and to the first column, in floats
     float scale;
 } push;
 

@@ -16,7 +16,7 @@ layout(constant_id = 7) const bool RANK_TERM = false;
 layout(constant_id = 9) const bool COLUMNS_FIRST = false;  // neighbouring workgroups share rows of x, not columns of W
 
 INPUT4(2, x);
-INPUT4(3, h);        // (M, R)
+INPUT4(3, h);        // (M, R), perhaps columns of a wider matrix
 INPUT4(4, adapter);  // NT: (N, R), NN: (R, N)
 
 uint column4[GROUPS];  // this lane's runs of columns, inside W
@@ -86,7 +86,7 @@ void main() {
         k4 += STEPS;
     } while (k4 < K4);
     if (RANK_TERM) {
-        EACH(i, A_LOADS) xAt[i] = min(row + aUnit(i) % ROWS, push.M - 1) * R4;
+        EACH(i, A_LOADS) xAt[i] = min(row + aUnit(i) % ROWS, push.M - 1) * push.hStride + push.hOffset;
         uint r4 = 0;
         do {
             EACH(i, A_LOADS) {

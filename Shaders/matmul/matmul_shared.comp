@@ -74,7 +74,7 @@ void loadRank(uint row, uint column, uint r0) {
     EACH(turn, TURNS(TILE_M * TILE_K)) {
         uint i = item(turn);
         uint r = i % TILE_K, m = i / TILE_K;
-        putA(r, m, r0 + r < push.R && row + m < push.M ? h[(row + m) * push.R + r0 + r] : 0);
+        putA(r, m, r0 + r < push.R && row + m < push.M ? h[(row + m) * push.hStride + push.hOffset + r0 + r] : 0);
     }
     EACH(turn, TURNS(TILE_N * TILE_K)) {
         uint i = item(turn);

@@ -38,11 +38,12 @@ extension CommandEncoder {
         try elementwise([a, gate, up], label: label) { family, _ in (Shader.swiglu(family: family), []) }
     }
 
+    /// Also a itself once more, which the gradients behind it are computed from.
     package func swiGLUBackward(
-        intoGate dgate: Tensor, up dup: Tensor, _ da: Tensor, gate: Tensor, up: Tensor,
+        intoGate dgate: Tensor, up dup: Tensor, activation a: Tensor, _ da: Tensor, gate: Tensor, up: Tensor,
         label: String = "swiGLUBackward"
     ) throws(VulkanError) {
-        try elementwise([dgate, dup, da, gate, up], label: label) { family, _ in
+        try elementwise([dgate, dup, a, da, gate, up], label: label) { family, _ in
             (Shader.swigluBackward(family: family), [])
         }
     }
@@ -71,7 +72,8 @@ extension CommandEncoder {
         precondition(
             count % 4 == 0
                 && (tensors + more).allSatisfy {
-                    $0.storedCount == count && $0.pitch - $0.width == tensors[0].pitch - tensors[0].width
+                    $0.storedCount == count && $0.column == 0
+                        && $0.pitch - $0.width == tensors[0].pitch - tensors[0].width
                 },
             "\(label): shapes \((tensors + more).map(\.shape)), rows at \((tensors + more).map(\.pitch))")
         let lanes = capabilities.lanes(family)

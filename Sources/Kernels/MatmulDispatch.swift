@@ -42,8 +42,8 @@ extension CommandEncoder {
         constants["TRANSPOSED"] = 0
         let push: [any PushWord] = [
             piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.xColumn / 4, piece.w.pitch / 4,
-            0,
-            piece.y.pitch / 4, piece.yColumn / 4, piece.scale,
+            piece.w.column / 4, piece.y.pitch / 4, piece.yColumn / 4, piece.hPitch / 4, piece.hColumn / 4,
+            piece.scale,
         ]
         let groups = tile.groups(piece.m, piece.n)
         let y = piece.y.slice
@@ -90,9 +90,8 @@ extension CommandEncoder {
         let x = piece.x.slice
         let oldY = piece.plus?.slice ?? x
         let push: [any PushWord] = [
-            piece.n, piece.m, piece.k, 0, w.pitch / 4, 0, piece.x.pitch / 4, piece.xColumn / 4,
-            piece.y.pitch / 4,
-            piece.yColumn / 4, piece.scale,
+            piece.n, piece.m, piece.k, 0, w.pitch / 4, w.column / 4, piece.x.pitch / 4, piece.xColumn / 4,
+            piece.y.pitch / 4, piece.yColumn / 4, 0, 0, piece.scale,
         ]
         if op == .nt {
             constants["TILED"] = 0
@@ -131,8 +130,8 @@ extension CommandEncoder {
             matrix = [weight.tiles] + (weight.scales.map { [$0] } ?? [])
         }
         let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.x.pitch, piece.xColumn, stride, 0, piece.y.pitch,
-            piece.yColumn, piece.scale,
+            piece.m, piece.n, piece.k, piece.rank, piece.x.pitch, piece.xColumn, stride, piece.w.column,
+            piece.y.pitch, piece.yColumn, piece.hPitch, piece.hColumn, piece.scale,
         ]
         let shader: Shader
         if piece.op == .tn {

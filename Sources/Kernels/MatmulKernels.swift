@@ -116,7 +116,8 @@ extension CommandEncoder {
         scale: Float = 1, plus: Tensor? = nil, label: String
     ) throws(VulkanError) {
         let product = MatmulProduct(
-            op: op, y: y, x: x, w: w, lora: lora, scale: scale, plus: plus)
+            op: op, y: y, yColumn: y.column, x: x, xColumn: x.column, w: w, lora: lora, scale: scale,
+            plus: plus)
         product.check(label)
         guard y.count > 0 else { return }
         // The kernels take at least one step along the sum.
@@ -141,7 +142,8 @@ extension MatmulProduct {
             "\(label): \(op) of \(x.shape) and (\(w.rows), \(w.columns)) into \(y.shape)")
         if let plus {
             precondition(
-                plus.shape == y.shape && plus.pitch == y.pitch, "\(label): \(plus.shape) and \(y.shape)")
+                plus.shape == y.shape && plus.pitch == y.pitch && plus.column == y.column,
+                "\(label): \(plus.shape) and \(y.shape)")
         }
         guard let lora else { return }
         precondition(

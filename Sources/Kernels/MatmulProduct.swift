@@ -35,6 +35,11 @@ enum MatmulMatrix {
         }
     }
 
+    /// Elements of a row before the matrix.
+    var column: Int {
+        if case .tensor(let tensor) = self { tensor.column } else { 0 }
+    }
+
     var isQuantised: Bool {
         if case .weight(let weight) = self { weight.layout.isQuantised } else { false }
     }
@@ -65,6 +70,8 @@ struct MatmulProduct {
     var n: Int { op == .nt ? w.rows : w.columns }
     var k: Int { op == .nt ? w.columns : w.rows }
     var rank: Int { lora?.h.width ?? 0 }
+    var hPitch: Int { lora?.h.pitch ?? 0 }
+    var hColumn: Int { lora?.h.column ?? 0 }
     var flops: Double { 2 * Double(m) * Double(n) * Double(k + rank) }
 
     /// lavapipe silently ends a kernel's loops after 65535 rounds, all loops counted together. A register kernel takes four
@@ -78,7 +85,8 @@ struct MatmulProduct {
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
         // The register kernels read and write four floats at a time; x·wᵀ is not cut along its sum.
-        let inFours = [x.pitch, y.pitch, w.pitch, n].allSatisfy { $0 % 4 == 0 }
+        let widths = [x.pitch, xColumn, y.pitch, yColumn, w.pitch, w.column, n]
+        let inFours = widths.allSatisfy { $0 % 4 == 0 }
         if !inFours || (op == .nt && k > Self.longestSum) { return .shared }
         if preferred == .texel, w.isQuantised, !capabilities.extendedTexelFormats { return .subgroup }
         return preferred
@@ -89,7 +97,7 @@ struct MatmulProduct {
     }
 
     private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
-        let pitches = [x.pitch, y.pitch] + (lora.map { [$0.h.pitch] } ?? [])
+        let pitches = [x.pitch, y.pitch] + (lora == nil ? [] : [hPitch])
         let matrixSpans = w.spans(
             capabilities, family, rank: op == .nt ? rank : 0,
             atMost: op == .nn ? Self.accurateSum : .max)

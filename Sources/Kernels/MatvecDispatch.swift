@@ -4,6 +4,9 @@
 import VulkanCompute
 
 extension CommandEncoder {
+    /// Products of a frozen weight with so many rows or fewer want what they multiply unbroken: no columns of wider matrices.
+    package static let fewRows = KernelSelection.matvecRows
+
     /// `piece.m` is at most KernelSelection.matvecRows.
     func runMatvec(
         _ piece: MatmulProduct, _ weight: Weight, _ family: Shader.Family, _ label: String
@@ -35,7 +38,8 @@ extension CommandEncoder {
 extension MatmulProduct {
     /// The weight, where this is one for the matrix–vector kernels.
     var fewRowsWeight: Weight? {
-        guard op == .nt, m <= KernelSelection.matvecRows, case .weight(let weight) = w else { return nil }
+        guard op == .nt, m <= KernelSelection.matvecRows, case .weight(let weight) = w, hPitch == rank
+        else { return nil }
         return weight
     }
 }

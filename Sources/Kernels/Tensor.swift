@@ -16,11 +16,18 @@ package struct Tensor: Sendable {
     package let dtype: DType
     /// Elements from one row to the next. Products, elementwise operations and the loss take any; the rest wants `width`.
     package let pitch: Int
+    /// Elements of a row before the first of this tensor, where it is some columns of a wider one; only products take such.
+    package let column: Int
 
-    package init(_ slice: BufferSlice, shape: [Int], dtype: DType = .f32, pitch: Int? = nil) {
+    package init(
+        _ slice: BufferSlice, shape: [Int], dtype: DType = .f32, pitch: Int? = nil, column: Int = 0
+    ) {
         let width = shape.last ?? 1
         self.pitch = pitch ?? width
-        precondition(self.pitch >= width, "rows of \(width) elements at \(self.pitch) from each other")
+        self.column = column
+        precondition(
+            self.pitch >= column + width,
+            "rows of \(width) elements from \(column), at \(self.pitch) from each other")
         let needed = shape.dropLast().reduce(1, *) * self.pitch * dtype.byteCount
         precondition(
             slice.byteCount >= needed,
@@ -57,7 +64,14 @@ package struct Tensor: Sendable {
         let rowBytes = pitch * dtype.byteCount
         return Tensor(
             slice.slice(range.lowerBound * rowBytes, byteCount: range.count * rowBytes),
-            shape: [range.count, width], dtype: dtype, pitch: pitch)
+            shape: [range.count, width], dtype: dtype, pitch: pitch, column: column)
+    }
+
+    /// Columns `range` of a matrix.
+    package func columns(_ range: Range<Int>) -> Tensor {
+        precondition(range.lowerBound >= 0 && range.upperBound <= width, "columns \(range) of \(shape)")
+        return Tensor(
+            slice, shape: [rows, range.count], dtype: dtype, pitch: pitch, column: column + range.lowerBound)
     }
 }
 

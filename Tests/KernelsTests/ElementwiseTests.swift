@@ -48,19 +48,26 @@ import Testing
 
         let (a, dgate, dup) = (try run.output([count]), try run.output([count]), try run.output([count]))
         // In place: the gradients replace what they are computed from.
-        let (gateInPlace, upInPlace) = (try run.output(gate, [count]), try run.output(up, [count]))
+        let (gateInPlace, upInPlace, daInPlace) = (
+            try run.output(gate, [count]), try run.output(up, [count]), try run.output(da, [count])
+        )
+        let again = try run.output([count])
         let (gateTensor, upTensor, daTensor) = (
             try run.input(gate, [count]), try run.input(up, [count]), try run.input(da, [count])
         )
         try run.run {
             try $0.swiGLU(into: a, gate: gateTensor, up: upTensor)
-            try $0.swiGLUBackward(intoGate: dgate, up: dup, daTensor, gate: gateTensor, up: upTensor)
             try $0.swiGLUBackward(
-                intoGate: gateInPlace, up: upInPlace, daTensor, gate: gateInPlace, up: upInPlace)
+                intoGate: dgate, up: dup, activation: again, daTensor, gate: gateTensor, up: upTensor)
+            try $0.swiGLUBackward(
+                intoGate: gateInPlace, up: upInPlace, activation: daInPlace, daInPlace, gate: gateInPlace,
+                up: upInPlace)
         }
         let expected = ReferenceSwiGLU.forward(gate: gate.doubles, up: up.doubles)
         let backward = ReferenceSwiGLU.backward(da.doubles, gate: gate.doubles, up: up.doubles)
-        #expect(mismatch(try run.values(a), expected, .float()) == nil)
+        for activation in [a, again, daInPlace] {
+            #expect(mismatch(try run.values(activation), expected, .float()) == nil)
+        }
         for gradient in [dgate, gateInPlace] {
             #expect(mismatch(try run.values(gradient), backward.dgate, .float(scale: 4)) == nil)
         }

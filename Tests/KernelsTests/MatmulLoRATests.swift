@@ -63,8 +63,13 @@ import VulkanCompute
 
         let (xInput, dyInput) = (try run.input(x), try run.input(dy))
         let (loraA, loraB) = (try run.input(layer.loraA), try run.input(layer.loraB))
-        let h = try run.output([shape.m, shape.rank])
-        let g = try run.output([shape.m, shape.rank])
+        // Of many rows also as columns of a wider matrix, as layers with one input have them.
+        func narrow() throws -> Tensor {
+            let isPart = shape.m > CommandEncoder.fewRows
+            let whole = try run.output([shape.m, shape.rank * (isPart ? 3 : 1)])
+            return isPart ? whole.columns(shape.rank..<2 * shape.rank) : whole
+        }
+        let (h, g) = (try narrow(), try narrow())
         let y = try run.output([shape.m, shape.out])
         let dx = try run.output([shape.m, shape.in])
         let dA = try run.output(oldA, [shape.rank, shape.in])

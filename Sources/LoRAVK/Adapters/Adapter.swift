@@ -32,22 +32,21 @@ package final class Adapter {
         let count = shapes.joined().reduce(0) { $0 + $1.stride }
         let parameters = try device.makeTensor([count], label: "adapter parameters")
         let gradients = try device.makeTensor([count], label: "adapter gradients")
+        let places = Self.places(shapes, groups: model.inputGroups(modules.map(\.name)))
         var layers: [LoRALayer] = []
         var corners = SharedCorners(shared)
-        var at = 0
         for (index, (module, shapes)) in zip(modules, shapes).enumerated() {
             var layerParameters: [AdapterParameter] = []
-            for shape in shapes {
+            for (shape, place) in zip(shapes, places[index]) {
                 func part(_ flat: Tensor) -> Tensor {
                     let size = [shape.storedRows, shape.storedColumns]
                     return Tensor(
-                        flat.slice.slice(at * 4, byteCount: size[0] * size[1] * 4), shape: size)
+                        flat.slice.slice(place * 4, byteCount: size[0] * size[1] * 4), shape: size)
                 }
                 layerParameters.append(
                     AdapterParameter(
                         shape: shape, value: part(parameters), gradient: part(gradients),
                         learningRate: module.learningRate * method.learningRate(of: shape.part)))
-                at += shape.stride
             }
             var derived: [String: Tensor] = [:]
             for (name, shape) in method.derived(of: module) {
@@ -80,7 +79,7 @@ package final class Adapter {
         }
         self.linears = adapted
         refreshArena = try Self.refreshArena(layers, adapted, device)
-        learningRates = try Self.learningRates(layers, count, device)
+        learningRates = try Self.learningRates(layers, in: parameters, device)
         byName = Dictionary(
             layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
         try device.run { encoder throws(VulkanError) in
@@ -89,19 +88,36 @@ package final class Adapter {
         }
     }
 
+    /// Where each parameter of each module begins in the flat buffer: within a group of modules first the first parameter of all,
+    /// then the second …, so that the A of layers that read the same input lie together (LinearGroup).
+    private static func places(_ shapes: [[ParameterShape]], groups: [Range<Int>]) -> [[Int]] {
+        var places = shapes.map { $0.map { _ in 0 } }
+        var at = 0
+        for group in groups {
+            for index in 0..<(shapes[group].map(\.count).max() ?? 0) {
+                for module in group where index < shapes[module].count {
+                    places[module][index] = at
+                    at += shapes[module][index].stride
+                }
+            }
+        }
+        return places
+    }
+
     private static func learningRates(
-        _ layers: [LoRALayer], _ count: Int, _ device: Device
+        _ layers: [LoRALayer], in flat: Tensor, _ device: Device
     ) throws(VulkanError) -> Tensor? {
+        let count = flat.count
         let isPlain = layers.allSatisfy { layer in
             layer.module.frozenRank == 0 && layer.parameters.allSatisfy { $0.learningRate == 1 }
         }
         if isPlain { return nil }
-        var rates: [Float] = []
-        rates.reserveCapacity(count)
+        var rates = [Float](repeating: 0, count: count)
         for layer in layers {
             for parameter in layer.parameters {
                 let values = layer.learningRates(parameter)
-                rates += values + [Float](repeating: 0, count: parameter.shape.stride - values.count)
+                let place = (parameter.value.slice.offset - flat.slice.offset) / 4
+                rates.replaceSubrange(place..<place + values.count, with: values)
             }
         }
         return try device.makeTensor(rates, [count], label: "learning rates")

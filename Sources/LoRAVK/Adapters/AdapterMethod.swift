@@ -46,6 +46,9 @@ package protocol AdapterMethod: Sendable {
     /// All that the layer adds to W's product, where a low-rank term says it: generation then runs both in one kernel. A method
     /// with none has a `forward`, `kept` and `backward` of its own.
     func lowRank(_ layer: LoRALayer) -> LowRankTerm?
+    /// Whether forward and backward are that term's and nothing else, so that a block may record their parts apart, and as one
+    /// for layers that read the same input.
+    var isLowRankAlone: Bool { get }
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
@@ -111,6 +114,7 @@ extension AdapterMethod {
     }
 
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { LowRankTerm(layer) }
+    package var isLowRankAlone: Bool { true }
 
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass

@@ -55,24 +55,48 @@ extension Linear {
     package func backward(
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, h: Tensor, lowRank term: LowRankTerm, _ pass: Pass
     ) throws(VulkanError) {
-        let encoder = pass.encoder
-        let g = pass.arena.take(dy.rows, term.up.width)
         let dropped = try dropout(x, term, pass)
-        try encoder.loraDownBackward(
-            into: g, dy, loraB: term.up, scaling: term.scaling, label: "\(name) g")
-        if let gradient = term.downGradient {
-            try encoder.loraGradientA(addingTo: gradient, g: g, x: dropped ?? x, label: "\(name) dA")
-        }
-        if let gradient = term.upGradient {
-            try encoder.loraGradientB(addingTo: gradient, dy: dy, h: h, label: "\(name) dB")
-        }
-        if dropped == nil {
-            try baseBackward(dx, dy, LoRATerm(h: g, matrix: term.down), pass)
-        } else {
+        let g = try inputGradient(dx, dy, term, isDropped: dropped != nil, pass)
+        try parameterGradients(dy, x: dropped ?? x, h: h, g: g, term, pass)
+        pass.arena.give(g, h, dropped)
+    }
+
+    /// Records the gradient of x and returns g (N, R).
+    func inputGradient(
+        _ dx: GradientDestination, _ dy: Tensor, _ term: LowRankTerm, isDropped: Bool, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let g = pass.arena.take(dy.rows, term.up.width)
+        try gradient(into: g, dy, term, pass)
+        if isDropped {
             try baseBackward(dx, dy, nil, pass)
             try droppedInputGradient(dx, g, term, pass)
+        } else {
+            try baseBackward(dx, dy, LoRATerm(h: g, matrix: term.down), pass)
         }
-        pass.arena.give(g, h, dropped)
+        return g
+    }
+
+    /// g = s·dy·U (N, R)
+    func gradient(
+        into g: Tensor, _ dy: Tensor, _ term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) {
+        try pass.encoder.loraDownBackward(
+            into: g, dy, loraB: term.up, scaling: term.scaling, label: "\(name) g")
+    }
+
+    /// Records the gradients of D and U.
+    func parameterGradients(
+        _ dy: Tensor, x: Tensor, h: Tensor, g: Tensor, _ term: LowRankTerm, _ pass: Pass
+    ) throws(VulkanError) {
+        if let gradient = term.downGradient {
+            try pass.encoder.loraGradientA(addingTo: gradient, g: g, x: x, label: "\(name) dA")
+        }
+        try upGradient(dy, h: h, term, pass)
+    }
+
+    func upGradient(_ dy: Tensor, h: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) {
+        guard let gradient = term.upGradient else { return }
+        try pass.encoder.loraGradientB(addingTo: gradient, dy: dy, h: h, label: "\(name) dB")
     }
 
     /// x with dropout, or nil where there is none. The same in forward and backward: the mask depends only on the step.

@@ -21,6 +21,10 @@ struct Block: Sendable {
     let epsilon: Float
     let rotaryTable: Tensor  // (P, D)
 
+    /// What reads the same input.
+    var headProjections: LinearGroup { LinearGroup(qProj, kProj, vProj) }
+    var gateUp: LinearGroup { LinearGroup(gateProj, upProj) }
+
     var linears: [Linear] { [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] }
     private var width: Int { inputNorm.count }
 
@@ -39,7 +43,7 @@ struct Block: Sendable {
         let rstd2: Tensor  // (n)
         let gate: Tensor  // (n, F)
         let up: Tensor  // (n, F)
-        var h: (q: Tensor?, k: Tensor?, v: Tensor?, o: Tensor?, gate: Tensor?, up: Tensor?, down: Tensor?)
+        var h: (heads: LinearGroup.Kept, o: Tensor?, gateUp: LinearGroup.Kept, down: Tensor?)
     }
 
     // MARK: Forward
@@ -80,9 +84,7 @@ struct Block: Sendable {
         let q = arena.take(x.rows, qProj.outFeatures)
         let k = arena.take(x.rows, kProj.outFeatures)
         let v = arena.take(x.rows, vProj.outFeatures)
-        let hq = try qProj.forward(into: q, n1, pass)
-        let hk = try kProj.forward(into: k, n1, pass)
-        let hv = try vProj.forward(into: v, n1, pass)
+        let hHeads = try headProjections.forward(into: [q, k, v], n1, pass)
         arena.give(n1)
 
         let attention = arena.take(x.rows, qProj.outFeatures)
@@ -121,19 +123,20 @@ struct Block: Sendable {
         try encoder.rmsNorm(into: n2, rstd: rstd2, middle, weight: postAttentionNorm, epsilon: epsilon)
         let gate = arena.takeSpread(middle.rows, gateProj.outFeatures)
         let up = arena.takeSpread(middle.rows, upProj.outFeatures)
-        let hgate = try gateProj.forward(into: gate, n2, pass)
-        let hup = try upProj.forward(into: up, n2, pass)
+        let hGateUp = try gateUp.forward(into: [gate, up], n2, pass)
         arena.give(n2)
         let activation = arena.takeSpread(middle.rows, gateProj.outFeatures)
         try encoder.swiGLU(into: activation, gate: gate, up: up)
         guard keep else {
-            arena.give(gate, up, rstd2, hq, hk, hv, ho, hgate, hup)
+            arena.give(gate, up, rstd2, ho)
+            headProjections.give(hHeads, to: arena)
+            gateUp.give(hGateUp, to: arena)
             return (middle, activation, nil)
         }
         let kept = Kept(
             x: x, rstd1: rstd1, q: q, k: k, v: v, attention: attention, lse: lse,
             attentionRows: attentionRows, middle: middle, rstd2: rstd2, gate: gate, up: up,
-            h: (hq, hk, hv, ho, hgate, hup, nil))
+            h: (hHeads, ho, hGateUp, nil))
         return (middle, activation, kept)
     }
 
@@ -165,7 +168,7 @@ struct Block: Sendable {
         } else {
             arena.give(kept.h.o)
         }
-        if !needed.heads { arena.give(kept.h.q, kept.h.k, kept.h.v) }
+        if !needed.heads { headProjections.give(kept.h.heads, to: arena) }
         arena.give(
             kept.x, kept.rstd1, kept.q, kept.k, kept.v, kept.attention, kept.lse, kept.attentionRows,
             kept.middle, kept.rstd2)
@@ -174,32 +177,46 @@ struct Block: Sendable {
 
     private func backwardMLP(_ dx: Tensor, _ kept: Kept, _ needed: Needed, _ pass: Pass) throws(VulkanError) {
         let (encoder, arena) = (pass.encoder, pass.arena)
+        // dActivation, and from the activation's backward on the activation itself, which that computes again.
         let activation = arena.takeSpread(dx.rows, gateProj.outFeatures)
-        let dActivation = arena.takeSpread(dx.rows, gateProj.outFeatures)
-        try encoder.swiGLU(into: activation, gate: kept.gate, up: kept.up)
-        try downProj.backward(
-            needed.mlpInput ? .into(dActivation) : .none, dx, x: activation, h: kept.h.down, pass)
-        arena.give(activation)
         guard needed.mlpInput else {
-            return arena.give(dActivation, kept.gate, kept.up, kept.h.gate, kept.h.up)
+            try encoder.swiGLU(into: activation, gate: kept.gate, up: kept.up)
+            try downProj.backward(.none, dx, x: activation, h: kept.h.down, pass)
+            arena.give(activation, kept.gate, kept.up)
+            return gateUp.give(kept.h.gateUp, to: arena)
         }
-
-        let (dGate, dUp) = (
-            arena.takeSpread(dx.rows, gateProj.outFeatures), arena.takeSpread(dx.rows, gateProj.outFeatures)
-        )
-        try encoder.swiGLUBackward(intoGate: dGate, up: dUp, dActivation, gate: kept.gate, up: kept.up)
-        arena.give(dActivation, kept.gate, kept.up)
+        // In place: dGate lies where gate lay, dUp where up lay.
+        func backwardActivation() throws(VulkanError) {
+            try encoder.swiGLUBackward(
+                intoGate: kept.gate, up: kept.up, activation: activation, activation, gate: kept.gate,
+                up: kept.up)
+        }
+        if let term = downProj.termAlone(pass), let h = kept.h.down {
+            let g = try downProj.inputGradient(.into(activation), dx, term, isDropped: false, pass)
+            try backwardActivation()
+            try downProj.parameterGradients(dx, x: activation, h: h, g: g, term, pass)
+            arena.give(g, h)
+        } else if kept.h.down == nil {
+            try downProj.baseBackward(.into(activation), dx, nil, pass)
+            try backwardActivation()
+        } else {
+            let input = arena.take(like: activation)
+            try encoder.swiGLU(into: input, gate: kept.gate, up: kept.up)
+            try downProj.backward(.into(activation), dx, x: input, h: kept.h.down, pass)
+            arena.give(input)
+            try backwardActivation()
+        }
+        arena.give(activation)
         let (n, dn) = (arena.take(dx.rows, width), arena.take(dx.rows, width))
         try encoder.rmsNorm(
             into: n, rstd: kept.rstd2, kept.middle, weight: postAttentionNorm, epsilon: epsilon)
         let below = needed.attentionOutput
-        try gateProj.backward(below ? .into(dn) : .none, dGate, x: n, h: kept.h.gate, pass)
-        try upProj.backward(below ? .addingTo(dn) : .none, dUp, x: n, h: kept.h.up, pass)
+        try gateUp.backward(into: below ? dn : nil, [kept.gate, kept.up], x: n, kept.h.gateUp, pass)
         if below {
             try encoder.rmsNormBackward(
                 addingTo: dx, dn, x: kept.middle, weight: postAttentionNorm, rstd: kept.rstd2)
         }
-        arena.give(dGate, dUp, n, dn)
+        arena.give(kept.gate, kept.up, n, dn)
     }
 
     private func backwardHeads(
@@ -219,9 +236,7 @@ struct Block: Sendable {
         let (n, dn) = (arena.take(dx.rows, width), arena.take(dx.rows, width))
         try encoder.rmsNorm(into: n, rstd: kept.rstd1, kept.x, weight: inputNorm, epsilon: epsilon)
         let below = needed.input
-        try qProj.backward(below ? .into(dn) : .none, dq, x: n, h: kept.h.q, pass)
-        try kProj.backward(below ? .addingTo(dn) : .none, dk, x: n, h: kept.h.k, pass)
-        try vProj.backward(below ? .addingTo(dn) : .none, dv, x: n, h: kept.h.v, pass)
+        try headProjections.backward(into: below ? dn : nil, [dq, dk, dv], x: n, kept.h.heads, pass)
         if below {
             try encoder.rmsNormBackward(addingTo: dx, dn, x: kept.x, weight: inputNorm, rstd: kept.rstd1)
         }

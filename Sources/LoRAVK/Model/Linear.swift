@@ -16,10 +16,6 @@ package struct Linear: Sendable {
 
     /// Records y, overwriting or adding to what is there. Returns what the adapter keeps, which the caller gives back after
     /// the backward (or at once, if there is none).
-    func forward(into y: Tensor, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
-        try forward(.into(y), x, pass)
-    }
-
     func forward(_ y: Destination, _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         if let lora = pass.adapter?.layer(name) {
             try pass.features?.record(lora, x, pass)
@@ -27,6 +23,14 @@ package struct Linear: Sendable {
         }
         try base(y, x, nil, pass)
         return nil
+    }
+
+    /// The layer's adapter, where it is this term and nothing else, without dropout.
+    func termAlone(_ pass: Pass) -> LowRankTerm? {
+        guard let lora = pass.adapter?.layer(name), lora.method.isLowRankAlone,
+            let term = lora.method.lowRank(lora), !pass.isTraining || term.dropout == 0
+        else { return nil }
+        return term
     }
 
     /// What a forward returns, without its output.

@@ -19,6 +19,25 @@ package final class Transformer: Sendable {
     package var source: String { checkpoint.path }
     /// Linear layers that can be adapted, in the model's order.
     package var linears: [Linear] { blocks.flatMap(\.linears) }
+
+    /// Runs of modules, named in the model's order, that read the same input.
+    func inputGroups(_ names: [String]) -> [Range<Int>] {
+        var groups: [String: Int] = [:]
+        for (index, block) in blocks.enumerated() {
+            for (place, group) in [block.headProjections, block.gateUp].enumerated() {
+                for linear in group.members { groups[linear.name] = 2 * index + place }
+            }
+        }
+        var runs: [Range<Int>] = []
+        for (index, name) in names.enumerated() {
+            if let last = runs.last, let group = groups[name], group == groups[names[index - 1]] {
+                runs[runs.count - 1] = last.lowerBound..<index + 1
+            } else {
+                runs.append(index..<index + 1)
+            }
+        }
+        return runs
+    }
     package let weightByteCount: Int
 
     init(

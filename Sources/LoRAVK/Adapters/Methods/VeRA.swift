@@ -107,6 +107,7 @@ package struct VeRA: AdapterMethod {
     }
 
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
+    package var isLowRankAlone: Bool { false }
 
     package func backward(
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
