@@ -16,7 +16,8 @@ extension CommandEncoder {
         for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
                 Shader.rmsNorm(family: family), [y.rows(span), rstd, x.rows(span), weight].map(\.slice),
-                push: [width / 4, span.lowerBound, epsilon], specialization: rowTurns(width), groups: span.count,
+                push: [width / 4, span.lowerBound, epsilon], specialization: rowTurns(width),
+                groups: span.count,
                 label: label)
         }
     }
