@@ -8,7 +8,7 @@ layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 
 layout(std430, binding = 0) buffer RowGradient { float db[]; };         // (O)
-layout(std430, binding = 1) writeonly buffer Scaled { vec4 scaled[]; }; // (O, R)
+OUTPUT4(1, scaled); // (O, R)
 INPUT4(2, dU);                                                          // the same memory
 INPUT4(3, matrixB);                                                     // (O, R)
 INPUT4(4, d);                                                           // (R)
@@ -30,7 +30,7 @@ void main() {
         uint i = row * push.rank4 + k;
         vec4 four = LOAD4(dU, i);
         sum += dot(four * LOAD4(matrixB, i), LOAD4(d, k));
-        scaled[i] = b[o] * four;
+        STORE4(scaled, i, b[o] * four);
     }
     db[o] += sum;
 }

@@ -7,7 +7,7 @@
 layout(local_size_x_id = 0) in;
 layout(constant_id = 0) const uint LANES = 8;
 
-layout(std430, binding = 0) writeonly buffer Scaled { vec4 scaled[]; }; // (O, R)
+OUTPUT4(0, scaled); // (O, R)
 INPUT4(1, matrixB);                                                     // (O, R)
 INPUT4(2, d);                                                           // (R)
 layout(std430, binding = 3) readonly buffer RowFactors { float b[]; };  // (O)
@@ -25,6 +25,6 @@ void main() {
     float factor = b[push.firstRow + row];
     for (uint k = 0; k < push.rank4; ++k) {
         uint i = row * push.rank4 + k;
-        scaled[i] = factor * LOAD4(matrixB, i) * LOAD4(d, k);
+        STORE4(scaled, i, factor * LOAD4(matrixB, i) * LOAD4(d, k));
     }
 }

@@ -4,7 +4,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 
-layout(std430, binding = 0) writeonly buffer Dz { vec4 dz[]; };            // (N, C), may be z's own memory
+OUTPUT4(0, dz);            // (N, C), may be z's own memory
 layout(std430, binding = 1) writeonly buffer Outputs { float outputs[]; }; // (N)
 layout(std430, binding = 2) writeonly buffer Losses { float losses[]; };   // (N)
 INPUT4(3, z);                                                              // (N, C)
@@ -29,7 +29,7 @@ void main() {
     float error = f - targets[row];
 
     for (uint i = LANE; i < push.width4; i += LANES)
-        dz[start + i] = mix(vec4(0), error * push.scale * LOAD4(weight, i), greaterThan(LOAD4(z, start + i), vec4(0)));
+        STORE4(dz, start + i, mix(vec4(0), error * push.scale * LOAD4(weight, i), greaterThan(LOAD4(z, start + i), vec4(0))));
     if (LANE == 0) {
         outputs[row] = f;
         losses[row] = 0.5 * error * error;

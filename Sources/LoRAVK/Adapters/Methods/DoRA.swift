@@ -105,6 +105,7 @@ package struct DoRA: AdapterMethod {
     }
 
     package var isLowRankAlone: Bool { false }
+
     /// m/n scales W's product too.
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { nil }
 
