@@ -46,8 +46,8 @@ package protocol AdapterMethod: Sendable {
     /// All that the layer adds to W's product, where a low-rank term says it: generation then runs both in one kernel. A method
     /// with none has a `forward`, `kept` and `backward` of its own.
     func lowRank(_ layer: LoRALayer) -> LowRankTerm?
-    /// Whether forward and backward are that term's and nothing else, so that a block may record their parts apart, and as one
-    /// for layers that read the same input.
+    /// Whether forward and backward are that term's and nothing else: then a block may record their parts apart, and as one for
+    /// layers that read the same input, which is faster.
     var isLowRankAlone: Bool { get }
     /// Records the layer's whole output and returns what the backward needs of it.
     func forward(
@@ -114,7 +114,7 @@ extension AdapterMethod {
     }
 
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { LowRankTerm(layer) }
-    package var isLowRankAlone: Bool { true }
+    package var isLowRankAlone: Bool { false }
 
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass

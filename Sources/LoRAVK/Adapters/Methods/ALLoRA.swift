@@ -11,6 +11,7 @@ package struct ALLoRA: AdapterMethod {
         MethodOption(
             "eta", 1, in: 1e-3...1e3, "what the gradient of a row of B that is zero is multiplied by")
     ]
+    package let isLowRankAlone = true
     package init() {}
 
     package func settle(_ config: inout LoRAConfig) {

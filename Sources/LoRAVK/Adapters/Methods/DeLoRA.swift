@@ -112,7 +112,6 @@ package struct DeLoRA: AdapterMethod {
         return term
     }
 
-    package var isLowRankAlone: Bool { false }
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
 
     package func backward(

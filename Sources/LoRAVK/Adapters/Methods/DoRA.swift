@@ -104,8 +104,6 @@ package struct DoRA: AdapterMethod {
         }
     }
 
-    package var isLowRankAlone: Bool { false }
-
     /// m/n scales W's product too.
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { nil }
 

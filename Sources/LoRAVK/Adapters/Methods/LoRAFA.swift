@@ -3,6 +3,7 @@
 package struct LoRAFA: AdapterMethod {
     package let name = "lora-fa"
     package let summary = "LoRA that trains B only, A stays as it starts (Zhang et al. 2023)"
+    package let isLowRankAlone = true
     package init() {}
 
     package func learningRate(of part: Adapter.Part) -> Double { part == .loraA ? 0 : 1 }

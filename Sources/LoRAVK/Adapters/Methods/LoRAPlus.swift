@@ -6,6 +6,7 @@ package struct LoRAPlus: AdapterMethod {
     package var options = [
         MethodOption("ratio", 16, in: 1e-3...1e6, "the learning rate of B over that of A")
     ]
+    package let isLowRankAlone = true
     package init() {}
 
     package func learningRate(of part: Adapter.Part) -> Double { part == .loraB ? option("ratio") : 1 }

@@ -11,6 +11,7 @@ package struct NoRAPlus: AdapterMethod {
     package var options = [
         MethodOption("damping", 1e-6, in: 1e-12...1e6, "added to the diagonals of BᵀB and AAᵀ")
     ]
+    package let isLowRankAlone = true
     package init() {}
 
     package var usualInitialization: LoRAInitialization { .nora }

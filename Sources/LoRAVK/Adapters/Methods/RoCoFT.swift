@@ -5,6 +5,7 @@ package struct RoCoFT: AdapterMethod {
     package enum Side: Sendable { case rows, columns }
 
     package let side: Side
+    package let isLowRankAlone = true
     package init(_ side: Side) { self.side = side }
 
     package var name: String { side == .rows ? "rocoft" : "rocoft-columns" }
