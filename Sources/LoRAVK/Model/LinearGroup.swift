@@ -78,10 +78,10 @@ struct LinearGroup {
         let downGradient: Tensor?  // (n·R, I)
         var scaling: Float { terms[0].scaling }
 
-        /// Nil where they are not together. Few rows take kernels that want h alone.
+        /// Nil where they are not together. Few rows take kernels that want h alone, and features are looked at layer by layer.
         init?(_ linears: [Linear], _ pass: Pass) {
             let terms = linears.compactMap { $0.termAlone(pass) }
-            guard terms.count == linears.count, pass.tokens > CommandEncoder.fewRows,
+            guard terms.count == linears.count, pass.tokens > CommandEncoder.fewRows, pass.features == nil,
                 terms.allSatisfy({ $0.scaling == terms[0].scaling && $0.up.width == terms[0].up.width }),
                 let down = Tensor(stacking: terms.map(\.down))
             else { return nil }
