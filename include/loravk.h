@@ -7,7 +7,8 @@
  *
  * Rules that hold throughout
  *  - A function that can fail returns loravk_status. On failure its outputs are untouched, there is nothing to clean up, and
- *    loravk_last_error() tells what happened. Nothing aborts and nothing prints.
+ *    loravk_last_error() tells what happened. Nothing aborts and nothing prints. (One thing does: where the C library's malloc
+ *    has no memory left for the library's own small objects, the process ends.)
  *  - Handles are opaque. `..._create` and `..._load` give one that the caller owns and passes to `..._release`. Releasing NULL
  *    or a handle that was released already does nothing. Any order is legal: what is still needed lives on.
  *    A NULL, released or wrong kind of handle is LORAVK_ERROR_INVALID_HANDLE in every other function.

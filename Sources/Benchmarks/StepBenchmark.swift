@@ -27,6 +27,8 @@ struct StepBenchmark: ParsableCommand {
     var profile = false
     @Option(help: "Write every dispatch of a step to this file, for Perfetto or chrome://tracing.") var trace:
         String?
+    @Option(help: "Write the first shape's token ids to this file, as int32, for other programs to time.")
+    var saveTokens: String?
     @Flag(help: "Only the forward pass and its loss, as `lora-vk eval` runs them.") var forward = false
     @Flag(help: "Print one JSON object a shape and nothing else.") var json = false
 
@@ -49,6 +51,10 @@ struct StepBenchmark: ParsableCommand {
         var random = RandomNumbers(seed: 1)
         for (index, shape) in shapes.enumerated() {
             let examples = try randomExamples(shape, model, counted: counted, &random)
+            if let saveTokens, index == 0 {
+                let ids = examples.flatMap(\.tokens)
+                try AtomicFile.write(ids.withUnsafeBytes { Array($0) }, to: saveTokens)
+            }
             var (seconds, processor): ([Double], [Double]) = ([], [])
             for step in 0..<steps {
                 let before = processorSeconds()

@@ -84,10 +84,13 @@ extension Handle {
     var floats: [Float] { get throws { try download(Float.zero) } }
 }
 
-/// The model of Examples/tiny, with its tokenizer.
-let tinyModel =
+private let tiny =
     URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    .deletingLastPathComponent().path + "/Examples/tiny/model"
+    .deletingLastPathComponent().path + "/Examples/tiny"
+
+/// The model of Examples/tiny, with its tokenizer, and a few lines to train it on.
+let tinyModel = tiny + "/model"
+let tinyData = tiny + "/valid.jsonl"
 
 extension Handle {
     func model(_ path: String = tinyModel) throws -> Handle {
@@ -117,6 +120,31 @@ extension Handle {
         return result
     }
 
+    /// A run of a trainer on a data file, in batches of two.
+    func run(
+        on path: String, output: String? = nil, steps: Int64,
+        _ adjust: (inout loravk_run_config) -> Void = { _ in }
+    ) throws -> loravk_run_result {
+        var result = loravk_run_result()
+        result.struct_size = MemoryLayout<loravk_run_result>.size
+        try path.withCString { path in
+            var data = loravk_data_config()
+            data.struct_size = MemoryLayout<loravk_data_config>.size
+            (data.path, data.max_tokens) = (path, 32)
+            try withUnsafePointer(to: data) { data in
+                try withOptionalCString(output) { output in
+                    var config = loravk_run_config()
+                    config.struct_size = MemoryLayout<loravk_run_config>.size
+                    (config.data, config.output, config.steps) = (data, output, steps)
+                    (config.batch_size, config.accumulation) = (2, 1)
+                    adjust(&config)
+                    try check(loravk_trainer_run(pointer, &config, &result))
+                }
+            }
+        }
+        return result
+    }
+
     /// All parameters of an adapter, or their gradients, one after the other.
     func parameters(gradients: Bool = false) throws -> [[Float]] {
         var count = 0
@@ -137,6 +165,13 @@ extension Handle {
 func someTokens(_ count: Int, seed: UInt64 = 3, below vocabulary: Int32 = 200) -> [Int32] {
     var random = RandomValues(seed: seed)
     return (0..<count).map { _ in Int32.random(in: 0..<vocabulary, using: &random) }
+}
+
+private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) throws -> R) rethrows
+    -> R
+{
+    guard let text else { return try body(nil) }
+    return try text.withCString(body)
 }
 
 func withTemporaryFolder<Result>(_ body: (String) throws -> Result) throws -> Result {

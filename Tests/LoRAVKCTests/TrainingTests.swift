@@ -160,44 +160,17 @@ import VulkanCompute
     private func run(_ trainer: Handle, _ watcher: Watcher, output: String?, steps: Int64) throws
         -> loravk_run_result
     {
-        let lines = (0..<6).map { #"{"text": "number \#($0) of some lines of text to learn"}"# }
-        return try withTemporaryFolder { folder in
-            let path = folder + "/train.jsonl"
-            try lines.joined(separator: "\n").write(toFile: path, atomically: true, encoding: .utf8)
-            var result = loravk_run_result()
-            result.struct_size = MemoryLayout<loravk_run_result>.size
-            watcher.trainer = trainer.pointer
-            try path.withCString { path in
-                var data = loravk_data_config()
-                data.struct_size = MemoryLayout<loravk_data_config>.size
-                (data.path, data.max_tokens) = (path, 32)
-                try withUnsafePointer(to: data) { data in
-                    try withOptionalCString(output) { output in
-                        var config = loravk_run_config()
-                        config.struct_size = MemoryLayout<loravk_run_config>.size
-                        (config.data, config.output, config.steps) = (data, output, steps)
-                        (config.batch_size, config.accumulation) = (2, 1)
-                        config.user_data = Unmanaged.passUnretained(watcher).toOpaque()
-                        config.on_progress = { user, progress in
-                            guard let user, let progress else { return false }
-                            let watcher = Unmanaged<Watcher>.fromOpaque(user).takeUnretainedValue()
-                            watcher.steps.append(progress.pointee.step)
-                            watcher.nestedStatus = loravk_trainer_apply(watcher.trainer, nil)
-                            return progress.pointee.step < watcher.stopAt
-                        }
-                        try check(loravk_trainer_run(trainer.pointer, &config, &result))
-                    }
-                }
+        watcher.trainer = trainer.pointer
+        return try trainer.run(on: tinyData, output: output, steps: steps) { config in
+            config.user_data = Unmanaged.passUnretained(watcher).toOpaque()
+            config.on_progress = { user, progress in
+                guard let user, let progress else { return false }
+                let watcher = Unmanaged<Watcher>.fromOpaque(user).takeUnretainedValue()
+                watcher.steps.append(progress.pointee.step)
+                watcher.nestedStatus = loravk_trainer_apply(watcher.trainer, nil)
+                return progress.pointee.step < watcher.stopAt
             }
-            return result
         }
-    }
-
-    private func withOptionalCString<R>(_ text: String?, _ body: (UnsafePointer<CChar>?) throws -> R) rethrows
-        -> R
-    {
-        guard let text else { return try body(nil) }
-        return try text.withCString(body)
     }
 
     @Test func runsWithCallbacksAndStops() throws {

@@ -1,5 +1,5 @@
-/* Times training steps from outside and, by their result, from inside; scripts/compare-bindings compares.
- * usage: boundary MODEL LENGTH STEPS */
+/* Times training steps on one sequence of int32 ids in a file: seconds outside the call, inside by its result, and of processor
+ * time; scripts/compare-bindings compares. usage: boundary MODEL TOKENS STEPS */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -17,22 +17,27 @@ int main(int argc, char **argv) {
     loravk_adapter *adapter = NULL;
     loravk_trainer *trainer = NULL;
     static int32_t tokens[4096];
-    size_t length, i;
+    FILE *file;
+    size_t length;
     int step, steps;
     if (argc != 4) return 2;
-    length = (size_t)atoi(argv[2]);
     steps = atoi(argv[3]);
-    if (length > sizeof tokens / sizeof tokens[0]) return 2;
+    file = fopen(argv[2], "rb");
+    if (!file) return perror(argv[2]), 1;
+    length = fread(tokens, sizeof tokens[0], sizeof tokens / sizeof tokens[0], file);
+    fclose(file);
     check(loravk_context_create(NULL, &context));
     check(loravk_model_load(context, argv[1], NULL, &model));
     check(loravk_adapter_create(model, NULL, &adapter));
     check(loravk_trainer_create(model, adapter, NULL, &trainer));
-    for (i = 0; i < length; ++i) tokens[i] = (int32_t)(i * 7919 % 1000);
     for (step = 0; step < steps; ++step) {
         loravk_step_result result = LORAVK_STEP_RESULT_INIT;
         const double start = now();
+        const clock_t processor = clock();
+        double seconds;
         check(loravk_trainer_step(trainer, tokens, NULL, 1, length, &result));
-        printf("%.9f %.9f\n", now() - start, result.seconds);
+        seconds = now() - start;
+        printf("%.9f %.9f %.6f\n", seconds, result.seconds, (double)(clock() - processor) / CLOCKS_PER_SEC);
     }
     loravk_trainer_release(trainer);
     loravk_adapter_release(adapter);

@@ -11,6 +11,10 @@ TINY = ROOT / "Examples" / "tiny" / "model"
 GOLDEN = ROOT / "Tests" / "LoRAVKTests" / "Data" / "golden"
 
 
+def pytest_report_header():
+    return f"libloravk: {loravk._library.path()}"
+
+
 @pytest.fixture(scope="session")
 def tiny():
     return loravk.Model.load(TINY)

@@ -96,8 +96,9 @@ def run_config():
 
 def adapter_config():
     return _api.AdapterConfig(
-        rank=2, target_modules=(c_char_p * 1)(b"q_proj"), target_module_count=1, rate_modules=(c_char_p * 1)(b"q_proj"),
-        rate_multipliers=(c_double * 1)(2), rate_count=1)
+        init=b"eva:samples=2", rank=2, target_modules=(c_char_p * 1)(b"q_proj"), target_module_count=1,
+        rate_modules=(c_char_p * 1)(b"q_proj"), rate_multipliers=(c_double * 1)(2), rate_count=1,
+        data=ctypes.pointer(_api.DataConfig(path=DATA, max_tokens=16)))
 
 
 def plan_config():
@@ -229,6 +230,8 @@ def wrong_structs(struct):
             values = INTEGERS if kind is not c_size_t else [0, 2**62, 2**63 - 1, 2**64 - 1]
         elif isinstance(kind, type(ctypes.POINTER(c_int32))) and issubclass(kind, ctypes._Pointer):
             values = [None]
+            if issubclass(kind._type_, _api.VersionedStructure):
+                values += [ctypes.pointer(each) for each in wrong_structs(getattr(struct, name).contents)]
         else:
             continue
         yield from (changed(name, value) for value in values)

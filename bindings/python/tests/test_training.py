@@ -1,5 +1,5 @@
-"""Models, adapters and trainers: PEFT's golden runs, transformers' tokens and logits, runs, callbacks, generation."""
-import json, shutil, signal, threading, time
+"""Models, adapters and trainers: transformers' tokens and logits, runs, callbacks, generation."""
+import json, signal, threading, time
 from pathlib import Path
 
 import numpy as np
@@ -13,60 +13,6 @@ from conftest import GOLDEN, ROOT, TINY
 TEXT = "The old captain sailed to sea, and never came home again."
 OPENING = "Who sails"
 SHANTIES = ROOT / "Examples" / "tiny" / "valid.jsonl"
-
-
-def first_of(folder, *names):
-    return load_file(next(folder / name for name in names if (folder / name).exists()))
-
-
-def reproduce(model, folder):
-    """What the README of the golden runs binds, through Trainer.step."""
-    reference = json.loads((folder / "reference.json").read_text())
-    batches = np.load(folder / "tokens.npy")
-    adapter = loravk.Adapter.create(
-        model, rank=reference["r"], alpha=reference["alpha"], target_modules=reference["targets"],
-        use_rslora=reference["rslora"])
-    start = first_of(folder, "init_half.safetensors", "init/adapter_model.safetensors")
-    adapter.set_parameters({name: start.get(name, np.zeros(shape)) for name, shape in adapter.shapes.items()})
-    trainer = loravk.Trainer(model, adapter, learning_rate=reference["lr"], weight_decay=reference["wd"])
-    for index, tokens in enumerate(batches):
-        result = trainer.step(tokens)
-        assert result.loss == pytest.approx(reference["losses"][index], rel=1e-3), f"loss of step {index}"
-        assert result.grad_norm == pytest.approx(reference["grad_norms"][index], rel=5e-3), f"gradient norm of step {index}"
-        assert (result.tokens, result.counted_tokens) == (tokens.size, tokens.size - len(tokens))
-        if index == 0:
-            gradients = adapter.gradients()
-            for name, wanted in first_of(folder, "grads_step0_half.safetensors", "grads_step0.safetensors").items():
-                assert np.abs(gradients[name] - wanted).max() <= 1e-3 * np.abs(wanted).max(), name
-    assert trainer.steps == len(batches)
-    bound = 0.05 * reference["lr"] * len(batches)
-    final, parameters = first_of(folder, "final.safetensors", "final/adapter_model.safetensors"), adapter.parameters()
-    near = np.concatenate([(np.abs(parameters[name] - wanted) <= bound).ravel() for name, wanted in final.items()])
-    assert near.mean() >= 0.98
-    return adapter, batches
-
-
-@pytest.mark.parametrize("name", ["initA", "initB"])
-def test_a_real_model_trains_as_in_peft(smollm2, name):
-    adapter, batches = reproduce(smollm2, GOLDEN / name)
-    wanted = np.load(GOLDEN / name / "logits_after_first_row_last_token.npy").ravel()
-    logits = smollm2.logits(batches[0][:1], adapter)[0, -1]
-    assert np.abs(logits - wanted).max() <= 0.02 * np.abs(wanted).max()
-
-
-@pytest.mark.parametrize("name", ["initA", "initB", "rslora", "rank3", "qv", "rope_llama3"])
-def test_a_tiny_model_trains_as_in_peft(tiny, name, tmp_path):
-    folder = GOLDEN / "tiny" / name
-    scaling = json.loads((folder / "reference.json").read_text())["rope_scaling"]
-    if scaling:
-        shutil.copytree(TINY, tmp_path, dirs_exist_ok=True)
-        config = json.loads((tmp_path / "config.json").read_text())
-        (tmp_path / "config.json").write_text(json.dumps({**config, "rope_scaling": scaling}))
-        tiny = loravk.Model.load(tmp_path)
-    adapter, batches = reproduce(tiny, folder)
-    wanted = np.load(folder / "logits_after.npy")
-    logits = tiny.logits(batches[0], adapter)[:, -1]
-    assert np.abs(logits - wanted).max() <= 0.02 * np.abs(wanted).max()
 
 
 def test_logits_are_the_models(tiny):
@@ -152,10 +98,13 @@ def test_adapters_come_back_from_their_files(tiny, tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    *({"method": name} for name in ["rslora", "lora+:ratio=4", "lora-fa", "dora", "delora", "allora", "rocoft", "rocoft-columns"]),
-    *({"init": name} for name in ["gaussian", "init-b", "init-b-gaussian", "pissa", "olora", "orthogonal", "eva:samples=4", "lora-ga"])], ids=str)
+    *({"method": name} for name in [
+        "rslora", "lora+:ratio=4", "lora-fa", "dora", "delora", "allora", "rocoft", "rocoft-columns", "nora+"]),
+    *({"init": name} for name in [
+        "gaussian", "init-b", "init-b-gaussian", "pissa", "olora", "orthogonal", "nora", "eva:samples=4", "lora-ga", "spectral"])],
+    ids=str)
 def test_every_method_and_start_trains_and_comes_back(tiny, tmp_path, options):
-    if options.get("init", "").startswith(("eva", "lora-ga")):
+    if options.get("init", "").startswith(("eva", "lora-ga", "spectral")):
         with pytest.raises(loravk.Error, match="training data"):
             loravk.Adapter.create(tiny, 4, **options)
         options = {**options, "data": TINY.parent / "train.jsonl", "max_tokens": 32}
