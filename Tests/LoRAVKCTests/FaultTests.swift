@@ -55,7 +55,7 @@ import VulkanCompute
             #expect(try heldBytes(first) == 0)
             let status = loravk_status(
                 fault == .deviceLost ? LORAVK_ERROR_DEVICE_LOST : LORAVK_ERROR_OUT_OF_MEMORY)
-            for nth in numbers(upTo: counter.counted, distance: onwards ? 307 : 101) {
+            for nth in numbers(upTo: counter.counted, distance: onwards ? 613 : 211) {
                 let context = try makeContext()
                 let faults = VulkanFaults(failing: nth, fault, onwards: onwards)
                 do {
