@@ -11,7 +11,7 @@ layout(constant_id = 1) const uint ROWS = 32;
 layout(constant_id = 2) const uint GROUPS = 2;
 layout(constant_id = 3) const uint STEPS = 1;
 layout(constant_id = 4) const bool TRANSPOSED = false;  // y is (n, m)
-layout(constant_id = 5) const bool ACCUMULATE = false;  // y += instead of y =
+layout(constant_id = 5) const bool ACCUMULATE = false;  // y = oldY + … instead of y = …
 layout(constant_id = 8) const bool SUMMED = false;      // a step's products are summed before they reach c
 
 layout(push_constant) uniform Push {
@@ -22,7 +22,7 @@ layout(push_constant) uniform Push {
 } push;
 
 OUTPUT4(0, y);
-INPUT4(1, oldY);  // y once more: a formatted load is the fast one
+INPUT4(1, oldY);  // what is added to: y once more, since a formatted load is the fast one, or another tensor that lies as it does
 
 const uint COLUMNS4 = LANES * GROUPS;
 const uint A_LOADS = (ROWS * STEPS + LANES - 1) / LANES;

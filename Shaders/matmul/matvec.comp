@@ -24,7 +24,7 @@ layout(push_constant) uniform Push {
 } push;
 
 OUTPUT4(0, y);
-INPUT4(1, oldY);     // y once more: a formatted load is the fast one
+INPUT4(1, oldY);     // what is added to: y once more, or another tensor
 INPUT4(2, x);        // (M, K)
 INPUT4(3, h);        // (M, R)
 INPUT4(4, adapter);  // (N, R)

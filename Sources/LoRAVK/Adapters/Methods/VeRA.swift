@@ -107,6 +107,7 @@ package struct VeRA: AdapterMethod {
     }
 
     package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
+
     package func backward(
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
