@@ -13,6 +13,13 @@ struct Devices: ParsableCommand {
                 "   driver     \(device.driver), Vulkan \(device.apiVersion.major).\(device.apiVersion.minor)"
             )
             Terminal.print("   subgroup   \(device.subgroupSize); kernels: \(device.family.rawValue)")
+            if let units = device.cooperativeMatrix {
+                let use =
+                    device.usesMatrixUnits
+                    ? "in use" : device.canUseMatrixUnits ? "`lora-vk tune` tries them" : "not of use here"
+                Terminal.print(
+                    "   matrices   \(units.m) x \(units.n) x \(units.k) of f16 with f32 sums; \(use)")
+            }
             Terminal.print(
                 "   limits     \(Terminal.bytes(device.maxStorageBufferRange)) a binding, "
                     + "\(Terminal.bytes(device.maxAllocation)) an allocation, "

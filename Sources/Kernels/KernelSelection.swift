@@ -10,6 +10,13 @@ struct MatmulTile: Equatable {
     var columns: Int
     var specialization: [String: UInt32]
 
+    /// Matrices of sums that a subgroup holds in registers.
+    fileprivate func sums(_ capabilities: Capabilities) -> Int {
+        guard let fragment = capabilities.cooperativeMatrix else { return 0 }
+        let waves = Int((specialization["WAVES_M"] ?? 1) * (specialization["WAVES_N"] ?? 1))
+        return rows * columns / (waves * fragment.m * fragment.n)
+    }
+
     /// Workgroups for an (m, n) product.
     func groups(_ m: Int, _ n: Int) -> Int { (m + rows - 1) / rows * ((n + columns - 1) / columns) }
 }
@@ -72,21 +79,47 @@ enum KernelSelection {
         -> Tuning.Constants
     { ["TILE_M": tileM, "TILE_N": tileN, "BLOCK_M": blockM, "BLOCK_N": blockN] }
 
+    /// Four subgroups, or as many as a workgroup holds, share a tile of the matrix units.
+    static func cooperativeTile(_ capabilities: Capabilities, chosen: Tuning.Constants? = nil) -> MatmulTile {
+        guard let fragment = capabilities.cooperativeMatrix else { preconditionFailure("no matrix units") }
+        let lanes = capabilities.subgroupSize
+        let most = min(capabilities.maxWorkgroupInvocations, capabilities.maxWorkgroupSize) / lanes
+        let waves = most >= 4 ? (m: 2, n: 2) : most >= 2 ? (m: 1, n: 2) : (m: 1, n: 1)
+        let ruled: UInt32 = fragment.m * fragment.n >= 128 ? 64 : 32
+        let (rows, columns) = (chosen?["TILE_M"] ?? ruled, chosen?["TILE_N"] ?? ruled)
+        return MatmulTile(
+            rows: Int(rows), columns: Int(columns),
+            specialization: [
+                "LANES": UInt32(lanes * waves.m * waves.n), "TILE_M": rows, "TILE_N": columns,
+                "WAVES_M": UInt32(waves.m), "WAVES_N": UInt32(waves.n), "FRAGMENT_M": UInt32(fragment.m),
+                "FRAGMENT_N": UInt32(fragment.n), "FRAGMENT_K": UInt32(fragment.k),
+            ])
+    }
+
     /// Of the tiles worth measuring those that are not the rule's for a product of a frozen weight.
     static func alternatives(m: Int, n: Int, k: Int, _ family: Shader.Family, _ capabilities: Capabilities)
-        -> [Tuning
-        .Constants]
+        -> [Tuning.Constants]
     {
+        let onMatrixUnits = family == .shared && capabilities.usesMatrixUnits
         func tile(_ chosen: Tuning.Constants?) -> MatmulTile {
-            family == .shared
+            if onMatrixUnits { return cooperativeTile(capabilities, chosen: chosen) }
+            return family == .shared
                 ? sharedTile(m: m, n: n, capabilities, chosen: chosen)
                 : registerTile(m: m, n: n, k: k, inFours: false, capabilities, chosen: chosen)
         }
-        return candidates(family, capabilities).filter { tile($0) != tile(nil) }
+        return candidates(family, capabilities, onMatrixUnits: onMatrixUnits).filter { tile($0) != tile(nil) }
     }
 
     /// The tiles worth measuring for products of many rows; only these are taken from a file.
-    static func candidates(_ family: Shader.Family, _ capabilities: Capabilities) -> [Tuning.Constants] {
+    static func candidates(
+        _ family: Shader.Family, _ capabilities: Capabilities, onMatrixUnits: Bool
+    ) -> [Tuning.Constants] {
+        if onMatrixUnits {
+            return [(32, 32), (64, 64), (128, 64), (64, 128), (128, 128)].map {
+                ["TILE_M": $0, "TILE_N": $1]
+            }
+            .filter { cooperativeTile(capabilities, chosen: $0).sums(capabilities) <= 16 }
+        }
         guard family == .shared else {
             return [(16, 2), (32, 1), (32, 2), (48, 1), (64, 1)].flatMap { rows, groups in
                 [0, 1].map { ["ROWS": rows, "GROUPS": groups, "COLUMNS_FIRST": $0] }

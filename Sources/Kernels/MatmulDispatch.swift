@@ -15,6 +15,8 @@ extension CommandEncoder {
         for piece in product.pieces(capabilities, family) {
             if let weight = piece.fewRowsWeight {
                 try runMatvec(piece, weight, family, label)
+            } else if family == .shared, usesMatrixUnits, case .weight(let weight) = piece.w {
+                try runCooperative(piece, weight, chosen, label)
             } else if family == .shared {
                 try runShared(piece, chosen, label)
             } else {
@@ -104,6 +106,31 @@ extension CommandEncoder {
                 Shader.matmulTransposed(op: op, family: family), [y, oldY, w.slice, x], push: push,
                 specialization: constants, groups: groups, flops: piece.flops, label: label)
         }
+    }
+
+    // MARK: Matrix units
+
+    /// The product of the frozen weight on the matrix units, then the adapter's term in f32.
+    private func runCooperative(
+        _ piece: MatmulProduct, _ weight: Weight, _ chosen: Tuning.Constants?, _ label: String
+    ) throws(VulkanError) {
+        let tile = KernelSelection.cooperativeTile(capabilities, chosen: chosen)
+        var constants = tile.specialization
+        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
+        let push: [any PushWord] = [
+            piece.m, piece.n, piece.k, piece.x.pitch, piece.xColumn, piece.y.pitch, piece.yColumn,
+            piece.scale,
+        ]
+        try dispatch(
+            Shader.matmulCooperative(op: piece.op, weight: weight.layout.type),
+            [piece.y.slice, piece.x.slice, weight.tiles] + (weight.scales.map { [$0] } ?? []), push: push,
+            specialization: constants, groups: tile.groups(piece.m, piece.n),
+            flops: 2 * Double(piece.m) * Double(piece.n) * Double(piece.k), label: label)
+        guard let lora = piece.lora else { return }
+        var term = piece
+        (term.x, term.xColumn, term.w) = (lora.h, lora.h.column, .tensor(lora.matrix))
+        (term.lora, term.plus) = (nil, piece.y)
+        try runShared(term, nil, "\(label), adapter")
     }
 
     // MARK: Shared memory

@@ -26,20 +26,52 @@ extension Capabilities {
         // A workgroup of these families must be exactly one subgroup; only CPU drivers run them so unasked.
         let oneSubgroup = type == .cpu && subgroupShuffle && subgroupArithmetic && subgroupSize >= 4
         switch family {
-        case .texel: return oneSubgroup && texelBuffers && int64
+        case .texel: return oneSubgroup && texelBuffers && int64 && !wideTexelsFail
         case .subgroup: return oneSubgroup
         case .shared: return true
         }
     }
 
+    /// Mesa's software driver overruns its stack where 16 lanes load texels: seen with 26.1 and 26.2, not with 22.3 and 25.0.
+    private var wideTexelsFail: Bool { subgroupSize > 8 && mesaVersion.map { $0 > (25, 0) } ?? false }
+
+    /// Of a software driver of Mesa's.
+    private var mesaVersion: (major: Int, minor: Int)? {
+        guard type == .cpu, let words = driver.firstRange(of: "Mesa ").map({ driver[$0.upperBound...] })
+        else { return nil }
+        let numbers = words.prefix { $0.isNumber || $0 == "." }.split(separator: ".").compactMap { Int($0) }
+        return numbers.count >= 2 ? (numbers[0], numbers[1]) : nil
+    }
+
     /// The family this device runs fastest, as measured or by rule, unless LORAVK_FAMILY names another that it can run.
     package var family: Shader.Family {
-        for name in [DebugOptions.environment.family, tuning.family] {
-            if let family = name.flatMap(Shader.Family.init), supports(family) { return family }
-        }
+        if usesMatrixUnits { return .shared }
+        if let family = chosenName.flatMap(Shader.Family.init) { return family }
         // A device with few texels could not bind the activations of a real model.
         if supports(.texel), maxTexelBufferElements >= 1 << 22 { return .texel }
         return supports(.subgroup) ? .subgroup : .shared
+    }
+
+    /// Whether large products of frozen weights run on the matrix units: the family `shared` with other kernels for them.
+    /// Only where measuring found them right and faster, or LORAVK_FAMILY asks for it.
+    package var usesMatrixUnits: Bool { chosenName == Self.matrixUnits }
+    package static let matrixUnits = "cooperative"
+
+    private var chosenName: String? {
+        [DebugOptions.environment.family, tuning.family].compactMap { $0 }.first { name in
+            name == Self.matrixUnits
+                ? canUseMatrixUnits : Shader.Family(rawValue: name).map(supports) ?? false
+        }
+    }
+
+    package var canUseMatrixUnits: Bool {
+        // Mesa's software driver, with 16 lanes, crashes in such kernels.
+        guard let fragment = cooperativeMatrix, subgroupArithmetic, type != .cpu || subgroupSize <= 8 else {
+            return false
+        }
+        // Parts of a tile of 32 × 32 × 32 for each of four subgroups are whole fragments.
+        return 16 % fragment.m == 0 && 16 % fragment.n == 0 && 32 % fragment.k == 0
+            && min(maxWorkgroupInvocations, maxWorkgroupSize) >= subgroupSize && maxSharedMemory >= 24 << 10
     }
 
     /// The width of a workgroup that works on one row: a subgroup, or what suits most GPUs.
@@ -49,6 +81,9 @@ extension Capabilities {
 }
 
 extension CommandEncoder {
+    /// A test or benchmark that names a family gets its kernels and no others.
+    var usesMatrixUnits: Bool { forcedFamily == nil && capabilities.usesMatrixUnits }
+
     /// The family that this encoder's launchers use.
     package var family: Shader.Family {
         get { forcedFamily.flatMap(Shader.Family.init) ?? capabilities.family }

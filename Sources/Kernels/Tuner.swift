@@ -1,4 +1,5 @@
-// Chooses kernels by measuring them on the device: first the family and the order of sums, over all products together, then a tile
+// Chooses kernels by measuring them on the device: first the family (with matrix units, where they are right) and the order of sums,
+// over all products together, then a tile
 // for each product. Runs of those that are compared alternate, and a rule's choice goes only for one that is clearly faster.
 
 import VulkanCompute
@@ -113,6 +114,10 @@ package struct Tuner {
                 tunings.append(tuning(family, sumsSteps: sumsSteps))
             }
         }
+        if try device.matrixUnitsAreRight() {
+            tunings.append(Tuning())
+            tunings[tunings.count - 1].family = Capabilities.matrixUnits
+        }
         var total = [Double](repeating: 0, count: tunings.count)
         for product in products.prefix(4) {
             for (index, seconds) in try measure(product, tunings).enumerated() { total[index] += seconds }
@@ -184,7 +189,9 @@ extension CommandEncoder {
     func chosenTile(_ product: MatmulProduct, _ family: Shader.Family) -> Tuning.Constants? {
         guard !tuning.tiles.isEmpty, case .weight(let weight) = product.w,
             let tile = tuning.tiles[MatmulProduct.tuningName(product.op, weight.layout, rows: product.m)],
-            KernelSelection.candidates(family, capabilities).contains(tile)
+            KernelSelection.candidates(
+                family, capabilities, onMatrixUnits: family == .shared && usesMatrixUnits
+            ).contains(tile)
         else { return nil }
         return tile
     }

@@ -17,8 +17,11 @@ do {
     let compiler = try GLSLCompiler(includeRoot: root)
     let variants = try VariantAxis.combinations(axes).map { values in
         let defines = zip(axes, values).map { "\($0.name)_\($1)" }
-        let debug = try compiler.compile(text, file: source, defines: defines, optimized: false)
-        let code = try compiler.compile(text, file: source, defines: defines, optimized: true)
+        func compile(optimized: Bool) throws -> [UInt8] {
+            let spirv = try compiler.compile(text, file: source, defines: defines, optimized: optimized)
+            return try CooperativeMatrices.khronos(spirv, file: source)
+        }
+        let (debug, code) = (try compile(optimized: false), try compile(optimized: true))
         return CompiledVariant(values: values, code: code, facts: try ShaderFacts(spirv: debug, file: source))
     }
     let name = URL(fileURLWithPath: source).deletingPathExtension().lastPathComponent

@@ -41,10 +41,12 @@ package struct Capabilities: Sendable {
     package var int64: Bool
     /// What the address and size of host memory must be a multiple of to be imported; nil where it cannot be.
     package var hostImportAlignment: Int?
+    /// What its matrix units multiply; nil where it has none, or not for f16 with f32 sums.
+    package var cooperativeMatrix: CooperativeMatrix?
     /// What was measured on this device before, by `lora-vk tune`.
     package var tuning = Tuning()
 
-    package init(_ device: VkPhysicalDevice, smallLimits: Bool) {
+    package init(_ device: VkPhysicalDevice, _ instance: Instance) {
         var subgroup = VkPhysicalDeviceSubgroupProperties()
         subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES
         var maintenance = VkPhysicalDeviceMaintenance3Properties()
@@ -53,7 +55,8 @@ package struct Capabilities: Sendable {
         driverProperties.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES
         var hostMemory = VkPhysicalDeviceExternalMemoryHostPropertiesEXT()
         hostMemory.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_EXTERNAL_MEMORY_HOST_PROPERTIES_EXT
-        let importsHostMemory = deviceExtensions(device).contains("VK_EXT_external_memory_host")
+        let extensions = deviceExtensions(device)
+        let importsHostMemory = extensions.contains("VK_EXT_external_memory_host")
         var all = VkPhysicalDeviceProperties2()
         all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
         withUnsafeMutablePointer(to: &subgroup) { subgroup in
@@ -116,7 +119,8 @@ package struct Capabilities: Sendable {
         texelBuffers = format.bufferFeatures & VK_FORMAT_FEATURE_STORAGE_TEXEL_BUFFER_BIT.rawValue != 0
         extendedTexelFormats = features.shaderStorageImageExtendedFormats != 0
         int64 = features.shaderInt64 != 0
-        if smallLimits { shrink() }
+        cooperativeMatrix = .largest(device, instance, extensions: extensions)
+        if instance.options.smallLimits { shrink() }
     }
 
     /// The least that Vulkan 1.1 asks of a device: what is planned for it fits any. Its memory is unknown, so that anything does.

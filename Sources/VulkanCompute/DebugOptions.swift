@@ -14,7 +14,8 @@ package struct DebugOptions: Sendable {
     package var noReplay = false
     /// LORAVK_SMALL_LIMITS=1: pretend that the device has tiny limits, so that every splitting path runs.
     package var smallLimits = false
-    /// LORAVK_FAMILY=texel|subgroup|shared: use this kernel family wherever the device can run it.
+    /// LORAVK_FAMILY=texel|subgroup|shared|cooperative: use this kernel family wherever the device can run it; cooperative is shared with
+    /// matrix units for large products of frozen weights.
     package var family: String?
     /// LORAVK_DEVICE=index or part of a name: the device to use where none is named.
     package var device: String?

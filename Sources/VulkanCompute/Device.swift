@@ -82,7 +82,7 @@ package final class Device: @unchecked Sendable {
         let instance = try existing(instance)
         return try instance.physicalDevices()
             .map {
-                var capabilities = Capabilities($0, smallLimits: instance.options.smallLimits)
+                var capabilities = Capabilities($0, instance)
                 capabilities.tuning = Tuning.stored(for: capabilities, in: instance.options.cacheFolder)
                 return Candidate(instance: instance, physical: $0, capabilities: capabilities)
             }
@@ -151,8 +151,10 @@ package final class Device: @unchecked Sendable {
         _ physical: VkPhysicalDevice, family: UInt32, capabilities: Capabilities, _ device: inout VkDevice?
     ) -> VkResult {
         // A portability driver (MoltenVK) must be told that we know it is one.
+        let hasMatrices = capabilities.cooperativeMatrix != nil
         let extensions = deviceExtensions(physical).filter {
             $0 == "VK_KHR_portability_subset" || $0 == "VK_EXT_external_memory_host"
+                || hasMatrices && CooperativeMatrix.extensions.contains($0)
         }
         var features = VkPhysicalDeviceFeatures()
         features.shaderStorageImageExtendedFormats = capabilities.extendedTexelFormats ? 1 : 0
@@ -174,7 +176,11 @@ package final class Device: @unchecked Sendable {
                         info.enabledExtensionCount = UInt32(names.count)
                         info.ppEnabledExtensionNames = names.baseAddress
                         info.pEnabledFeatures = features
-                        return vkCreateDevice(physical, &info, nil, &device)
+                        guard hasMatrices else { return vkCreateDevice(physical, &info, nil, &device) }
+                        return CooperativeMatrix.withFeatures(enabled: true) { chain, _ in
+                            info.pNext = UnsafeRawPointer(chain)
+                            return vkCreateDevice(physical, &info, nil, &device)
+                        }
                     }
                 }
             }

@@ -135,6 +135,10 @@ private struct Parts {
                         info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO
                         info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT
                         info.stage.module = module
+                        if shader.usesMatrixUnits {
+                            let whole = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT
+                            info.stage.flags = VkPipelineShaderStageCreateFlags(whole.rawValue)
+                        }
                         info.stage.pName = main
                         info.stage.pSpecializationInfo = specialization
                         info.layout = layout

@@ -96,6 +96,9 @@ package final class Shader: Sendable {
         }
     }
 
+    private static let cooperativeMatrices: UInt32 = 6022
+    var usesMatrixUnits: Bool { spirvCapabilities.contains(Self.cooperativeMatrices) }
+
     /// What the device lacks to run this shader, as words; nil when it can.
     func missing(on capabilities: Capabilities) -> String? {
         if pushByteCount > capabilities.maxPushConstants {
@@ -106,6 +109,8 @@ package final class Shader: Sendable {
         }
         for capability in spirvCapabilities {
             switch capability {
+            case Self.cooperativeMatrices where capabilities.cooperativeMatrix == nil:
+                return "cooperative matrices"
             case 11 where !capabilities.int64: return "64-bit integers"
             case 49 where !capabilities.extendedTexelFormats: return "extended texel formats"
             case 63 where !capabilities.subgroupArithmetic: return "subgroup arithmetic"

@@ -50,6 +50,24 @@ import VulkanCompute
         }
     }
 
+    /// A software driver that fails in texel kernels of 16 lanes gets others.
+    @Test func texelsOfSixteenLanesNeedAMesaThatCan() throws {
+        var capabilities = try TestDevices.main.capabilities
+        (capabilities.type, capabilities.subgroupShuffle, capabilities.subgroupArithmetic) = (
+            .cpu, true, true
+        )
+        (capabilities.texelBuffers, capabilities.int64) = (true, true)
+        func supportsTexels(_ driver: String, lanes: Int) -> Bool {
+            (capabilities.driver, capabilities.subgroupSize) = (driver, lanes)
+            return capabilities.supports(.texel)
+        }
+        #expect(supportsTexels("llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", lanes: 16))
+        #expect(supportsTexels("llvmpipe Mesa 25.0.7-2+deb13u1 (LLVM 19.1.7)", lanes: 16))
+        #expect(supportsTexels("llvmpipe Mesa 26.1.6-1 (LLVM 21.1.8)", lanes: 8))
+        #expect(!supportsTexels("llvmpipe Mesa 26.1.6-1 (LLVM 21.1.8)", lanes: 16))
+        #expect(supportsTexels("another driver", lanes: 16))
+    }
+
     @Test func theTunerChoosesWhatTheDeviceCanRun() throws {
         let device = try TestDevices.main
         let products = [Shader.Op.nt, .nn].map {

@@ -8,6 +8,7 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
     package let device: Device
     package let family: Shader.Family
     package let description: String
+    private let usesMatrixUnits: Bool
 
     private static let guardCount = 64
     private static let guardValue: Float = 12345.675
@@ -25,9 +26,24 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         return device.families.map { FamilyRun(device: device, family: $0, description: "\($0)") }
     }
 
+    /// The family `shared` with products of frozen weights on matrix units.
+    package init(onMatrixUnitsOf device: Device) {
+        (self.device, family, description) = (device, .shared, "matrix units")
+        usesMatrixUnits = true
+    }
+
+    private init(device: Device, family: Shader.Family, description: String) {
+        (self.device, self.family, self.description) = (device, family, description)
+        usesMatrixUnits = false
+    }
+
     package func run(_ body: (CommandEncoder) throws -> Void) throws {
         let encoder = try CommandEncoder(device)
-        encoder.family = family
+        if usesMatrixUnits {
+            encoder.tuning.family = Capabilities.matrixUnits
+        } else {
+            encoder.family = family
+        }
         try body(encoder)
         try encoder.finish().run()
         if let message = device.instance.validationMessages.first { throw TestFailure(description: message) }
