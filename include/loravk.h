@@ -163,9 +163,12 @@ typedef struct loravk_context loravk_context;
 typedef struct loravk_context_config {
     size_t struct_size;
     const char *device; /* an index or a part of a name; NULL: the variable LORAVK_DEVICE, else the best */
+    bool display_friendly; /* the device gets its work in pieces of 8 ms instead of 250, so that a desktop on the same GPU
+                              stays fluid; changes no bit of any result */
+    uint8_t reserved[7];
 } loravk_context_config;
 
-#define LORAVK_CONTEXT_CONFIG_INIT {sizeof(loravk_context_config), NULL}
+#define LORAVK_CONTEXT_CONFIG_INIT {sizeof(loravk_context_config), NULL, false, {0}}
 
 /* `config` may be NULL for the defaults. */
 loravk_status loravk_context_create(const loravk_context_config *config, loravk_context **context);

@@ -99,11 +99,11 @@ extension ModelOptions {
 
     /// The device, measured first where it is a GPU that never was; a software device has rules that were found by measuring.
     func openTunedDevice(_ checkpoint: Checkpoint) throws -> Device {
-        let device = try Device.open(self.device)
+        let device = try openDevice()
         guard device.capabilities.type != .cpu, device.capabilities.tuning.isEmpty else { return device }
         Terminal.error("\(device.capabilities.name) is new: measuring its kernels, once")
         try tune(device, checkpoint, rows: Self.tunedRows)
-        return try Device.open(self.device)
+        return try openDevice()
     }
 
     func tune(_ device: Device, _ checkpoint: Checkpoint, rows: [Int]) throws {

@@ -49,7 +49,9 @@ func context(_ handle: OpaquePointer?) throws -> Context {
     call {
         let output = try Output(context, "context")
         let config = try read(config, defaults: .defaults)
-        output.give(Context(try Device.open(try optionalText(config.device, "config.device"))))
+        let device = try Device.open(try optionalText(config.device, "config.device"))
+        device.pace.isDisplayFriendly = config.display_friendly
+        output.give(Context(device))
     }
 }
 

@@ -1,13 +1,16 @@
 // How much work one submission may hold. A desktop driver resets a GPU whose submission runs for seconds (two are
-// the shortest known limit), so work is cut to a fraction of that by what the device was seen to do.
+// the shortest known limit), so work is cut to a fraction of that by what the device was seen to do; to half a frame where a desktop on
+// the same GPU is to stay fluid, since a compositor gets its turn between submissions.
 
 import Synchronization
 
 package final class Pace: Sendable {
     package static let secondsPerSubmission = 0.25
+    package static let displaySecondsPerSubmission = 0.008
     private static let dispatchesPerSubmission = 512
 
     private let rate: Mutex<Double>
+    private let seconds = Mutex(secondsPerSubmission)
     private let dispatchLimit: Int
 
     init(type: Capabilities.DeviceType, smallLimits: Bool) {
@@ -23,7 +26,14 @@ package final class Pace: Sendable {
     }
 
     /// Floating-point operations (or bytes, for kernels bound by them) that one submission may hold.
-    package var budget: Double { rate.withLock { $0 } * Self.secondsPerSubmission }
+    package var budget: Double { rate.withLock { $0 } * seconds.withLock { $0 } }
+    /// Whether what is recorded from now on leaves a desktop its turns.
+    package var isDisplayFriendly: Bool {
+        get { seconds.withLock { $0 } == Self.displaySecondsPerSubmission }
+        set {
+            seconds.withLock { $0 = newValue ? Self.displaySecondsPerSubmission : Self.secondsPerSubmission }
+        }
+    }
     package var dispatches: Int { dispatchLimit }
 
     /// A submission sequence of this much work took this long. The estimate falls at once and rises slowly.

@@ -99,6 +99,12 @@ import VulkanCompute
         #expect(try submissions(12, flops: budget * 0.4) == 6)
         #expect(try submissions(5, flops: budget * 10) == 5)
         #expect(Pace.secondsPerSubmission <= 0.5)
+        // Half a frame of a desktop's 60 a second.
+        device.pace.isDisplayFriendly = true
+        #expect(device.pace.budget / budget < 0.5 / 60 / Pace.secondsPerSubmission)
+        #expect(try submissions(3, flops: budget * 0.02) == 3)
+        device.pace.isDisplayFriendly = false
+        #expect(device.pace.budget == budget)
     }
 
     @Test func aDispatchLargerThanASubmissionIsCut() throws {

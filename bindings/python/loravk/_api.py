@@ -85,7 +85,8 @@ class DeviceInfo(VersionedStructure):
 
 
 class ContextConfig(VersionedStructure):
-    _fields_ = [("struct_size", c_size_t), ("device", c_char_p)]
+    _fields_ = [
+        ("struct_size", c_size_t), ("device", c_char_p), ("display_friendly", c_bool), ("reserved", c_uint8 * 7)]
 
 
 class TensorInfo(VersionedStructure):

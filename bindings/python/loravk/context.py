@@ -53,12 +53,13 @@ def devices() -> list[DeviceInfo]:
 class Context(Object):
     """An open device, and everything made on it. `device` is an index in `devices()` or a part of a name; None is the variable
     LORAVK_DEVICE, else the best device. Threads may share a context, and wait for each other; with a context each they run in
-    parallel."""
+    parallel. `display_friendly` hands the device its work in pieces of 8 ms instead of 250, so that a desktop on the same GPU
+    stays fluid."""
 
     _kind = "context"
 
-    def __init__(self, device: int | str | None = None) -> None:
-        config = _api.ContextConfig(device=None if device is None else text(device, "device"))
+    def __init__(self, device: int | str | None = None, display_friendly: bool = False) -> None:
+        config = _api.ContextConfig(device=None if device is None else text(device, "device"), display_friendly=display_friendly)
         super().__init__(create(lib.loravk_context_create, config))
         self._recording: Recording | None = None
 

@@ -118,7 +118,7 @@ VALID = {
     "version": [], "abi_version": [], "has_feature": [b"x"], "status_name": [1], "last_error": [],
     "last_error_detail": [_api.ErrorDetail()], "set_log_callback": [_api.LogCallback(), 2, None, _api.Destructor()],
     "device_count": [c_size_t()], "device_get_info": [0, _api.DeviceInfo()],
-    "context_create": [_api.ContextConfig(device=b"0"), c_void_p()],
+    "context_create": [_api.ContextConfig(device=b"0", display_friendly=True), c_void_p()],
     "context_get_device_info": [C, _api.DeviceInfo()], "context_get_held_bytes": [C, c_int64()],
     "tensor_create": [C, 0, (c_int64 * 2)(3, 4), 2, c_void_p()],
     "tensor_import": [C, 0, (c_int64 * 2)(4, 4), 2, ALIGNED, PAGE, None, _api.Destructor(), c_void_p()],
