@@ -32,17 +32,6 @@ extension Capabilities {
         }
     }
 
-    /// Mesa's software driver overruns its stack where 16 lanes load texels: seen with 26.1 and 26.2, not with 22.3 and 25.0.
-    private var wideTexelsFail: Bool { subgroupSize > 8 && mesaVersion.map { $0 > (25, 0) } ?? false }
-
-    /// Of a software driver of Mesa's.
-    private var mesaVersion: (major: Int, minor: Int)? {
-        guard type == .cpu, let words = driver.firstRange(of: "Mesa ").map({ driver[$0.upperBound...] })
-        else { return nil }
-        let numbers = words.prefix { $0.isNumber || $0 == "." }.split(separator: ".").compactMap { Int($0) }
-        return numbers.count >= 2 ? (numbers[0], numbers[1]) : nil
-    }
-
     /// The family this device runs fastest, as measured or by rule, unless LORAVK_FAMILY names another that it can run.
     package var family: Shader.Family {
         if usesMatrixUnits { return .shared }

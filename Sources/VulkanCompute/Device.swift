@@ -121,7 +121,15 @@ package final class Device: @unchecked Sendable {
 
     private static func existing(_ instance: Instance?) throws(VulkanError) -> Instance {
         if let instance { return instance }
+        if let suited = try suited(Instance()) { return suited }
         return try Instance()
+    }
+
+    /// nil where a software driver must load again, which it does for the next instance when this one is gone.
+    private static func suited(_ instance: Instance) throws(VulkanError) -> Instance? {
+        guard SoftwareDriver.prepare else { return instance }
+        let devices = try instance.physicalDevices().map { Capabilities($0, instance) }
+        return SoftwareDriver.narrows(for: devices) ? nil : instance
     }
 
     private init(_ candidate: Candidate) throws(VulkanError) {

@@ -23,7 +23,7 @@ package final class Instance: @unchecked Sendable {
     package var validationMessages: [String] { messages.all }
 
     package init(options: DebugOptions = .environment) throws(VulkanError) {
-        SoftwareDriver.prepare
+        _ = SoftwareDriver.prepare
         let extensions = Self.availableExtensions()
         let wantsLabels = options.validation && extensions.contains("VK_EXT_debug_utils")
         if options.validation, !Self.availableLayers().contains(Self.validationLayer) {

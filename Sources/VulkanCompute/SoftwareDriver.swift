@@ -12,13 +12,19 @@ package enum SoftwareDriver {
 
     /// Asks Mesa for vectors of the width that was measured to be fastest, else of the processor's widest, once a process and
     /// before the first Vulkan call. A width that the user set stays, and other drivers never read the variable.
-    static let prepare: Void = {
-        if let bits = storedBits {
-            setenv(variable, "\(bits)", 0)
-        } else if hasAVX512 {
-            setenv(variable, "512", 0)
-        }
+    /// Whether that made them wider.
+    static let prepare: Bool = {
+        guard !isSet, let bits = storedBits ?? (hasAVX512 ? 512 : nil) else { return false }
+        setenv(variable, "\(bits)", 0)
+        return bits > 256
     }()
+
+    /// True where a driver loaded that computes wrongly with vectors so wide: it must load again, and will find narrower ones.
+    static func narrows(for devices: [Capabilities]) -> Bool {
+        guard prepare, devices.contains(where: \.wideTexelsFail) else { return false }
+        use(vectorBits: 256)
+        return true
+    }
 
     /// Widths to choose from.
     package static let vectorBits = [128, 256, 512]
@@ -67,5 +73,18 @@ package enum SoftwareDriver {
             if text.hasPrefix("flags") { return Set(text.split { $0 == " " || $0 == "\t" || $0 == "\n" }) }
         }
         return nil
+    }
+}
+
+extension Capabilities {
+    /// Mesa's software driver overruns its stack where 16 lanes load texels: seen with 26.1 and 26.2, not with 22.3 and 25.0.
+    package var wideTexelsFail: Bool { subgroupSize > 8 && mesaVersion.map { $0 > (25, 0) } ?? false }
+
+    /// Of a software driver of Mesa's.
+    private var mesaVersion: (major: Int, minor: Int)? {
+        guard type == .cpu, let name = driver.firstRange(of: "Mesa ") else { return nil }
+        let numbers = driver[name.upperBound...].prefix { $0.isNumber || $0 == "." }.split(separator: ".")
+            .compactMap { Int($0) }
+        return numbers.count >= 2 ? (numbers[0], numbers[1]) : nil
     }
 }
