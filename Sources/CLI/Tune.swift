@@ -16,7 +16,8 @@ struct Tune: ParsableCommand {
         discussion: """
             Takes seconds to a minute, once for a device, its driver and a kind of model; what is found holds for every later run \
             on the device. `train` does it by itself on a GPU that was never measured. Tiles change no bit of a result; another \
-            family or order of sums, which is measured too, changes the last ones. On Mesa's software driver the width of its \
+            family or order of sums, which is measured too, changes the last ones. Matrix units of a GPU round the factors of products with \
+            the model's weights to f16 (3 digits), and are taken where they are right and faster. On Mesa's software driver the width of its \
             vectors is measured first.
             """)
 
@@ -24,6 +25,9 @@ struct Tune: ParsableCommand {
 
     @Option(parsing: .upToNextOption, help: "Tokens of a batch.")
     var rows = ModelOptions.tunedRows
+
+    @Flag(inversion: .prefixedNo, help: "Try the matrix units of a GPU; without them all arithmetic is f32.")
+    var matrixUnits = true
 
     @Flag(help: "Forget what was measured: the built-in rules hold again.")
     var reset = false
@@ -54,7 +58,7 @@ struct Tune: ParsableCommand {
         let checkpoint = try Checkpoint.open(path: modelOptions.model)
         try chooseVectors()
         let device = try Device.open(modelOptions.device)
-        try modelOptions.tune(device, checkpoint, rows: rows)
+        try modelOptions.tune(device, checkpoint, rows: rows, matrixUnits: matrixUnits)
     }
 
     /// The driver takes its vectors' width when it loads, so each is measured by a program of its own.
@@ -106,10 +110,10 @@ extension ModelOptions {
         return try openDevice()
     }
 
-    func tune(_ device: Device, _ checkpoint: Checkpoint, rows: [Int]) throws {
+    func tune(_ device: Device, _ checkpoint: Checkpoint, rows: [Int], matrixUnits: Bool = true) throws {
         let plan = try Transformer.load(
             checkpoint, device: Device(planning: device.capabilities), weights: weights)
-        let tuner = Tuner(device, plan.tunedProducts(rows: rows))
+        let tuner = Tuner(device, plan.tunedProducts(rows: rows), matrixUnits: matrixUnits)
         func column(_ text: String, _ width: Int) -> String {
             text + String(repeating: " ", count: max(1, width - text.count))
         }
@@ -128,6 +132,11 @@ extension ModelOptions {
         Terminal.error(
             "kernels: \(tuning.family ?? ""), products of a step \(tuning.sumsSteps == true ? "summed first" : "added one by one")"
         )
+        if tuning.family == Capabilities.matrixUnits {
+            Terminal.error(
+                "products with the model's weights have factors of f16; `lora-vk tune --no-matrix-units` keeps f32"
+            )
+        }
         if let path = tuning.save(for: device) {
             Terminal.error("kept in \(path); `lora-vk tune --reset` forgets it")
         } else {

@@ -54,8 +54,8 @@ extension Device {
                     let product = Double(x[row * sum + k]) * Double(factor)
                     (exact, size) = (exact + product, size + abs(product))
                 }
-                // Two factors of 11 bits.
-                guard abs(Double(result[row * columns + column]) - exact) <= size / 1000 else { return false }
+                // Two factors of 11 bits, rounded or cut.
+                guard abs(Double(result[row * columns + column]) - exact) <= size / 500 else { return false }
             }
         }
         return true

@@ -60,7 +60,7 @@ extension Capabilities {
         }
         // Parts of a tile of 32 × 32 × 32 for each of four subgroups are whole fragments.
         return 16 % fragment.m == 0 && 16 % fragment.n == 0 && 32 % fragment.k == 0
-            && min(maxWorkgroupInvocations, maxWorkgroupSize) >= subgroupSize && maxSharedMemory >= 24 << 10
+            && min(maxWorkgroupInvocations, maxWorkgroupSize) >= subgroupSize && maxSharedMemory >= 26 << 10
     }
 
     /// The width of a workgroup that works on one row: a subgroup, or what suits most GPUs.

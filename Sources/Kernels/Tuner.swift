@@ -72,9 +72,10 @@ package struct Tuner {
 
     private let device: Device
     private let products: [TunedProduct]
+    private let triesMatrixUnits: Bool
 
-    package init(_ device: Device, _ products: [TunedProduct]) {
-        (self.device, self.products) = (device, products)
+    package init(_ device: Device, _ products: [TunedProduct], matrixUnits: Bool = true) {
+        (self.device, self.products, triesMatrixUnits) = (device, products, matrixUnits)
     }
 
     package func run(onFinding: (Finding) -> Void = { _ in }) throws(VulkanError) -> Tuning {
@@ -114,7 +115,7 @@ package struct Tuner {
                 tunings.append(tuning(family, sumsSteps: sumsSteps))
             }
         }
-        if try device.matrixUnitsAreRight() {
+        if triesMatrixUnits, try device.matrixUnitsAreRight() {
             tunings.append(Tuning())
             tunings[tunings.count - 1].family = Capabilities.matrixUnits
         }
