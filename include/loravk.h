@@ -157,7 +157,8 @@ loravk_status loravk_device_count(size_t *count);
 /* `index` counts from 0 in that order. */
 loravk_status loravk_device_get_info(size_t index, loravk_device_info *info);
 
-/* A device that is open, and everything made on it. */
+/* A device that is open, and everything made on it. Arithmetic is f32, unless `lora-vk tune` found a GPU's matrix units faster
+ * for products with a model's weights, whose factors it then rounds to f16 (`lora-vk tune --no-matrix-units`). */
 typedef struct loravk_context loravk_context;
 
 typedef struct loravk_context_config {

@@ -50,7 +50,7 @@ shared float16_t aSlab[TILE_M * PITCH];
 shared float16_t bSlab[TILE_N * PITCH];  // column n of b is row n
 shared float cSlab[WAVES_M * WAVES_N * FRAGMENT];
 shared float rowScale[TILE_M];
-shared bool overflows;
+shared uint overflows[4];  // the first; four, so that whatever lies behind it begins at 16 bytes, as loads of matrices must
 C_MATRIX c[DOWN * ACROSS];
 
 #define EACH(i, count) [[unroll]] for (uint i = 0; i < count; i++)
@@ -97,7 +97,7 @@ void loadW(uint column, uint k0, float weightScale) {
             loadTile(atRow / 4 * (width / 4) + atColumn / 4, atRow / 4 * (width / 32) + atColumn / 32, rows);
         EACH(r, 4) {
             vec4 weights = rows[r] * weightScale;
-            if (any(greaterThan(abs(weights), vec4(LARGEST_HALF)))) overflows = true;
+            if (any(greaterThan(abs(weights), vec4(LARGEST_HALF)))) atomicOr(overflows[0], 1u);
             EACH(s, 4) {
 #if defined(OP_NT)
                 bSlab[(n + r) * PITCH + k + s] = float16_t(weights[s]);
@@ -140,13 +140,14 @@ void store(uint row, uint column, uint down, uint across, float weightScale) {
 }
 
 void main() {
+    if (gl_NumSubgroups != WAVES_M * WAVES_N) return;  // a driver that took another width: the check of the units will see it
     uint group = gl_WorkGroupID.x + push.groupBase, tiles = (push.M + TILE_M - 1) / TILE_M;
     uint row = group % tiles * TILE_M, column = group / tiles * TILE_N;
     uint down = gl_SubgroupID / WAVES_N * (TILE_M / WAVES_M), across = gl_SubgroupID % WAVES_N * (TILE_N / WAVES_N);
     scaleRows(row);
     float weightScale = 1;
     for (uint attempt = 0; attempt < 10; attempt++) {
-        if (gl_LocalInvocationID.x == 0) overflows = false;
+        if (gl_LocalInvocationID.x == 0) overflows[0] = 0;
         EACH(i, DOWN * ACROSS) c[i] = C_MATRIX(0.0);
         for (uint k = 0; k < push.K; k += TILE_K) {
             barrier();
@@ -155,7 +156,7 @@ void main() {
             barrier();
             multiply(down, across);
         }
-        if (!overflows) break;
+        if (overflows[0] == 0) break;
         weightScale /= 32768;
         barrier();
     }

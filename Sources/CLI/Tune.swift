@@ -57,7 +57,7 @@ struct Tune: ParsableCommand {
         }
         let checkpoint = try Checkpoint.open(path: modelOptions.model)
         try chooseVectors()
-        let device = try Device.open(modelOptions.device)
+        let device = try modelOptions.openDevice()
         try modelOptions.tune(device, checkpoint, rows: rows, matrixUnits: matrixUnits)
     }
 

@@ -15,7 +15,7 @@ extension CommandEncoder {
         for piece in product.pieces(capabilities, family) {
             if let weight = piece.fewRowsWeight {
                 try runMatvec(piece, weight, family, label)
-            } else if family == .shared, usesMatrixUnits, case .weight(let weight) = piece.w {
+            } else if family == .shared, usesMatrixUnits, piece.m >= 32, case .weight(let weight) = piece.w {
                 try runCooperative(piece, weight, chosen, label)
             } else if family == .shared {
                 try runShared(piece, chosen, label)

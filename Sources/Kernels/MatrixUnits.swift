@@ -4,60 +4,97 @@
 import VulkanCompute
 
 extension Device {
-    /// Two products, x·Wᵀ and dy·W, that no tile divides, against f64: with rows that would overflow or vanish as halves, and a
-    /// weight beyond a half's range. False also where the device has no such units.
+    /// Products x·Wᵀ and dy·W of f32 and Q8_0 weights by every tile that may be chosen, which none divides, against f64: with rows
+    /// that would overflow or vanish as halves, and a weight beyond a half's range. False also where the device has no such units, or
+    /// its driver fails with such a kernel.
     package func matrixUnitsAreRight() throws(VulkanError) -> Bool {
         guard capabilities.canUseMatrixUnits, !isPlanning else { return false }
-        for op in [Shader.Op.nt, .nn] {
-            guard try isRight(op) else { return false }
+        let tiles = KernelSelection.candidates(.shared, capabilities, onMatrixUnits: true)
+        for check in [MatrixUnitCheck(.f32), MatrixUnitCheck(.q8_0)] {
+            for op in [Shader.Op.nt, .nn] {
+                for tile in check.type == .f32 ? tiles.map(Optional.some) : [nil] {
+                    do throws(VulkanError) {
+                        guard try check.passes(op, tile, on: self) else { return false }
+                    } catch {
+                        if error.kind == .deviceLost { throw error }
+                        return false
+                    }
+                }
+            }
         }
         return true
     }
+}
 
-    private func isRight(_ op: Shader.Op) throws(VulkanError) -> Bool {
-        let (m, out, width) = (70, 76, 52)
-        let (sum, columns) = op == .nt ? (width, out) : (out, width)
+private struct MatrixUnitCheck {
+    let type: Shader.Weight
+    private static let (rows, out, width) = (130, 140, 96)
+    private static let sizes: [Float] = [1, 1e7, 1e-9, 0]
+    private let layout: WeightLayout
+    private let bytes: [UInt8]
+    private let w: [Float]
+    private let x: [Float]
+
+    init(_ type: Shader.Weight) {
+        self.type = type
+        layout = WeightLayout(type, rows: Self.out, columns: Self.width)
         var state: UInt64 = 1
         func next() -> Float {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Float(Int32(truncatingIfNeeded: state >> 32)) / Float(Int32.max)
         }
-        var w = (0..<out * width).map { _ in next() }
-        w[out * width / 2] = 2e5
-        let sizes: [Float] = [1, 1e7, 1e-9, 0]
-        let x = (0..<m * sum).map { next() * sizes[$0 / sum % 4] }
+        x = (0..<Self.rows * Self.out).map { _ in next() }
+        let count = Self.out * Self.width
+        if type == .f32 {
+            var w = (0..<count).map { _ in next() }
+            w[count / 2] = 2e5
+            (self.w, bytes) = (w, w.withUnsafeBytes { Array($0) })
+        } else {
+            // Blocks of 32: 1/128 as a half, then the quants.
+            let quants = (0..<count).map { _ in Int8(clamping: Int(next() * 127)) }
+            w = quants.map { Float($0) / 128 }
+            bytes = stride(from: 0, to: count, by: 32).flatMap { first in
+                [0x00, 0x20] + quants[first..<first + 32].map { UInt8(bitPattern: $0) }
+            }
+        }
+    }
 
-        let weight = try makeWeight(WeightLayout(.f32, rows: out, columns: width), label: "weight")
-        let source = w.withUnsafeBytes { Array($0) }
-        let uploaded = source.withUnsafeBytes { source -> VulkanError? in
-            do throws(VulkanError) { try upload(source, into: weight) } catch { return error }
+    func passes(_ op: Shader.Op, _ tile: Tuning.Constants?, on device: Device) throws(VulkanError) -> Bool {
+        let (sum, columns) = op == .nt ? (Self.width, Self.out) : (Self.out, Self.width)
+        let x = (0..<Self.rows * sum).map { self.x[$0] * Self.sizes[$0 / sum % 4] }
+        let weight = try device.makeWeight(layout, label: "weight")
+        let failure = bytes.withUnsafeBytes { bytes -> VulkanError? in
+            do throws(VulkanError) { try device.upload(bytes, into: weight) } catch { return error }
             return nil
         }
-        if let uploaded { throw uploaded }
-        let input = try makeTensor(x, [m, sum])
-        let y = try makeTensor([Float](repeating: .nan, count: m * columns), [m, columns])
-        let encoder = try CommandEncoder(self)
+        if let failure { throw failure }
+        let input = try device.makeTensor(x, [Self.rows, sum])
+        let dirty = [Float](repeating: .nan, count: Self.rows * columns)
+        let y = try device.makeTensor(dirty, [Self.rows, columns])
+        let encoder = try CommandEncoder(device)
         encoder.tuning.family = Capabilities.matrixUnits
+        encoder.tuning.tiles[MatmulProduct.tuningName(op, layout, rows: Self.rows)] = tile
+        guard encoder.usesMatrixUnits else { return false }
         if op == .nt {
             try encoder.matmul(into: y, input, weight: weight)
         } else {
             try encoder.matmulBackward(into: y, input, weight: weight)
         }
         try encoder.finish().run()
-        let result = try download(y.slice, as: Float.self)
+        return isNear(try device.download(y.slice, as: Float.self), x, op, sum: sum, columns: columns)
+    }
 
-        for row in 0..<m {
-            for column in 0..<columns {
-                var (exact, size) = (0.0, 0.0)
-                for k in 0..<sum {
-                    let factor = op == .nt ? w[column * width + k] : w[k * width + column]
-                    let product = Double(x[row * sum + k]) * Double(factor)
-                    (exact, size) = (exact + product, size + abs(product))
-                }
-                // Two factors of 11 bits, rounded or cut.
-                guard abs(Double(result[row * columns + column]) - exact) <= size / 500 else { return false }
+    /// Two factors of 11 bits, rounded or cut.
+    private func isNear(_ result: [Float], _ x: [Float], _ op: Shader.Op, sum: Int, columns: Int) -> Bool {
+        result.indices.allSatisfy { index in
+            let (row, column) = (index / columns, index % columns)
+            var (exact, size) = (0.0, 0.0)
+            for k in 0..<sum {
+                let factor = op == .nt ? w[column * Self.width + k] : w[k * Self.width + column]
+                let product = Double(x[row * sum + k]) * Double(factor)
+                (exact, size) = (exact + product, size + abs(product))
             }
+            return abs(Double(result[index]) - exact) <= size / 500
         }
-        return true
     }
 }

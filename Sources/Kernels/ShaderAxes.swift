@@ -55,11 +55,7 @@ extension Capabilities {
 
     package var canUseMatrixUnits: Bool {
         // Mesa's software driver, with 16 lanes, crashes in such kernels.
-        guard let fragment = cooperativeMatrix, subgroupArithmetic, type != .cpu || subgroupSize <= 8 else {
-            return false
-        }
-        // Parts of a tile of 32 × 32 × 32 for each of four subgroups are whole fragments.
-        return 16 % fragment.m == 0 && 16 % fragment.n == 0 && 32 % fragment.k == 0
+        cooperativeMatrix != nil && subgroupArithmetic && (type != .cpu || subgroupSize <= 8)
             && min(maxWorkgroupInvocations, maxWorkgroupSize) >= subgroupSize && maxSharedMemory >= 26 << 10
     }
 

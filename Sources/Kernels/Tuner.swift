@@ -147,22 +147,29 @@ package struct Tuner {
     /// Seconds of the product by each of the tunings, the best of a few runs that alternate.
     private func measure(_ product: TunedProduct, _ tunings: [Tuning]) throws(VulkanError) -> [Double] {
         let operands = try product.operands(device)
-        var runs: [(graph: CommandGraph, count: Int)] = []
-        for tuning in tunings {
+        var runs: [(graph: CommandGraph, count: Int)?] = []
+        for (index, tuning) in tunings.enumerated() {
             func record(_ count: Int) throws(VulkanError) -> CommandGraph {
                 let encoder = try CommandEncoder(device)
                 encoder.tuning = tuning
                 for _ in 0..<count { try product.record(encoder, operands) }
                 return try encoder.finish()
             }
-            let once = try record(1)
-            _ = try seconds(once)
-            let count = max(1, min(100, Int(Self.secondsPerRun / max(1e-6, try seconds(once)))))
-            runs.append((try record(count), count))
+            do throws(VulkanError) {
+                let once = try record(1)
+                _ = try seconds(once)
+                let count = max(1, min(100, Int(Self.secondsPerRun / max(1e-6, try seconds(once)))))
+                runs.append((try record(count), count))
+            } catch {
+                // What a driver fails with is no choice; the rule's kernel must run.
+                if index == 0 || error.kind == .deviceLost { throw error }
+                runs.append(nil)
+            }
         }
         var best = [Double](repeating: .infinity, count: runs.count)
         for _ in 0..<Self.rounds {
             for (index, run) in runs.enumerated() {
+                guard let run else { continue }
                 best[index] = min(best[index], try seconds(run.graph) / Double(run.count))
             }
         }

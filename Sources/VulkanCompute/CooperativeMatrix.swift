@@ -14,12 +14,13 @@ package struct CooperativeMatrix: Sendable, Equatable {
         "VK_EXT_subgroup_size_control",
     ]
 
-    /// The largest shape of f16 with sums of f32 that a device multiplies; nil where it has no such units.
+    /// The largest shape of f16 with sums of f32 that a device multiplies and whole numbers of fill parts of 16 × 16 × 32, which
+    /// four subgroups have of the smallest tile; nil where it has no such units.
     static func largest(_ device: VkPhysicalDevice, _ instance: Instance, extensions: [String])
         -> CooperativeMatrix?
     {
         typealias Ask = PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR
-        guard Self.extensions.allSatisfy(extensions.contains), hasFeatures(device),
+        guard Self.extensions.allSatisfy(extensions.contains), hasFeatures(device), pinsSubgroups(device),
             let ask = instance.function(
                 "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR", as: Ask.self)
         else { return nil }
@@ -36,7 +37,28 @@ package struct CooperativeMatrix: Sendable, Equatable {
                     && $0.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && $0.scope == VK_SCOPE_SUBGROUP_KHR
             }
             .map { CooperativeMatrix(m: Int($0.MSize), n: Int($0.NSize), k: Int($0.KSize)) }
+            .filter { $0.m > 0 && $0.n > 0 && $0.k > 0 && 16 % $0.m == 0 && 16 % $0.n == 0 && 32 % $0.k == 0 }
             .max { $0.m * $0.n * $0.k < $1.m * $1.n * $1.k }
+    }
+
+    /// Whether a compute kernel can be told to have subgroups of the size that the device reports.
+    private static func pinsSubgroups(_ device: VkPhysicalDevice) -> Bool {
+        var control = VkPhysicalDeviceSubgroupSizeControlProperties()
+        control.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES
+        var subgroup = VkPhysicalDeviceSubgroupProperties()
+        subgroup.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_PROPERTIES
+        var all = VkPhysicalDeviceProperties2()
+        all.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2
+        withUnsafeMutablePointer(to: &control) { control in
+            withUnsafeMutablePointer(to: &subgroup) { subgroup in
+                subgroup.pointee.pNext = UnsafeMutableRawPointer(control)
+                all.pNext = UnsafeMutableRawPointer(subgroup)
+                vkGetPhysicalDeviceProperties2(device, &all)
+            }
+        }
+        return control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT.rawValue != 0
+            && control.minSubgroupSize <= subgroup.subgroupSize
+            && subgroup.subgroupSize <= control.maxSubgroupSize
     }
 
     private static func hasFeatures(_ device: VkPhysicalDevice) -> Bool {
@@ -65,6 +87,7 @@ package struct CooperativeMatrix: Sendable, Equatable {
         var subgroups = VkPhysicalDeviceSubgroupSizeControlFeatures()
         subgroups.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_FEATURES
         subgroups.computeFullSubgroups = on
+        subgroups.subgroupSizeControl = on
         return withUnsafeMutablePointer(to: &matrix) { matrix in
             withUnsafeMutablePointer(to: &memory) { memory in
                 withUnsafeMutablePointer(to: &half) { half in
@@ -76,7 +99,7 @@ package struct CooperativeMatrix: Sendable, Equatable {
                             [
                                 matrix.pointee.cooperativeMatrix, memory.pointee.vulkanMemoryModel,
                                 memory.pointee.vulkanMemoryModelDeviceScope, half.pointee.shaderFloat16,
-                                subgroups.pointee.computeFullSubgroups,
+                                subgroups.pointee.computeFullSubgroups, subgroups.pointee.subgroupSizeControl,
                             ].allSatisfy { $0 != 0 }
                         }
                     }

@@ -10,12 +10,13 @@ final class Pipeline {
     private let owner: DeviceHandle
 
     init(
-        _ shader: Shader, _ specialization: [String: UInt32], device owner: DeviceHandle,
+        _ shader: Shader, _ specialization: [String: UInt32], subgroupSize: Int, device owner: DeviceHandle,
         cache: VkPipelineCache?
     ) throws(VulkanError) {
         var made = Parts()
         do throws(VulkanError) {
-            try made.build(shader, specialization, device: owner.device, cache: cache)
+            try made.build(
+                shader, specialization, subgroupSize: subgroupSize, device: owner.device, cache: cache)
         } catch {
             made.destroy(owner.device)
             throw error
@@ -56,13 +57,15 @@ private struct Parts {
     }
 
     mutating func build(
-        _ shader: Shader, _ specialization: [String: UInt32], device: VkDevice, cache: VkPipelineCache?
+        _ shader: Shader, _ specialization: [String: UInt32], subgroupSize: Int, device: VkDevice,
+        cache: VkPipelineCache?
     ) throws(VulkanError) {
         try check(makeModule(shader, device), "vkCreateShaderModule", shader.name)
         try check(makeSetLayout(shader, device), "vkCreateDescriptorSetLayout", shader.name)
         try check(makeLayout(shader, device), "vkCreatePipelineLayout", shader.name)
         try check(
-            makePipeline(shader, specialization, device, cache), "vkCreateComputePipelines", shader.name)
+            makePipeline(shader, specialization, subgroupSize, device, cache), "vkCreateComputePipelines",
+            shader.name)
         if let module { vkDestroyShaderModule(device, module, nil) }
         module = nil
     }
@@ -113,7 +116,8 @@ private struct Parts {
     }
 
     private mutating func makePipeline(
-        _ shader: Shader, _ specialization: [String: UInt32], _ device: VkDevice, _ cache: VkPipelineCache?
+        _ shader: Shader, _ specialization: [String: UInt32], _ subgroupSize: Int, _ device: VkDevice,
+        _ cache: VkPipelineCache?
     ) -> VkResult {
         let constants = specialization.sorted { $0.key < $1.key }
         let values = constants.map(\.value)
@@ -135,14 +139,23 @@ private struct Parts {
                         info.stage.sType = VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_CREATE_INFO
                         info.stage.stage = VK_SHADER_STAGE_COMPUTE_BIT
                         info.stage.module = module
-                        if shader.usesMatrixUnits {
-                            let whole = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT
-                            info.stage.flags = VkPipelineShaderStageCreateFlags(whole.rawValue)
-                        }
                         info.stage.pName = main
                         info.stage.pSpecializationInfo = specialization
                         info.layout = layout
-                        return vkCreateComputePipelines(device, cache, 1, &info, nil, &pipeline)
+                        guard shader.usesMatrixUnits else {
+                            return vkCreateComputePipelines(device, cache, 1, &info, nil, &pipeline)
+                        }
+                        // Matrices are spread over whole subgroups of a size that the kernel was told.
+                        let whole = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT
+                        info.stage.flags = VkPipelineShaderStageCreateFlags(whole.rawValue)
+                        var size = VkPipelineShaderStageRequiredSubgroupSizeCreateInfo()
+                        size.sType =
+                            VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO
+                        size.requiredSubgroupSize = UInt32(subgroupSize)
+                        return withUnsafeMutablePointer(to: &size) { size in
+                            info.stage.pNext = UnsafeRawPointer(size)
+                            return vkCreateComputePipelines(device, cache, 1, &info, nil, &pipeline)
+                        }
                     }
                 }
             }
@@ -209,7 +222,8 @@ final class PipelineCache: @unchecked Sendable {
             throw VulkanError(
                 .unsupported, "\(capabilities.name) cannot run kernel \(shader.name): it lacks \(missing)")
         }
-        let pipeline = try Pipeline(shader, specialization, device: owner, cache: cache)
+        let pipeline = try Pipeline(
+            shader, specialization, subgroupSize: capabilities.subgroupSize, device: owner, cache: cache)
         pipelines[key] = pipeline
         dirty = true
         return pipeline

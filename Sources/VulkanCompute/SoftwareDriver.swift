@@ -12,11 +12,11 @@ package enum SoftwareDriver {
 
     /// Asks Mesa for vectors of the width that was measured to be fastest, else of the processor's widest, once a process and
     /// before the first Vulkan call. A width that the user set stays, and other drivers never read the variable.
-    /// Whether that made them wider.
+    /// Whether that made them wider by the rule.
     static let prepare: Bool = {
         guard !isSet, let bits = storedBits ?? (hasAVX512 ? 512 : nil) else { return false }
         setenv(variable, "\(bits)", 0)
-        return bits > 256
+        return bits > 256 && storedBits == nil
     }()
 
     /// True where a driver loaded that computes wrongly with vectors so wide: it must load again, and will find narrower ones.

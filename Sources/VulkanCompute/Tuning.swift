@@ -1,7 +1,7 @@
 // What measuring chose on a device, in the place of the launchers' rules. Kept as a few lines of text in the cache folder, a file
 // for each device and driver; without one, the rules hold.
 
-/// Tiles change no bit of a result; the family and the order of sums change the last ones.
+/// Tiles change no bit of a result; the family and the order of sums change the last ones, matrix units the third digit.
 package struct Tuning: Equatable, Sendable {
     package typealias Constants = [String: UInt32]
 

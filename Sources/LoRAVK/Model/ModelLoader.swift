@@ -4,7 +4,7 @@ import Checkpoints
 import Kernels
 import VulkanCompute
 
-/// How frozen weights are stored on the device. Arithmetic is f32 in every case.
+/// How frozen weights are stored on the device. Arithmetic is f32 in every case, but for matrix units.
 package enum WeightStorage: String, Sendable, CaseIterable {
     /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K), else f16.
     case auto
