@@ -388,16 +388,26 @@ typedef struct loravk_model_info {
     int32_t kv_heads;
     int32_t head_size;
     int32_t context_length; /* the most tokens of a sequence */
-    int64_t weight_bytes;   /* on the device */
+    int64_t weight_bytes;   /* on the device; from loravk_model_inspect, in the file */
     char model_type[64];    /* Hugging Face's word */
+    int64_t parameters;     /* numbers in all weights */
 } loravk_model_info;
 
-#define LORAVK_MODEL_INFO_INIT {sizeof(loravk_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}}
+#define LORAVK_MODEL_INFO_INIT {sizeof(loravk_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0}
 
 /* `path` is a GGUF file or a Hugging Face folder. `config` may be NULL. */
 loravk_status loravk_model_load(
     loravk_context *context, const char *path, const loravk_model_config *config, loravk_model **model);
 loravk_status loravk_model_get_info(loravk_model *model, loravk_model_info *info);
+
+/* A tensor of a file: its name, the type that it is stored in ("Q4_1"), its shape. The texts and the shape live for the call. */
+typedef void (*loravk_inspect_callback)(
+    void *user_data, const char *name, const char *type, const int64_t *shape, size_t dimensions);
+
+/* What a model is, from its file or folder alone, after all of it but the weights' values was checked; no device is used.
+ * `on_tensor` may be NULL. */
+loravk_status loravk_model_inspect(
+    const char *path, loravk_inspect_callback on_tensor, void *user_data, loravk_model_info *info);
 
 /* The linear layers that an adapter can adapt, in order, by Hugging Face's names ("model.layers.0.self_attn.q_proj").
  * The name lives as long as the model's handle. */
@@ -446,6 +456,9 @@ void loravk_tokenizer_release(loravk_tokenizer *tokenizer);
 
 /* --------------------------------------------------------------------------------------------------------------- Data -- */
 
+/* `done` of `total` examples were gone through. Return false to give up: the call fails with LORAVK_ERROR_INVALID_STATE. */
+typedef bool (*loravk_data_callback)(void *user_data, int64_t done, int64_t total);
+
 typedef struct loravk_data_config {
     size_t struct_size;
     const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
@@ -455,9 +468,11 @@ typedef struct loravk_data_config {
     bool learn_prompts;              /* prompts' tokens are targets too */
     bool no_end;                     /* do not put the end-of-text token behind texts and completions */
     uint8_t reserved[2];
+    loravk_data_callback on_progress; /* of loravk_model_evaluate_data; may be NULL */
+    void *user_data;
 } loravk_data_config;
 
-#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}}
+#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}, NULL, NULL}
 
 /* ========================================================================================================== Adapters == */
 
@@ -491,6 +506,27 @@ loravk_status loravk_adapter_load(loravk_model *model, const char *folder, lorav
 
 /* Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all. */
 loravk_status loravk_adapter_save(loravk_adapter *adapter, const char *folder);
+
+typedef struct loravk_adapter_info {
+    size_t struct_size;
+    int32_t rank; /* of most modules: a file may give some another */
+    int32_t modules;
+    int64_t parameters; /* numbers in all of them */
+    double alpha;
+    double dropout;
+    bool use_rslora;
+    uint8_t reserved[7];
+    char method[256];     /* as loravk_adapter_config takes it */
+    char base_model[512]; /* what the file says that it was made for; "" where it says nothing */
+} loravk_adapter_info;
+
+#define LORAVK_ADAPTER_INFO_INIT {sizeof(loravk_adapter_info), 0, 0, 0, 0, 0, false, {0}, {0}, {0}}
+
+loravk_status loravk_adapter_get_info(loravk_adapter *adapter, loravk_adapter_info *info);
+
+/* The same from a folder alone, after all of it was checked; no device and no model are used. `on_tensor` may be NULL. */
+loravk_status loravk_adapter_inspect(
+    const char *folder, loravk_inspect_callback on_tensor, void *user_data, loravk_adapter_info *info);
 
 typedef struct loravk_parameter_info {
     size_t struct_size;
@@ -600,7 +636,7 @@ typedef struct loravk_run_config {
     const loravk_data_config *data; /* required */
     const char *output;   /* folder for the adapter and metrics.jsonl; NULL: nothing is written */
     const char *schedule; /* NULL or "cosine"; "linear", "constant" */
-    int32_t warmup_steps;
+    int32_t warmup_steps; /* -1: a twentieth of all, at most 100 */
     int32_t batch_size;
     int32_t accumulation; /* batches a step */
     int32_t save_every;   /* steps between saves; 0: only at the end */
@@ -614,11 +650,12 @@ typedef struct loravk_run_config {
     loravk_progress_callback on_progress; /* may be NULL */
     loravk_warning_callback on_warning;   /* may be NULL */
     void *user_data;
+    double epochs; /* above 0: passes over the data, in the place of `steps` */
 } loravk_run_config;
 
 #define LORAVK_RUN_CONFIG_INIT                                                                                              \
     {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, 0, NULL,  \
-     NULL, NULL}
+     NULL, NULL, 0.0}
 
 typedef struct loravk_run_result {
     size_t struct_size;
@@ -682,6 +719,45 @@ typedef struct loravk_memory_plan {
 loravk_status loravk_plan_training(
     loravk_context *context, const char *path, const loravk_plan_config *config, loravk_memory_plan *plan);
 
+/* ------------------------------------------------------------------------------------------------------------- Tuning -- */
+
+/* What was measured of one product with a model's weights. */
+typedef struct loravk_tune_finding {
+    size_t struct_size;
+    const char *product;          /* operation, weights' type, tokens and shape; lives for the call */
+    double rule_flops_per_second; /* of the kernel that runs where nothing was measured */
+    double best_flops_per_second; /* of the fastest */
+} loravk_tune_finding;
+
+/* After each product, on the thread that measures. Return false to give up: the call fails with LORAVK_ERROR_INVALID_STATE, and
+ * nothing is kept. */
+typedef bool (*loravk_tune_callback)(void *user_data, const loravk_tune_finding *finding);
+
+typedef struct loravk_tune_config {
+    size_t struct_size;
+    const char *weights;   /* as in loravk_model_config */
+    const int32_t *tokens; /* of batches to measure, 16 to 4096 each; NULL: 128 and 512 */
+    size_t token_count;
+    bool no_matrix_units; /* leave a GPU's matrix units, whose factors are f16: all arithmetic is f32 */
+    uint8_t reserved[7];
+    loravk_tune_callback on_finding; /* may be NULL */
+    void *user_data;
+} loravk_tune_config;
+
+#define LORAVK_TUNE_CONFIG_INIT {sizeof(loravk_tune_config), NULL, NULL, 0, false, {0}, NULL, NULL}
+
+/* Measures which kernels run the products of a model (a file or folder, of which only the shapes are read) fastest on the
+ * context's device, and keeps that in the cache folder, for contexts that are created from then on, in this process and others.
+ * Seconds to a minute, once for a device, its driver and a kind of model; worth it on any GPU. It changes the last digits of
+ * results, with matrix units the third. `config` may be NULL. */
+loravk_status loravk_context_tune(loravk_context *context, const char *path, const loravk_tune_config *config);
+
+/* Whether the context uses what was measured. */
+loravk_status loravk_context_is_tuned(loravk_context *context, bool *tuned);
+
+/* Forgets what was measured on the context's device: contexts created from then on go by the built-in rules. */
+loravk_status loravk_context_forget_tuning(loravk_context *context);
+
 /* --------------------------------------------------------------------------------------------------------- Evaluation -- */
 
 typedef struct loravk_evaluation {
@@ -690,9 +766,10 @@ typedef struct loravk_evaluation {
     int64_t counted_tokens;
     int64_t correct; /* targets that were the model's first choice */
     int64_t examples;
+    int64_t correct_examples; /* whose every target was */
 } loravk_evaluation;
 
-#define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0}
+#define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0, 0}
 
 /* The loss on tokens and labels (B, T), as loravk_trainer_step reads them. `adapter` may be NULL. */
 loravk_status loravk_model_evaluate(
@@ -702,6 +779,23 @@ loravk_status loravk_model_evaluate(
 /* The loss on a data file; in a folder, on its valid.jsonl. */
 loravk_status loravk_model_evaluate_data(
     loravk_model *model, loravk_adapter *adapter, const loravk_data_config *data, loravk_evaluation *evaluation);
+
+/* How large an adapter's features are, by which Hayou, Ghosh & Yu 2024 compare initialisations: means over layers of the root
+ * mean square, over tokens, of the Euclidean norms of z_A = A x and z_B = B A x (what stands in their place in other methods),
+ * before scaling, with ranks that do not train left out of z_A. */
+typedef struct loravk_feature_norms {
+    size_t struct_size;
+    double z_a;
+    double z_b;
+} loravk_feature_norms;
+
+#define LORAVK_FEATURE_NORMS_INIT {sizeof(loravk_feature_norms), 0, 0}
+
+/* On tokens (B, T), of which fewer than 32 may be left out. LORAVK_ERROR_INVALID_ARGUMENT where none are left, as may be with fewer
+ * than 32; LORAVK_ERROR_UNSUPPORTED where the adapter's method has no low-rank term. */
+loravk_status loravk_model_feature_norms(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, size_t batch, size_t length,
+    loravk_feature_norms *norms);
 
 /* ======================================================================================================== Generation == */
 

@@ -154,17 +154,14 @@ struct RunOptions: ParsableArguments {
         guard steps == nil || epochs == nil else {
             throw ConfigError("--steps and --epochs exclude each other")
         }
-        let perEpoch = Double(examples) / (Double(max(1, batch.batchSize)) * Double(max(1, accumulate)))
-        if let epochs {
-            guard epochs > 0, epochs.isFinite, epochs * perEpoch < 1e9 else {
-                throw ConfigError("--epochs is \(epochs); it must be a positive number")
-            }
-            config.steps = max(1, Int((epochs * perEpoch).rounded(.up)))
-        } else {
-            config.steps = steps ?? min(1000, max(1, Int((3 * perEpoch).rounded(.up))))
+        func through(_ epochs: Double) throws -> Int {
+            try RunConfig.steps(
+                epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
         }
+        config.steps = try steps ?? epochs.map(through) ?? min(1000, try through(3))
         config.schedule = Schedule(
-            schedule, learningRate: learningRate, warmupSteps: warmup ?? min(100, config.steps / 20),
+            schedule, learningRate: learningRate,
+            warmupSteps: warmup ?? RunConfig.usualWarmup(steps: config.steps),
             steps: config.steps)
         config.seed = seed
         config.shuffles = !noShuffle

@@ -24,7 +24,7 @@ struct Tune: ParsableCommand {
     @OptionGroup var modelOptions: ModelOptions
 
     @Option(parsing: .upToNextOption, help: "Tokens of a batch.")
-    var rows = ModelOptions.tunedRows
+    var rows = Tuner.usualRows
 
     @Flag(inversion: .prefixedNo, help: "Try the matrix units of a GPU; without them all arithmetic is f32.")
     var matrixUnits = true
@@ -37,8 +37,10 @@ struct Tune: ParsableCommand {
     var probe = false
 
     func validate() throws {
-        guard rows.allSatisfy({ (16...4096).contains($0) }) else {
-            throw ValidationError("--rows takes numbers from 16 to 4096")
+        guard rows.allSatisfy(Tuner.possibleRows.contains) else {
+            throw ValidationError(
+                "--rows takes numbers from \(Tuner.possibleRows.lowerBound) to \(Tuner.possibleRows.upperBound)"
+            )
         }
     }
 
@@ -99,35 +101,34 @@ struct Tune: ParsableCommand {
 }
 
 extension ModelOptions {
-    static let tunedRows = [128, 512]
-
     /// The device, measured first where it is a GPU that never was; a software device has rules that were found by measuring.
     func openTunedDevice(_ checkpoint: Checkpoint) throws -> Device {
         let device = try openDevice()
         guard device.capabilities.type != .cpu, device.capabilities.tuning.isEmpty else { return device }
         Terminal.error("\(device.capabilities.name) is new: measuring its kernels, once")
-        try tune(device, checkpoint, rows: Self.tunedRows)
+        try tune(device, checkpoint, rows: Tuner.usualRows)
         return try openDevice()
     }
 
     func tune(_ device: Device, _ checkpoint: Checkpoint, rows: [Int], matrixUnits: Bool = true) throws {
-        let plan = try Transformer.load(
-            checkpoint, device: Device(planning: device.capabilities), weights: weights)
-        let tuner = Tuner(device, plan.tunedProducts(rows: rows), matrixUnits: matrixUnits)
+        let tuner = try Tuner(
+            checkpoint, on: device, weights: weights, rows: rows, matrixUnits: matrixUnits)
         func column(_ text: String, _ width: Int) -> String {
             text + String(repeating: " ", count: max(1, width - text.count))
         }
         Terminal.error(
             column("product, weight, tokens x out x in", 36) + column("rule GFLOP/s", 14) + column("best", 10)
                 + "tile")
-        let tuning = try tuner.run { finding in
+        let found = try tuner.run { finding in
             let tile = finding.tile.map { tile in
                 tile.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }.joined(separator: " ")
             }
             Terminal.error(
                 column(finding.name, 36) + column(Terminal.number(finding.ruled / 1e9), 14)
                     + column(Terminal.number(finding.best / 1e9), 10) + (tile ?? "the rule's"))
+            return true
         }
+        guard let tuning = found else { return }
         device.savePipelines()
         Terminal.error(
             "kernels: \(tuning.family ?? ""), products of a step \(tuning.sumsSteps == true ? "summed first" : "added one by one")"

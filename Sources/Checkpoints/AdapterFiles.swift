@@ -7,6 +7,8 @@ package struct AdapterFiles: Sendable {
     package let folder: String
     package let config: PEFTConfig
     package let modules: [AdapterModule]
+    /// All, under the file's names.
+    package let tensors: [StoredTensor]
     /// Tensors of `modules_to_save`, under the base model's names.
     package let saved: [StoredTensor]
     /// What belongs to no layer.
@@ -105,6 +107,7 @@ package struct AdapterFiles: Sendable {
         }
         (self.folder, self.config, self.modules, self.saved) = (folder, config, modules, saved)
         self.shared = shared
+        tensors = file.tensors
         metadata = file.metadata
         try checkTargets()
     }

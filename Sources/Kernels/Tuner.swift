@@ -78,7 +78,8 @@ package struct Tuner {
         (self.device, self.products, triesMatrixUnits) = (device, products, matrixUnits)
     }
 
-    package func run(onFinding: (Finding) -> Void = { _ in }) throws(VulkanError) -> Tuning {
+    /// nil where `onFinding` gave up.
+    package func run(onFinding: (Finding) -> Bool = { _ in true }) throws(VulkanError) -> Tuning? {
         var tuning = try chooseFamily()
         for product in products {
             var capabilities = device.capabilities
@@ -94,11 +95,12 @@ package struct Tuner {
             let seconds = try measure(product, tunings)
             let best = fastest(seconds)
             if best > 0 { tuning.tiles[product.name] = tiles[best - 1] }
-            onFinding(
+            let goesOn = onFinding(
                 Finding(
                     name: product.name, ruled: product.flops / seconds[0],
                     best: product.flops / seconds[best],
                     tile: best > 0 ? tiles[best - 1] : nil))
+            if !goesOn { return nil }
         }
         return tuning
     }

@@ -150,19 +150,25 @@ func named<Case: RawRepresentable & CaseIterable>(
 ) -> loravk_status {
     call {
         let model = try modelObject(handle).model
-        let config = model.config
-        var result = loravk_model_info()
-        result.vocab_size = Int32(config.vocabSize)
-        result.hidden_size = Int32(config.hiddenSize)
-        result.intermediate_size = Int32(config.intermediateSize)
-        result.layers = Int32(config.layers)
-        result.heads = Int32(config.heads)
-        result.kv_heads = Int32(config.kvHeads)
-        result.head_size = Int32(config.headDim)
-        result.context_length = Int32(config.contextLength)
-        result.weight_bytes = Int64(model.weightByteCount)
-        copy(config.modelType, into: &result.model_type)
-        try write(result, to: info)
+        try write(loravk_model_info(model.checkpoint, weightBytes: model.weightByteCount), to: info)
+    }
+}
+
+extension loravk_model_info {
+    init(_ checkpoint: Checkpoint, weightBytes: Int) {
+        let config = checkpoint.config
+        self.init()
+        vocab_size = Int32(config.vocabSize)
+        hidden_size = Int32(config.hiddenSize)
+        intermediate_size = Int32(config.intermediateSize)
+        layers = Int32(config.layers)
+        heads = Int32(config.heads)
+        kv_heads = Int32(config.kvHeads)
+        head_size = Int32(config.headDim)
+        context_length = Int32(config.contextLength)
+        weight_bytes = Int64(weightBytes)
+        copy(config.modelType, into: &model_type)
+        parameters = Int64(checkpoint.tensors.reduce(0) { $0 + $1.count })
     }
 }
 
@@ -240,7 +246,7 @@ func named<Case: RawRepresentable & CaseIterable>(
         let object = try modelObject(handle)
         let adapter = try optionalAdapter(adapter, of: object)
         let examples = try object.examples(tokens, labels, batch, length)
-        try evaluate(object, adapter, Dataset(examples: examples), evaluation)
+        try evaluate(object, adapter, Dataset(examples: examples), evaluation) { _ in true }
     }
 }
 
@@ -254,24 +260,66 @@ func named<Case: RawRepresentable & CaseIterable>(
         let config = try read(try required(data, "data"), defaults: .defaults)
         let path = try text(config.path, "data.path")
         let split = FileSystem.isFolder(path) ? Dataset.Split.valid : .train
-        try evaluate(object, adapter, try object.dataset(config, split), evaluation)
+        let data = try object.dataset(config, split)
+        let total = Int64(data.examples.count)
+        try evaluate(object, adapter, data, evaluation) { done in
+            config.on_progress.map { $0(config.user_data, Int64(done), total) } ?? true
+        }
     }
 }
 
 private func evaluate(
     _ object: ModelObject, _ adapter: Adapter?, _ data: Dataset,
-    _ evaluation: UnsafeMutablePointer<loravk_evaluation>?
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>?, onProgress: (Int) -> Bool
 ) throws {
+    try checkRoom(try required(evaluation, "evaluation"))
     try object.requireFits(tokens: data.longestBatch(of: 1))
+    var goesOn = true
     let report = try object.context.locked {
-        try Evaluator(object.model, adapter).evaluate(data, shouldStop: { false })
+        try Evaluator(object.model, adapter).evaluate(
+            data, shouldStop: { !goesOn },
+            onProgress: { done in goesOn = object.context.unlocked { onProgress(done) } })
     }
+    guard goesOn else { throw APIError(LORAVK_ERROR_INVALID_STATE, "on_progress gave up the evaluation") }
     var result = loravk_evaluation()
     result.loss = report.loss
     result.counted_tokens = Int64(report.countedTokens)
     result.correct = Int64(report.correct)
     result.examples = Int64(data.examples.count)
+    result.correct_examples = Int64(report.correctExamples)
     try write(result, to: evaluation)
+}
+
+@c @implementation public func loravk_model_feature_norms(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!, _ batch: Int,
+    _ length: Int, _ norms: UnsafeMutablePointer<loravk_feature_norms>!
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try adapterObject(adapter)
+        guard adapter.model === object else {
+            throw APIError.argument("the adapter belongs to another model")
+        }
+        let examples = try object.examples(tokens, nil, batch, length)
+        let method = adapter.adapter.method
+        guard adapter.adapter.layers.contains(where: { method.lowRank($0) != nil }) else {
+            throw APIError(
+                LORAVK_ERROR_UNSUPPORTED,
+                "the method '\(method.description)' has no low-rank term, whose features these are")
+        }
+        try checkRoom(try required(norms, "norms"))
+        let found = try object.context.locked {
+            try Evaluator(object.model, adapter.adapter).featureNorms(examples)
+        }
+        guard let found else {
+            throw APIError.argument(
+                "(\(batch), \(length)) are too few tokens to look at features: give at least 32, in rows of several"
+            )
+        }
+        var result = loravk_feature_norms()
+        (result.z_a, result.z_b) = (found.zA, found.zB)
+        try write(result, to: norms)
+    }
 }
 
 extension Dataset {

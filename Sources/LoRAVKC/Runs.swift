@@ -25,7 +25,7 @@ extension TrainerObject {
     fileprivate func train(
         _ config: loravk_run_config, _ data: Dataset, _ validation: Dataset?
     ) throws -> loravk_run_result {
-        let settings = try RunConfig(config, learningRate: learningRate)
+        let settings = try RunConfig(config, examples: data.examples.count, learningRate: learningRate)
         let longest = min(
             data.longestBatch(of: settings.batchSize), max(settings.tokensPerPass, data.longestBatch(of: 1)))
         try model.requireFits(tokens: longest)
@@ -59,11 +59,15 @@ extension TrainerObject {
 }
 
 extension RunConfig {
-    fileprivate init(_ config: loravk_run_config, learningRate: Double) throws {
+    fileprivate init(_ config: loravk_run_config, examples: Int, learningRate: Double) throws {
         self.init()
         batchSize = Int(config.batch_size)
         accumulation = Int(config.accumulation)
-        steps = Int(config.steps)
+        steps =
+            config.epochs == 0
+            ? Int(config.steps)
+            : try RunConfig.steps(
+                epochs: config.epochs, examples: examples, batchSize: batchSize, accumulation: accumulation)
         saveEvery = Int(config.save_every)
         validateEvery = Int(config.validate_every)
         guard config.tokens_per_pass >= 0 else {
@@ -75,7 +79,9 @@ extension RunConfig {
         let shape = try optionalText(config.schedule, "config.schedule") ?? Schedule.Shape.cosine.rawValue
         schedule = Schedule(
             try named(shape, Schedule.Shape.self, "config.schedule"), learningRate: learningRate,
-            warmupSteps: Int(config.warmup_steps), steps: steps)
+            warmupSteps: config.warmup_steps == -1
+                ? RunConfig.usualWarmup(steps: steps) : Int(config.warmup_steps),
+            steps: steps)
         try validate()
     }
 }

@@ -56,6 +56,10 @@ extension loravk_adapter_config: VersionedStruct {
     }
 }
 
+extension loravk_adapter_info: VersionedStruct {
+    static let (firstSize, structName) = (816, "loravk_adapter_info")
+}
+
 extension loravk_parameter_info: VersionedStruct {
     static let (firstSize, structName) = (96, "loravk_parameter_info")
 }
@@ -108,6 +112,19 @@ extension loravk_run_config: VersionedStruct {
 
 extension loravk_run_result: VersionedStruct {
     static let (firstSize, structName) = (40, "loravk_run_result")
+}
+
+extension loravk_tune_finding: VersionedStruct {
+    static let (firstSize, structName) = (32, "loravk_tune_finding")
+}
+
+extension loravk_tune_config: VersionedStruct {
+    static let (firstSize, structName) = (56, "loravk_tune_config")
+    static var defaults: Self { Self() }
+}
+
+extension loravk_feature_norms: VersionedStruct {
+    static let (firstSize, structName) = (24, "loravk_feature_norms")
 }
 
 extension loravk_evaluation: VersionedStruct {

@@ -74,7 +74,11 @@ import VulkanCompute
             TunedProduct($0, WeightLayout(.q8_0, rows: 128, columns: 64), rows: 32)
         }
         var findings: [Tuner.Finding] = []
-        let tuning = try Tuner(device, products).run { findings.append($0) }
+        let found = try Tuner(device, products).run { finding in
+            findings.append(finding)
+            return true
+        }
+        let tuning = try #require(found)
         #expect(findings.map(\.name) == ["nt q8_0 32x128x64", "nn q8_0 32x128x64"])
         #expect(findings.allSatisfy { $0.best >= $0.ruled && $0.ruled > 0 })
         let family = try #require(tuning.family.flatMap(Shader.Family.init))

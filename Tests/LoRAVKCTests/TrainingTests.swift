@@ -123,6 +123,36 @@ import VulkanCompute
         #expect(told.tokens.first.map { Int($0) } == largest)
     }
 
+    @Test func evaluationsTellHowFarTheyAre() throws {
+        final class Told { var done: [Int64] = []; var most = Int64.max }
+        let model = try makeContext().model()
+        let told = Told()
+        func evaluate() throws -> (loravk_status, loravk_evaluation) {
+            var evaluation = loravk_evaluation()
+            evaluation.struct_size = MemoryLayout<loravk_evaluation>.size
+            let status = tinyData.withCString { path in
+                var data = loravk_data_config()
+                data.struct_size = MemoryLayout<loravk_data_config>.size
+                (data.path, data.max_tokens) = (path, 32)
+                data.user_data = Unmanaged.passUnretained(told).toOpaque()
+                data.on_progress = { user, done, total in
+                    guard let user else { return false }
+                    let told = Unmanaged<Told>.fromOpaque(user).takeUnretainedValue()
+                    told.done.append(done)
+                    return done < told.most
+                }
+                return loravk_model_evaluate_data(model.pointer, nil, &data, &evaluation)
+            }
+            return (status, evaluation)
+        }
+        let (status, evaluation) = try evaluate()
+        try check(status)
+        #expect(told.done.last == evaluation.examples && told.done == told.done.sorted())
+        #expect(evaluation.correct > 0 && (0...evaluation.examples).contains(evaluation.correct_examples))
+        told.most = 1
+        #expect(text(try evaluate().0, LORAVK_ERROR_INVALID_STATE)?.contains("gave up") == true)
+    }
+
     @Test func badTokensAreRefused() throws {
         let context = try makeContext()
         let model = try context.model()
@@ -206,6 +236,21 @@ import VulkanCompute
         stopper.start()
         result = try run(trainer, Watcher(), output: nil, steps: 1_000_000)
         #expect(result.stopped)
+    }
+
+    @Test func epochsAndWarmUpsAreCounted() throws {
+        let model = try makeContext().model()
+        let trainer = try model.trainer(try model.adapter())
+        let lines = try String(contentsOfFile: tinyData, encoding: .utf8).split(separator: "\n").count
+        let result = try trainer.run(on: tinyData, steps: 1) { config in
+            (config.epochs, config.warmup_steps) = (2, -1)
+        }
+        #expect(result.steps == Int64(lines) && !result.stopped)
+        for epochs in [-1, .nan, .infinity, 1e300] {
+            #expect(throws: StatusError.self) {
+                try trainer.run(on: tinyData, steps: 1) { $0.epochs = epochs }
+            }
+        }
     }
 
     @Test func plansAreWhatTrainingTakes() throws {

@@ -21,6 +21,20 @@ package struct RunConfig: Sendable, Equatable {
 
     private static let mostExamples = 1 << 16
 
+    /// Steps that go so often through so many examples.
+    package static func steps(
+        epochs: Double, examples: Int, batchSize: Int, accumulation: Int
+    ) throws(ConfigError) -> Int {
+        let steps = epochs * Double(examples) / (Double(max(1, batchSize)) * Double(max(1, accumulation)))
+        guard epochs > 0, steps < 1e9 else {
+            throw ConfigError("the number of epochs is \(epochs); it must be positive, for at most 1e9 steps")
+        }
+        return max(1, Int(steps.rounded(.up)))
+    }
+
+    /// A warm-up where none was asked for.
+    package static func usualWarmup(steps: Int) -> Int { min(100, steps / 20) }
+
     package init() {}
 
     package func validate() throws(ConfigError) {

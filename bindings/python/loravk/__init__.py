@@ -6,13 +6,13 @@ Everything runs in libloravk; failures raise loravk.Error with its text. Warning
 """
 from . import _api
 from ._library import lib as _lib
-from .adapter import Adapter
-from .context import Context, DeviceInfo, default_context, devices
+from .adapter import Adapter, AdapterInfo
+from .context import Context, DeviceInfo, TuneFinding, default_context, devices
 from .errors import (
     BufferTooSmallError, BusyError, DeviceLostError, DivergedError, DriverError, Error, FileError, ForkedError, InternalError,
     InvalidArgumentError, InvalidHandleError, InvalidStateError, NoDeviceError, OutOfMemoryError, UnsupportedError)
-from .files import MemoryPlan, MergeReport, export_adapter, merge, plan
-from .model import Evaluation, Model, ModelInfo
+from .files import MemoryPlan, MergeReport, StoredTensor, export_adapter, inspect_adapter, inspect_model, merge, plan
+from .model import Evaluation, FeatureNorms, Model, ModelInfo
 from .operations import (
     add, attention, attention_backward, clip_gradient_norm, cross_entropy, cross_entropy_backward, embedding, lora_linear,
     lora_linear_backward, lora_linear_forward, matmul, rms_norm, rms_norm_backward, scale)
@@ -35,10 +35,11 @@ def has_feature(name: str) -> bool:
 
 
 __all__ = [
-    "AdamW", "Adapter", "BufferTooSmallError", "BusyError", "Context", "DeviceInfo", "DeviceLostError", "DivergedError",
-    "DriverError", "Error", "Evaluation", "FileError", "ForkedError", "History", "InternalError", "InvalidArgumentError",
-    "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo", "NoDeviceError",
-    "OutOfMemoryError", "Progress", "RunResult", "StepResult", "Tensor", "Tokenizer", "Trainer", "UnsupportedError", "add",
-    "attention", "attention_backward", "clip_gradient_norm", "cross_entropy", "cross_entropy_backward", "default_context",
-    "devices", "embedding", "export_adapter", "has_feature", "library_version", "lora_linear", "lora_linear_backward",
-    "lora_linear_forward", "matmul", "merge", "plan", "rms_norm", "rms_norm_backward", "scale"]
+    "AdamW", "Adapter", "AdapterInfo", "BufferTooSmallError", "BusyError", "Context", "DeviceInfo", "DeviceLostError",
+    "DivergedError", "DriverError", "Error", "Evaluation", "FeatureNorms", "FileError", "ForkedError", "History", "InternalError",
+    "InvalidArgumentError", "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo",
+    "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
+    "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "cross_entropy",
+    "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "has_feature", "inspect_adapter",
+    "inspect_model", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul", "merge", "plan",
+    "rms_norm", "rms_norm_backward", "scale"]

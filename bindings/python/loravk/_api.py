@@ -62,6 +62,8 @@ class VersionedStructure(Structure):
 LogCallback = CFUNCTYPE(None, c_void_p, c_int32, POINTER(c_char))
 Destructor = CFUNCTYPE(None, c_void_p)
 LoadCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
+InspectCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char), POINTER(c_char), POINTER(c_int64), c_size_t)
+DataCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
 TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
 ExportCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
@@ -118,13 +120,14 @@ class ModelInfo(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("vocab_size", c_int32), ("hidden_size", c_int32), ("intermediate_size", c_int32),
         ("layers", c_int32), ("heads", c_int32), ("kv_heads", c_int32), ("head_size", c_int32),
-        ("context_length", c_int32), ("weight_bytes", c_int64), ("model_type", c_char * 64)]
+        ("context_length", c_int32), ("weight_bytes", c_int64), ("model_type", c_char * 64), ("parameters", c_int64)]
 
 
 class DataConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
-        ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2)]
+        ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2),
+        ("on_progress", DataCallback), ("user_data", c_void_p)]
     _defaults_ = {"max_tokens": 512}
 
 
@@ -135,6 +138,13 @@ class AdapterConfig(VersionedStructure):
         ("target_module_count", c_size_t), ("rate_modules", POINTER(c_char_p)), ("rate_multipliers", POINTER(c_double)),
         ("rate_count", c_size_t), ("seed", c_uint64), ("data", POINTER(DataConfig))]
     _defaults_ = {"rank": 8, "alpha": 16.0}
+
+
+class AdapterInfo(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("rank", c_int32), ("modules", c_int32), ("parameters", c_int64),
+        ("alpha", c_double), ("dropout", c_double), ("use_rslora", c_bool), ("reserved", c_uint8 * 7),
+        ("method", c_char * 256), ("base_model", c_char * 512)]
 
 
 class ParameterInfo(VersionedStructure):
@@ -172,7 +182,7 @@ class RunConfig(VersionedStructure):
         ("warmup_steps", c_int32), ("batch_size", c_int32), ("accumulation", c_int32), ("save_every", c_int32),
         ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
         ("steps", c_int64), ("tokens_per_pass", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback),
-        ("on_warning", WarningCallback), ("user_data", c_void_p)]
+        ("on_warning", WarningCallback), ("user_data", c_void_p), ("epochs", c_double)]
     _defaults_ = {"batch_size": 8, "accumulation": 1, "save_every": 100, "validate_every": 100, "steps": 100}
 
 
@@ -198,10 +208,28 @@ class MemoryPlan(VersionedStructure):
         ("reserved", c_int32)]
 
 
+class TuneFinding(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("product", c_char_p), ("rule_flops_per_second", c_double),
+        ("best_flops_per_second", c_double)]
+
+TuneCallback = CFUNCTYPE(c_bool, c_void_p, POINTER(TuneFinding))
+
+
+class TuneConfig(VersionedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("weights", c_char_p), ("tokens", POINTER(c_int32)), ("token_count", c_size_t),
+        ("no_matrix_units", c_bool), ("reserved", c_uint8 * 7), ("on_finding", TuneCallback), ("user_data", c_void_p)]
+
+
 class Evaluation(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("loss", c_double), ("counted_tokens", c_int64), ("correct", c_int64),
-        ("examples", c_int64)]
+        ("examples", c_int64), ("correct_examples", c_int64)]
+
+
+class FeatureNorms(VersionedStructure):
+    _fields_ = [("struct_size", c_size_t), ("z_a", c_double), ("z_b", c_double)]
 
 
 class GenerationConfig(VersionedStructure):
@@ -275,6 +303,7 @@ PROTOTYPES = {
     "loravk_graph_release": (None, [c_void_p]),
     "loravk_model_load": (Status, [c_void_p, c_char_p, POINTER(ModelConfig), POINTER(c_void_p)]),
     "loravk_model_get_info": (Status, [c_void_p, POINTER(ModelInfo)]),
+    "loravk_model_inspect": (Status, [c_char_p, InspectCallback, c_void_p, POINTER(ModelInfo)]),
     "loravk_model_linear_count": (Status, [c_void_p, POINTER(c_size_t)]),
     "loravk_model_get_linear_name": (Status, [c_void_p, c_size_t, POINTER(c_char_p)]),
     "loravk_model_get_tokenizer": (Status, [c_void_p, POINTER(c_void_p)]),
@@ -294,6 +323,8 @@ PROTOTYPES = {
     "loravk_adapter_create": (Status, [c_void_p, POINTER(AdapterConfig), POINTER(c_void_p)]),
     "loravk_adapter_load": (Status, [c_void_p, c_char_p, POINTER(c_void_p)]),
     "loravk_adapter_save": (Status, [c_void_p, c_char_p]),
+    "loravk_adapter_get_info": (Status, [c_void_p, POINTER(AdapterInfo)]),
+    "loravk_adapter_inspect": (Status, [c_char_p, InspectCallback, c_void_p, POINTER(AdapterInfo)]),
     "loravk_adapter_parameter_count": (Status, [c_void_p, POINTER(c_size_t)]),
     "loravk_adapter_get_parameter_info": (Status, [c_void_p, c_size_t, POINTER(ParameterInfo)]),
     "loravk_adapter_read_parameter": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
@@ -315,9 +346,14 @@ PROTOTYPES = {
     "loravk_trainer_get_error_detail": (Status, [c_void_p, POINTER(ErrorDetail)]),
     "loravk_trainer_release": (None, [c_void_p]),
     "loravk_plan_training": (Status, [c_void_p, c_char_p, POINTER(PlanConfig), POINTER(MemoryPlan)]),
+    "loravk_context_tune": (Status, [c_void_p, c_char_p, POINTER(TuneConfig)]),
+    "loravk_context_is_tuned": (Status, [c_void_p, POINTER(c_bool)]),
+    "loravk_context_forget_tuning": (Status, [c_void_p]),
     "loravk_model_evaluate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, POINTER(Evaluation)]),
     "loravk_model_evaluate_data": (Status, [c_void_p, c_void_p, POINTER(DataConfig), POINTER(Evaluation)]),
+    "loravk_model_feature_norms": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), c_size_t, c_size_t, POINTER(FeatureNorms)]),
     "loravk_model_generate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), c_size_t, POINTER(GenerationConfig), POINTER(c_int32), c_size_t,
         POINTER(c_size_t)]),

@@ -4,19 +4,32 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from . import _api
 from ._data import Data, data_config
-from ._library import Object, create, lib, read, text
+from ._library import Object, create, lib, read, record, text
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
     from .model import Model
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    rank: int  #: of most modules: a file may give some another
+    alpha: float
+    use_rslora: bool
+    dropout: float
+    method: str  #: as Adapter.create takes it
+    modules: int
+    parameters: int  #: numbers in all of them
+    base_model: str  #: what the file says that it was made for; "" where it says nothing
 
 
 class Adapter(Object):
@@ -66,6 +79,10 @@ class Adapter(Object):
     def save(self, folder: str | os.PathLike) -> None:
         """Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all."""
         lib.loravk_adapter_save(self._handle, text(folder, "folder"))
+
+    @property
+    def info(self) -> AdapterInfo:
+        return record(AdapterInfo, read(lib.loravk_adapter_get_info, self._handle, kind=_api.AdapterInfo))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of all parameters, float32, by PEFT's names."""

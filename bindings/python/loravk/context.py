@@ -2,12 +2,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _api
-from ._library import Object, create, lib, read, record, text
+from ._library import Callbacks, Object, create, lib, read, record, text
 
 if TYPE_CHECKING:
     from .graph import Recording
@@ -50,6 +52,15 @@ def devices() -> list[DeviceInfo]:
     return found
 
 
+@dataclass(frozen=True)
+class TuneFinding:
+    """What was measured of one product with a model's weights."""
+
+    product: str  #: operation, weights' type, tokens and shape
+    rule_flops_per_second: float  #: of the kernel that runs where nothing was measured
+    best_flops_per_second: float  #: of the fastest
+
+
 class Context(Object):
     """An open device, and everything made on it. `device` is an index in `devices()` or a part of a name; None is the variable
     LORAVK_DEVICE, else the best device. Threads may share a context, and wait for each other; with a context each they run in
@@ -71,6 +82,40 @@ class Context(Object):
     def held_bytes(self) -> int:
         """Device memory that this context holds from the driver."""
         return read(lib.loravk_context_get_held_bytes, self._handle, kind=ctypes.c_int64)
+
+    @property
+    def is_tuned(self) -> bool:
+        """Whether it uses what `tune` measured."""
+        return read(lib.loravk_context_is_tuned, self._handle, kind=ctypes.c_bool)
+
+    def tune(
+        self, path: str | os.PathLike, *, weights: str = "auto", tokens: Sequence[int] | None = None, matrix_units: bool = True,
+        on_finding: Callable[[TuneFinding], bool | None] | None = None,
+    ) -> None:
+        """Measures which kernels run the products of a model fastest on this device, and keeps that for contexts that are created
+        from then on, also by other programs. Seconds to a minute, once for a device, its driver and a kind of model; worth it on
+        any GPU. It changes the last digits of results, with matrix units the third.
+
+        path          a GGUF file or a Hugging Face folder, of which only the shapes are read
+        weights       as in Model.load
+        tokens        of batches to measure, 16 to 4096 each; None: 128 and 512
+        matrix_units  try a GPU's matrix units, whose factors are float16
+        on_finding    called after each product; returning False, or raising, gives up, and nothing is kept
+        """
+        rows = None if tokens is None else (ctypes.c_int32 * len(tokens))(*tokens)
+        with Callbacks() as callbacks:
+
+            def found(finding: ctypes._Pointer) -> bool | None:
+                return on_finding(record(TuneFinding, finding.contents)) if on_finding else None
+
+            config = _api.TuneConfig(
+                weights=text(weights, "weights"), tokens=rows, token_count=len(tokens or ()),
+                no_matrix_units=not matrix_units, on_finding=callbacks.wrap(_api.TuneCallback, found))
+            lib.loravk_context_tune(self._handle, text(path, "path"), config)
+
+    def forget_tuning(self) -> None:
+        """Contexts that are created from then on go by the built-in rules."""
+        lib.loravk_context_forget_tuning(self._handle)
 
     def record(self) -> Recording:
         """`with context.record() as graph: …` records the operations of the block instead of running them;

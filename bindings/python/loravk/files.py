@@ -1,4 +1,4 @@
-"""What needs files alone: plans of memory, adapters for llama.cpp, models with an adapter folded in."""
+"""What needs files alone: what is in them, plans of memory, adapters for llama.cpp, models with an adapter folded in."""
 from __future__ import annotations
 
 import ctypes
@@ -9,8 +9,18 @@ from typing import Any
 
 from . import _api
 from ._library import Callbacks, lib, read, record, text
-from .adapter import adapter_config
+from .adapter import AdapterInfo, adapter_config
 from .context import Context
+from .model import ModelInfo
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """A tensor of a file."""
+
+    name: str
+    type: str  #: that it is stored in, such as "Q4_1"
+    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,29 @@ class MergeReport:
     modules: int
     kept: float  #: part of the adapter's update that came through rounding
     relative_error: float  #: rounding's change of the weights, as a part of the adapter's
+
+
+def inspect_model(path: str | os.PathLike) -> tuple[ModelInfo, list[StoredTensor]]:
+    """What a GGUF file or Hugging Face folder is, and its tensors, after all but the weights' values was checked."""
+    tensors, info = _inspect(lib.loravk_model_inspect, path, _api.ModelInfo)
+    return record(ModelInfo, info), tensors
+
+
+def inspect_adapter(folder: str | os.PathLike) -> tuple[AdapterInfo, list[StoredTensor]]:
+    """What a PEFT folder is, and its tensors, after all of it was checked; without its model."""
+    tensors, info = _inspect(lib.loravk_adapter_inspect, folder, _api.AdapterInfo)
+    return record(AdapterInfo, info), tensors
+
+
+def _inspect(function: Any, path: str | os.PathLike, kind: Any) -> tuple[list[StoredTensor], Any]:
+    tensors: list[StoredTensor] = []
+
+    def told(name: ctypes._Pointer, type: ctypes._Pointer, shape: ctypes._Pointer, dimensions: int) -> None:
+        name, type = (ctypes.string_at(each).decode(errors="replace") for each in (name, type))
+        tensors.append(StoredTensor(name, type, tuple(shape[:dimensions])))
+
+    with Callbacks() as callbacks:
+        return tensors, read(function, text(path, "path"), callbacks.wrap(_api.InspectCallback, told), None, kind=kind)
 
 
 def plan(

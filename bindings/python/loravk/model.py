@@ -35,7 +35,8 @@ class ModelInfo:
     kv_heads: int
     head_size: int
     context_length: int  #: the most tokens of a sequence
-    weight_bytes: int  #: on the device
+    weight_bytes: int  #: on the device; from inspect_model, in the file
+    parameters: int  #: numbers in all weights
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,16 @@ class Evaluation:
     counted_tokens: int
     correct: int  #: targets that were the model's first choice
     examples: int
+    correct_examples: int  #: whose every target was
+
+
+@dataclass(frozen=True)
+class FeatureNorms:
+    """How large an adapter's features are (Hayou, Ghosh & Yu 2024): means over layers of the root mean square, over tokens, of
+    Euclidean norms."""
+
+    z_a: float  #: of A x, without ranks that do not train
+    z_b: float  #: of B A x, before scaling
 
 
 class Model(Object):
@@ -101,12 +112,23 @@ class Model(Object):
         arguments = (self._handle, adapter and adapter._handle, *_tokens.batch(tokens, labels))
         return record(Evaluation, read(lib.loravk_model_evaluate, *arguments, kind=_api.Evaluation))
 
-    def evaluate_data(self, data: Data, adapter: Adapter | None = None, **format) -> Evaluation:
+    def evaluate_data(
+        self, data: Data, adapter: Adapter | None = None, *, on_progress: Callable[[int, int], bool | None] | None = None,
+        **format,
+    ) -> Evaluation:
         """The loss on a data file (in a folder: on its valid.jsonl) or on examples, with the options of `Trainer.fit` that say
-        how they are read."""
-        with data_config(data, **format) as config:
+        how they are read. `on_progress` is called with how many of how many examples were gone through; returning False, or
+        raising, gives up."""
+        with data_config(data, **format) as config, Callbacks() as callbacks:
+            config.on_progress = callbacks.wrap(_api.DataCallback, on_progress or (lambda done, total: None))
             arguments = (self._handle, adapter and adapter._handle, config)
             return record(Evaluation, read(lib.loravk_model_evaluate_data, *arguments, kind=_api.Evaluation))
+
+    def feature_norms(self, tokens: Tokens, adapter: Adapter) -> FeatureNorms:
+        """How large the adapter's features are on tokens (B, T), at least 32 in all; a few of them may be left out."""
+        ids, _, rows, length = _tokens.batch(tokens, None)
+        return record(FeatureNorms, read(
+            lib.loravk_model_feature_norms, self._handle, adapter._handle, ids, rows, length, kind=_api.FeatureNorms))
 
     def generate(
         self, prompt: Prompt, adapter: Adapter | None = None, *, max_tokens: int = 200, temperature: float = 0.0,

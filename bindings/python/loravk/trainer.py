@@ -113,7 +113,7 @@ class Trainer(Object):
     # Whole runs
 
     def fit(
-        self, data: Data, steps: int = 100, *, batch_size: int = 8, accumulation: int = 1, schedule: str = "cosine",
+        self, data: Data, steps: int = 100, *, epochs: float | None = None, batch_size: int = 8, accumulation: int = 1, schedule: str = "cosine",
         warmup_steps: int = 0, output: str | os.PathLike | None = None, overwrite: bool = False, save_every: int = 100,
         validate_every: int = 100, shuffle: bool = True, seed: int = 0, prompt_template: str | None = None,
         completion_template: str | None = None, max_tokens: int = 512, learn_prompts: bool = False, append_end: bool = True,
@@ -121,8 +121,10 @@ class Trainer(Object):
     ) -> RunResult:
         """A whole run on a .jsonl or .txt file, on a folder with train.jsonl (and valid.jsonl), or on examples.
 
+        epochs           passes over the data, in the place of `steps`
         accumulation     batches a step
         schedule         of the learning rate, from the trainer's: "cosine", "linear" or "constant", after `warmup_steps`
+                         (-1: a twentieth of all, at most 100)
         output           folder for the adapter and metrics.jsonl, which holds the old adapter or the new one at every instant;
                          an adapter that is there is replaced only with `overwrite`
         save_every       steps between saves; 0: only at the end
@@ -134,6 +136,8 @@ class Trainer(Object):
         on_progress      called after each step; returning False, or raising, stops: the adapter is saved and the run ends well
         on_warning       called with what does not end the run; without it, warnings go to the logger "loravk"
         """
+        if epochs is not None and not epochs > 0:
+            raise errors.InvalidArgumentError(f"epochs is {epochs}; it must be positive")
         with contextlib.ExitStack() as stack:
             source = stack.enter_context(data_config(
                 data, prompt_template=prompt_template, completion_template=completion_template, max_tokens=max_tokens,
@@ -143,7 +147,7 @@ class Trainer(Object):
                 data=ctypes.pointer(source), output=None if output is None else text(output, "output"),
                 schedule=text(schedule, "schedule"), warmup_steps=warmup_steps, batch_size=batch_size,
                 accumulation=accumulation, save_every=save_every, validate_every=validate_every, overwrite=overwrite,
-                no_shuffle=not shuffle, steps=steps, seed=seed)
+                no_shuffle=not shuffle, steps=steps, seed=seed, epochs=epochs or 0)
 
             def progressed(progress: ctypes._Pointer) -> bool | None:
                 return on_progress(record(Progress, progress.contents)) if on_progress else None

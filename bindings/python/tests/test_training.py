@@ -1,5 +1,5 @@
 """Models, adapters and trainers: transformers' tokens and logits, runs, callbacks, generation."""
-import json, signal, threading, time
+import dataclasses, json, signal, threading, time
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +8,7 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 import loravk
-from conftest import GOLDEN, ROOT, TINY
+from conftest import GOLDEN, ROOT, TINY, run_python
 
 TEXT = "The old captain sailed to sea, and never came home again."
 OPENING = "Who sails"
@@ -99,7 +99,7 @@ def test_adapters_come_back_from_their_files(tiny, tmp_path):
 
 @pytest.mark.parametrize("options", [
     *({"method": name} for name in [
-        "rslora", "lora+:ratio=4", "lora-fa", "dora", "delora", "allora", "rocoft", "rocoft-columns", "nora+"]),
+        "rslora", "lora+:ratio=4", "lora-fa", "dora", "delora", "allora", "rocoft", "rocoft-columns", "nora+", "vera"]),
     *({"init": name} for name in [
         "gaussian", "init-b", "init-b-gaussian", "pissa", "olora", "orthogonal", "nora", "eva:samples=4", "lora-ga", "spectral"])],
     ids=str)
@@ -128,6 +128,110 @@ def test_a_run_reports_saves_and_learns(tiny, tmp_path):
     assert loravk.Adapter.load(tiny, tmp_path).shapes == trainer.adapter.shapes
     before, after = tiny.evaluate_data(SHANTIES), tiny.evaluate_data(SHANTIES, trainer.adapter)
     assert after.loss < before.loss and after.examples == len(SHANTIES.read_text().splitlines())
+
+
+def test_runs_are_as_long_as_epochs_say(tiny):
+    lines = len(SHANTIES.read_text().splitlines())
+    rates = []
+    result = trainer_for(tiny).fit(
+        SHANTIES, epochs=1.5, batch_size=2, accumulation=2, warmup_steps=-1, schedule="constant",
+        on_progress=lambda progress: rates.append(progress.learning_rate))
+    assert result.steps == -(-lines * 3 // 8)  # rounded up
+    assert sum(rate < 2e-3 * 0.999 for rate in rates) == max(0, result.steps // 20 - 1)
+    for epochs in (0, -1, float("nan"), 1e30):
+        with pytest.raises(loravk.InvalidArgumentError, match="epochs"):
+            trainer_for(tiny).fit(SHANTIES, epochs=epochs)
+
+
+def test_evaluations_tell_how_far_they_are_and_can_be_given_up(tiny):
+    told, lines = [], len(SHANTIES.read_text().splitlines())
+    result = tiny.evaluate_data(SHANTIES, max_tokens=64, on_progress=lambda *done: told.append(done))
+    assert told[-1] == (lines, lines) and told == sorted(told) and 0 <= result.correct_examples <= result.examples
+    assert result == tiny.evaluate_data(SHANTIES, max_tokens=64)
+    with pytest.raises(loravk.InvalidStateError, match="gave up"):
+        tiny.evaluate_data(SHANTIES, on_progress=lambda done, total: False)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.evaluate_data(SHANTIES, on_progress=interrupted)
+
+
+def test_features_are_those_of_the_adapter(tiny):
+    """Of the first layer's q_proj: A and B times what a forward in numpy gives it."""
+    tokens = np.array([(tiny.tokenizer.encode(TEXT) * 4)[:32]])
+    adapter = loravk.Adapter.create(tiny, 4, 8, ["layers.0.self_attn.q_proj"], seed=5)
+    assert tiny.feature_norms(tokens, adapter).z_b == 0  # B is zero
+    rng = np.random.default_rng(0)
+    adapter.set_parameters({name: rng.standard_normal(shape) for name, shape in adapter.shapes.items()})
+    a, b = adapter.parameters().values()
+    weights = load_file(TINY / "model.safetensors")
+    config = json.loads((TINY / "config.json").read_text())
+    x = weights["model.embed_tokens.weight"].astype("f8")[tokens[0]]
+    x = x / np.sqrt((x**2).mean(-1, keepdims=True) + config["rms_norm_eps"]) * weights["model.layers.0.input_layernorm.weight"]
+    z_a = x @ a.T
+    norms = tiny.feature_norms(tokens, adapter)
+    for found, z in ((norms.z_a, z_a), (norms.z_b, z_a @ b.T)):
+        assert found == pytest.approx(np.sqrt((z**2).sum(-1).mean()), rel=1e-4)
+    with pytest.raises(loravk.InvalidArgumentError, match="too few"):
+        tiny.feature_norms(tokens[:, :8], adapter)
+    with pytest.raises(loravk.UnsupportedError, match="dora"):
+        tiny.feature_norms(tokens, loravk.Adapter.create(tiny, method="dora"))
+
+
+def test_what_is_in_files(tiny, tmp_path):
+    info, tensors = loravk.inspect_model(TINY)
+    weights = load_file(TINY / "model.safetensors")
+    assert {each.name: each.shape for each in tensors} == {name: array.shape for name, array in weights.items()}
+    assert info.parameters == tiny.info.parameters == sum(array.size for array in weights.values())
+    assert info.weight_bytes == sum(array.nbytes for array in weights.values())
+    assert {each.type.lower() for each in tensors} == {"f16"}
+    assert info == dataclasses.replace(tiny.info, weight_bytes=info.weight_bytes)
+
+    adapter = loravk.Adapter.create(tiny, 4, 10, ["q_proj"], method="dora", dropout=0.25, use_rslora=True)
+    adapter.save(tmp_path)
+    info, tensors = loravk.inspect_adapter(tmp_path)
+    saved = load_file(tmp_path / "adapter_model.safetensors")
+    assert {each.name: each.shape for each in tensors} == {name: array.shape for name, array in saved.items()}
+    assert info.parameters == sum(array.size for array in saved.values())
+    assert (info.rank, info.alpha, info.use_rslora, info.dropout, info.method) == (4, 10, True, 0.25, "dora")
+    assert info == adapter.info == loravk.Adapter.load(tiny, tmp_path).info
+    for function, path in ((loravk.inspect_model, tmp_path), (loravk.inspect_adapter, TINY)):
+        with pytest.raises(loravk.FileError):
+            function(path)
+
+
+def test_a_device_is_tuned_once_for_all(tiny, tmp_path):
+    """In processes of their own, with a cache of their own: what was measured stays."""
+    measure = """if True:
+        import sys, loravk
+        context = loravk.Context()
+        assert not context.is_tuned
+        try:
+            context.tune(sys.argv[1], tokens=[16], on_finding=lambda finding: False)
+            raise AssertionError("was not given up")
+        except loravk.InvalidStateError as error:
+            assert "gave up" in str(error)
+        assert not loravk.Context().is_tuned
+        found = []
+        context.tune(sys.argv[1], tokens=[16], matrix_units=False, on_finding=found.append)
+        assert found and all(0 < each.rule_flops_per_second <= each.best_flops_per_second for each in found)
+        assert loravk.Context().is_tuned and not context.is_tuned
+        for tokens in ([15], [4097], [-1]):
+            try:
+                context.tune(sys.argv[1], tokens=tokens)
+                raise AssertionError("was taken")
+            except loravk.InvalidArgumentError:
+                pass
+        print(loravk.Model.load(sys.argv[1], loravk.Context()).evaluate(list(range(40))).loss)
+    """
+    tuned = float(run_python(measure, TINY, LORAVK_CACHE_DIR=str(tmp_path)))
+    assert tuned == pytest.approx(tiny.evaluate(list(range(40))).loss, rel=1e-5)
+    forget = """if True:
+        import loravk
+        context = loravk.Context()
+        assert context.is_tuned
+        context.forget_tuning()
+        assert not loravk.Context().is_tuned
+    """
+    run_python(forget, LORAVK_CACHE_DIR=str(tmp_path))
 
 
 def test_examples_need_no_file(tiny):
