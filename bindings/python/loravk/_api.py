@@ -2,6 +2,7 @@
 from ctypes import (
     CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32,
     c_uint64, c_void_p, sizeof)
+from typing import Any
 
 VERSION = "0.1.0"
 
@@ -52,7 +53,7 @@ class VersionedStructure(Structure):
 
     _defaults_: dict = {}
 
-    def __init__(self, **fields):
+    def __init__(self, **fields: Any) -> None:
         fields = {**self._defaults_, **{name: value for name, value in fields.items() if value is not None}}
         super().__init__(struct_size=sizeof(type(self)), **fields)
         for name, value in fields.items():

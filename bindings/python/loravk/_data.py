@@ -6,7 +6,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Union
+from typing import Any, TypedDict, Union
 
 from . import _api
 from ._library import text
@@ -14,6 +14,16 @@ from ._library import text
 #: A .jsonl or .txt file, a folder with train.jsonl (and valid.jsonl), or examples: {"messages": …}, {"prompt": …,
 #: "completion": …}, {"text": …} or plain text.
 Data = Union[str, os.PathLike, Iterable[Union[str, Mapping[str, Any]]]]
+
+
+class DataFormat(TypedDict, total=False):
+    """How data is read, as in `Trainer.fit`."""
+
+    prompt_template: str | None
+    completion_template: str | None
+    max_tokens: int
+    learn_prompts: bool
+    append_end: bool
 
 
 @contextlib.contextmanager

@@ -4,15 +4,17 @@ from __future__ import annotations
 import atexit
 import ctypes
 import ctypes.util
+import dataclasses
 import logging
 import os
 import signal
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from . import _api, errors
 
+T = TypeVar("T")
 LOGGER = logging.getLogger("loravk")
 LEVELS = {
     _api.LOG_DEBUG: logging.DEBUG, _api.LOG_INFO: logging.INFO, _api.LOG_WARNING: logging.WARNING,
@@ -122,10 +124,10 @@ class Object:
         """Gives back what the library holds for it; what was made of it goes on working. Closing twice is fine."""
         self._owned = None
 
-    def __enter__(self):
+    def __enter__(self: T) -> T:
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: object, *rest: object) -> None:
         self.close()
 
 
@@ -143,9 +145,9 @@ def read(function: Any, *arguments: Any, kind: Any) -> Any:
     return value.value if hasattr(value, "value") else value
 
 
-def record(cls: Any, struct: ctypes.Structure) -> Any:
+def record(cls: type[T], struct: ctypes.Structure) -> T:
     """A dataclass from the fields of a struct that have its fields' names."""
-    values = {name: getattr(struct, name) for name in cls.__dataclass_fields__}
+    values = {field.name: getattr(struct, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     return cls(**{name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in values.items()})
 
 

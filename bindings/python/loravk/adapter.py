@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _api
-from ._data import Data, data_config
+from ._data import Data, DataFormat, data_config
 from ._library import Object, create, lib, read, record, text
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .model import Model
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)
@@ -51,7 +53,7 @@ class Adapter(Object):
     def create(
         cls, model: Model, rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None,
         init: str | None = None, *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
-        rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Any,
+        rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Unpack[DataFormat],
     ) -> Adapter:
         """A new adapter, which does not change the model's output yet.
 
@@ -65,7 +67,12 @@ class Adapter(Object):
         """
         config = adapter_config(
             rank, alpha, target_modules, init, method=method, dropout=dropout, use_rslora=use_rslora, rates=rates, seed=seed)
+        unknown = format.keys() - DataFormat.__annotations__.keys()
+        if unknown:
+            raise TypeError(f"Adapter.create has no argument {', '.join(sorted(unknown))}")
         if data is None:
+            if format:
+                raise InvalidArgumentError(f"{', '.join(format)} says how data is read, and no data is given")
             return cls(model, create(lib.loravk_adapter_create, model._handle, config))
         with data_config(data, **format) as seen:
             config.data = ctypes.pointer(seen)

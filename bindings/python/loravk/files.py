@@ -62,8 +62,8 @@ def _inspect(function: Any, path: str | os.PathLike, kind: Any) -> tuple[list[St
     tensors: list[StoredTensor] = []
 
     def told(name: ctypes._Pointer, type: ctypes._Pointer, shape: ctypes._Pointer, dimensions: int) -> None:
-        name, type = (ctypes.string_at(each).decode(errors="replace") for each in (name, type))
-        tensors.append(StoredTensor(name, type, tuple(shape[:dimensions])))
+        texts = [ctypes.string_at(each).decode(errors="replace") for each in (name, type)]
+        tensors.append(StoredTensor(texts[0], texts[1], tuple(shape[:dimensions])))
 
     with Callbacks() as callbacks:
         return tensors, read(function, text(path, "path"), callbacks.wrap(_api.InspectCallback, told), None, kind=kind)

@@ -6,18 +6,20 @@ import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union, cast
 
 import numpy as np
 
 from . import _api, _tokens
-from ._data import Data, data_config
+from ._data import Data, DataFormat, data_config
 from ._library import Callbacks, Object, create, lib, read, record, text
 from ._tokens import Tokens
 from .context import Context, default_context
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from .adapter import Adapter
 
 #: Text to go on with, a conversation for the model's chat template, or token ids.
@@ -114,7 +116,7 @@ class Model(Object):
 
     def evaluate_data(
         self, data: Data, adapter: Adapter | None = None, *, on_progress: Callable[[int, int], bool | None] | None = None,
-        **format,
+        **format: Unpack[DataFormat],
     ) -> Evaluation:
         """The loss on a data file (in a folder: on its valid.jsonl) or on examples, with the options of `Trainer.fit` that say
         how they are read. `on_progress` is called with how many of how many examples were gone through; returning False, or
@@ -166,5 +168,6 @@ class Model(Object):
         if isinstance(prompt, str):
             return self.tokenizer.encode(prompt)
         if len(prompt) and isinstance(prompt[0], Mapping):
-            return self.tokenizer.encode(self.tokenizer.apply_chat_template(prompt), add_special=False)
-        return _tokens.rows(prompt, "prompt")[0]
+            messages = cast("Sequence[Mapping[str, str]]", prompt)
+            return self.tokenizer.encode(self.tokenizer.apply_chat_template(messages), add_special=False)
+        return cast("Sequence[int]", _tokens.rows(cast("Sequence[int]", prompt), "prompt")[0])

@@ -16,7 +16,7 @@ from .context import Context, default_context
 DType = Literal["f32", "f16", "bf16", "i32"]
 
 _CODES = {"f32": _api.F32, "f16": _api.F16, "bf16": _api.BF16, "i32": _api.I32}
-_NUMPY = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "i32": np.dtype(np.int32)}
+_NUMPY: dict[str, np.dtype[Any]] = {"f32": np.dtype(np.float32), "f16": np.dtype(np.float16), "i32": np.dtype(np.int32)}
 
 
 #: Arrays in whose memory tensors are, by number.

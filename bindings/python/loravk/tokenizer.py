@@ -4,6 +4,7 @@ from __future__ import annotations
 import ctypes
 import os
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class Tokenizer(Object):
         return [None if each.value < 0 else each.value for each in ids]
 
 
-def _text(function, *arguments) -> str:
+def _text(function: Any, *arguments: Any) -> str:
     """Calls a function that ends in text, capacity and length: for the length, then for the text."""
     length = ctypes.c_size_t()
     function(*arguments, None, 0, length)

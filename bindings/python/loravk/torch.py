@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.utils.dlpack
 from torch.autograd.function import once_differentiable
 
 from .context import Context
@@ -21,6 +22,8 @@ class LoRALinear(torch.nn.Module):
     """y (…, O) = x * w^T + bias + scaling * x * a^T * b^T for x (…, I), scaling = alpha / rank. The weight w (O, I) of `linear`
     is copied to the device of `context` and frozen (float16 and bfloat16 stay what they are), as is its bias; `lora_A.weight`
     (R, I) and `lora_B.weight` (O, R) learn. Arithmetic is float32; y has the dtype of x, and is on its device."""
+
+    bias: torch.Tensor | None
 
     def __init__(self, linear: torch.nn.Linear, rank: int = 8, alpha: float = 16.0, context: Context | None = None) -> None:
         super().__init__()
@@ -34,7 +37,8 @@ class LoRALinear(torch.nn.Module):
         torch.nn.init.zeros_(self.lora_B.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = _LoRALinear.apply(x, self.lora_A.weight, self.lora_B.weight, self.base_weight, self.scaling)
+        y: torch.Tensor = _LoRALinear.apply(  # type: ignore[no-untyped-call]
+            x, self.lora_A.weight, self.lora_B.weight, self.base_weight, self.scaling)
         return y if self.bias is None else y + self.bias
 
     def extra_repr(self) -> str:
@@ -62,23 +66,25 @@ def add_lora(
 
 class _LoRALinear(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x, lora_a, lora_b, w: Tensor, scaling: float):
+    def forward(
+        ctx: Any, x: torch.Tensor, lora_a: torch.Tensor, lora_b: torch.Tensor, w: Tensor, scaling: float
+    ) -> torch.Tensor:
         a, b = _to_device(lora_a.float(), w.context), _to_device(lora_b.float(), w.context)
         on_device = _to_device(x.float(), w.context)
         y, h = lora_linear_forward(on_device, w, a, b, scaling)
         ctx.tensors, ctx.scaling = (on_device, w, a, b, h), scaling
         ctx.like = [(each.device, each.dtype) for each in (x, lora_a, lora_b)]
-        return torch.from_dlpack(y).to(x)
+        return torch.utils.dlpack.from_dlpack(y).to(x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, dy):
+    def backward(ctx: Any, dy: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         x, w, a, b, h = ctx.tensors
         needs = ctx.needs_input_grad
         gradients = lora_linear_backward(
             _to_device(dy.float(), w.context), x, w, a, b, ctx.scaling, h=h, need_dx=needs[0])
         out = [
-            torch.from_dlpack(gradient).to(*like) if need and gradient is not None else None
+            torch.utils.dlpack.from_dlpack(gradient).to(*like) if need and gradient is not None else None
             for gradient, like, need in zip(gradients, ctx.like, needs)]
         return (*out, None, None)
 

@@ -390,6 +390,10 @@ def test_what_models_refuse(tiny, tmp_path):
         loravk.Adapter.create(tiny, rank=2**32 + 8)
     with pytest.raises(loravk.InvalidArgumentError):
         loravk.Adapter.create(tiny, target_modules=["no_such_layer"])
+    with pytest.raises(TypeError, match="ranks"):
+        loravk.Adapter.create(tiny, ranks=4)
+    with pytest.raises(loravk.InvalidArgumentError, match="no data"):
+        loravk.Adapter.create(tiny, max_tokens=4)
     with pytest.raises(loravk.InvalidArgumentError, match="NUL"):
         loravk.Adapter.load(tiny, "a\0b")
     other = loravk.Model.load(TINY)
