@@ -29,7 +29,8 @@ struct RunSettings {
         values["accumulation"] = .integer(config.accumulation)
         // Larger passes than there are change nothing.
         let largest = data.examples.map(\.tokens.count).sorted(by: >).prefix(config.batchSize).reduce(0, +)
-        values["tokens of a pass"] = .integer(min(config.tokensPerPass, largest))
+        values["tokens of a pass"] =
+            config.tokensPerPass < largest ? .integer(config.tokensPerPass) : .string("all")
         values["steps"] = .integer(config.steps)
         values["schedule"] = .string("\(schedule.shape.rawValue) over \(schedule.steps) steps")
         values["learning rate"] = .double(schedule.learningRate)
@@ -54,8 +55,11 @@ struct RunSettings {
     }
 
     private static func word(_ value: JSON) -> String {
-        if case .string(let text) = value { return text }
-        return value.text(.compact)
+        switch value {
+        case .string(let text): text
+        case .double(let number): Int(exactly: number).map { "\($0)" } ?? "\(number)"
+        default: value.text(.compact)
+        }
     }
 }
 
