@@ -17,6 +17,9 @@ struct Train: ParsableCommand {
 
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
 
+            A run that was stopped or killed goes on by the same command with --resume, to the same bits. Until it has \
+            finished, OUT also holds training_state.safetensors (three times the adapter's size).
+
             With --config run.json options come from a JSON object of their names, flags as true, lists also as arrays:
               {"model": "MODEL.gguf", "data": "chats.jsonl", "method": "dora", "rank": 16, "targets": ["q_proj", "v_proj"]}
             Options beside it overrule the file.
@@ -40,6 +43,18 @@ struct Train: ParsableCommand {
 
     @Flag(help: "Replace an adapter that is already in OUT.")
     var overwrite = false
+
+    @Flag(
+        help:
+            "Go on where a run in OUT was stopped or killed, to the same bits; without one, begin. Needs the options of that run."
+    )
+    var resume = false
+
+    func validate() throws {
+        guard !resume || !overwrite else {
+            throw ValidationError("--resume and --overwrite exclude each other.")
+        }
+    }
 
     @OptionGroup(title: "Adapter") var lora: LoRAOptions
     @OptionGroup(title: "Training") var training: TrainingOptions
@@ -80,10 +95,11 @@ struct Train: ParsableCommand {
             model, adapter, optimizer: training.run.optimizer, seed: training.seed,
             recomputedBlocks: layout.recomputedBlocks)
         let run = try TrainingRun(
-            trainer, data: dataset, validation: validation, config: config, folder: out, overwrites: overwrite
-        )
+            trainer, data: dataset, validation: validation, config: config, folder: out,
+            overwrites: overwrite, resumes: resume)
         describe(model, adapter, dataset, config)
         describe(layout, planner.blocks)
+        if run.firstStep > 0 { Terminal.error("going on after step \(run.firstStep) of \(config.steps)") }
         let outcome = try run.run(
             shouldStop: { Interrupt.isRequested }, onProgress: report,
             onWarning: { Terminal.error("lora-vk: warning: \($0)") })
@@ -94,9 +110,8 @@ struct Train: ParsableCommand {
                 "saved \(out); try: lora-vk generate --model \(modelOptions.model) --adapter \(out)")
         case .stopped(let step):
             Terminal.error(
-                "stopped after step \(step) of \(config.steps) and saved \(out); to go on from it: "
-                    + "lora-vk train --model \(modelOptions.model) --data \(data) --adapter \(out) --out \(out)-2"
-            )
+                "stopped after step \(step) of \(config.steps) and saved \(out)"
+                    + (run.isResumable ? "; to go on: the same command with --resume" : ""))
             throw CommandExit(code: 128 + (Interrupt.signal ?? 2))
         }
     }

@@ -6,11 +6,12 @@ package final class AppendingFile {
     package let path: String
     private let descriptor: Int32
 
-    /// Begins the file anew.
-    package init(_ path: String) throws(FileError) {
+    /// Begins the file anew, or goes on behind what is there.
+    package init(_ path: String, continues: Bool = false) throws(FileError) {
         self.path = path
         descriptor = try FileSystem.check(path, "create", as: .open) {
-            Glibc.open(path, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0o666)
+            Glibc.open(
+                path, O_WRONLY | O_CREAT | (continues ? 0 : O_TRUNC) | O_APPEND | O_CLOEXEC, 0o666)
         }
     }
 

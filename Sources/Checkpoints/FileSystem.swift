@@ -95,6 +95,11 @@ package enum FileSystem {
         guard code == EEXIST, isFolder(path) else { throw error(path, "create the folder", code) }
     }
 
+    /// Removes a file, if it is there.
+    package static func remove(_ path: String) throws(FileError) {
+        try check(path, "remove", as: .rename, accepting: [ENOENT]) { unlink(path) }
+    }
+
     /// Removes a folder and the files in it; folders inside stay, and so does it.
     static func removeFolder(_ path: String) {
         for name in (try? names(in: path)) ?? [] { unlink("\(path)/\(name)") }

@@ -58,7 +58,7 @@ package final class MappedFile: Sendable {
 
 extension FileSystem {
     /// The bytes of a small file, nil where there is none.
-    static func contents(ofExisting path: String) throws(FileError) -> [UInt8]? {
+    package static func contents(ofExisting path: String) throws(FileError) -> [UInt8]? {
         guard exists(path) else { return nil }
         let file = try MappedFile(path)
         defer { withExtendedLifetime(file) {} }

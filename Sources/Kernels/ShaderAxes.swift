@@ -41,6 +41,12 @@ extension Capabilities {
         return supports(.subgroup) ? .subgroup : .shared
     }
 
+    /// What of the choice of kernels changes the last bits of results.
+    package var arithmetic: String {
+        "\(usesMatrixUnits ? Self.matrixUnits : family.rawValue), "
+            + (KernelSelection.sumsSteps(self) ? "sums of steps" : "one running sum")
+    }
+
     /// Whether large products of frozen weights run on the matrix units: the family `shared` with other kernels for them.
     /// Only where measuring found them right and faster, or LORAVK_FAMILY asks for it.
     package var usesMatrixUnits: Bool { chosenName == Self.matrixUnits }

@@ -194,7 +194,7 @@ import VulkanCompute
 
     // MARK: Faults
 
-    /// Every file operation of a run fails in turn, once or from then on. Only the last save must succeed.
+    /// Every file operation of a run fails in turn, once or from then on. Only the last save of the adapter must succeed.
     @Test(arguments: [false, true])
     func onlyAFaultInTheLastSaveEndsARun(onwards: Bool) throws {
         try withTemporaryFolder { folder in
@@ -216,18 +216,30 @@ import VulkanCompute
             #expect(clean.text == nil && clean.warnings.isEmpty)
             let saving = FileFaults(failing: .max)
             try FileFaults.$active.withValue(saving) { try trainer.adapter.save(to: folder) }
-            let lastSave = counter.counted - saving.counted + 1
-            #expect(saving.counted >= 8 && counter.counted == 3 * saving.counted + 3)
+            let savingState = FileFaults(failing: .max)
+            try FileFaults.$active.withValue(savingState) { try trainer.saveState(to: "\(folder)/state") }
+            try FileSystem.remove("\(folder)/state")
+            // The last operation removes the state.
+            let removal = counter.counted
+            let lastSave = removal - saving.counted..<removal
+            #expect(
+                saving.counted >= 8
+                    && counter.counted == 3 * saving.counted + 2 * savingState.counted + 3 + 1)
 
             for nth in 1...counter.counted {
                 let (text, warnings) = try run(FileFaults(failing: nth, onwards: onwards))
-                let fails = onwards || nth >= lastSave
+                let fails = lastSave.contains(nth) || (onwards && nth < removal)
                 #expect(
                     (text?.contains("No space left on device") ?? false) == fails,
                     "call \(nth): \(text ?? "went well")")
-                #expect(warnings.isEmpty == (nth >= lastSave), "call \(nth)")
+                #expect(warnings.isEmpty == lastSave.contains(nth), "call \(nth)")
                 #expect(warnings.allSatisfy { $0.contains("No space left on device") })
-                #expect(try FileSystem.names(in: folder) == names, "call \(nth)")
+                let state = "\(folder)/\(TrainingState.fileName)"
+                #expect(
+                    try FileSystem.names(in: folder).filter { $0 != TrainingState.fileName } == names,
+                    "call \(nth)")
+                #expect(!FileSystem.exists(state) || fails || nth == removal, "call \(nth)")
+                if FileSystem.exists(state) { _ = try TrainingState(state, for: trainer.adapter) }
                 let saved = try Adapter.load(folder, for: trainer.model).all()
                 if !fails { #expect(try saved == trainer.adapter.all(), "call \(nth)") }
             }

@@ -114,5 +114,5 @@ def test_interrupt_saves_the_adapter_and_says_how_to_go_on(program, tiny, shanti
         time.sleep(0.1)
     run.send_signal(signal.SIGINT)
     _, said = run.communicate(timeout=300)
-    assert run.returncode == 128 + signal.SIGINT and "--adapter" in said, said
+    assert run.returncode == 128 + signal.SIGINT and "--resume" in said, said
     assert_same_loss(program, tiny, shanties, adapter=out)

@@ -15,6 +15,8 @@ package final class Adapter {
     /// What multiplies the learning rate of each parameter, 0 where it is frozen; nil: 1 everywhere.
     package let learningRates: Tensor?  // flat
     let shared: SharedMatrices
+    /// How the parameters started.
+    let start: String
     package let device: Device
     private let byName: [String: Int]
     private let linears: [Linear]
@@ -25,7 +27,8 @@ package final class Adapter {
 
     package init(
         _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
-        constants: [[String: [Float]]], shared: SharedMatrices = [:], for model: Transformer
+        constants: [[String: [Float]]], shared: SharedMatrices = [:], start: String = "zeros",
+        for model: Transformer
     ) throws {
         let device = model.device
         let shapes = modules.map(method.parameters)
@@ -67,6 +70,7 @@ package final class Adapter {
         self.method = method
         self.layers = layers
         self.shared = shared
+        self.start = start
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
@@ -116,7 +120,7 @@ package final class Adapter {
         for layer in layers {
             for parameter in layer.parameters {
                 let values = layer.learningRates(parameter)
-                let place = (parameter.value.slice.offset - flat.slice.offset) / 4
+                let place = parameter.place(in: flat) / 4
                 rates.replaceSubrange(place..<place + values.count, with: values)
             }
         }
@@ -148,6 +152,13 @@ package final class Adapter {
         let target = kind == .parameter ? parameter.value : parameter.gradient
         try device.upload(parameter.shape.padded(values), into: target.slice)
         if kind == .parameter { parametersChanged() }
+    }
+
+    /// What belongs to a parameter in a buffer that is laid out as the parameters are.
+    func part(_ parameter: AdapterParameter, of flat: Tensor) -> Tensor {
+        let value = parameter.value
+        return Tensor(
+            flat.slice.slice(parameter.place(in: parameters), byteCount: value.byteCount), shape: value.shape)
     }
 
     func zeroGradients() throws(VulkanError) {

@@ -20,7 +20,7 @@ extension Adapter {
         if !model.device.isPlanning { config.method.startShared(&shared, seed: config.seed) }
         let adapter = try Adapter(
             plan.peft(model), method: config.method, modules: modules, constants: constants, shared: shared,
-            for: model)
+            start: config.start.description, for: model)
         if model.device.isPlanning { return adapter }
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
@@ -70,7 +70,7 @@ extension Adapter {
         }
         let adapter = try Adapter(
             files.config, method: method, modules: shapes, constants: constants,
-            shared: files.sharedMatrices, for: model)
+            shared: files.sharedMatrices, start: "a saved adapter", for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
                 guard let filePart = part.filePart, let stored = module.parts[filePart] else { continue }

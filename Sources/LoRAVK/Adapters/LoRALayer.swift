@@ -108,6 +108,9 @@ package struct AdapterParameter: Sendable {
     package let learningRate: Double
 
     package var trainedGradient: Tensor? { learningRate == 0 ? nil : gradient }
+
+    /// Bytes before it in the adapter's flat buffer of parameters.
+    func place(in flat: Tensor) -> Int { value.slice.offset - flat.slice.offset }
 }
 
 /// One adapted linear layer.

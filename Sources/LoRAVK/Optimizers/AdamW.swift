@@ -33,8 +33,8 @@ package struct AdamWConfig: Sendable, Equatable {
 final class AdamW {
     let config: AdamWConfig
     private(set) var step = 0
-    private let m: Tensor
-    private let v: Tensor
+    let m: Tensor
+    let v: Tensor
     private let scratch: Tensor
     /// The parameters before the last update.
     private let previous: Tensor
@@ -70,6 +70,15 @@ final class AdamW {
 
     /// A step that the device skipped does not count.
     func undo() { step -= 1 }
+
+    /// Goes on as after `step` steps, with the parameters and averages that are there now.
+    func resume(after step: Int) throws(VulkanError) {
+        self.step = step
+        adapter.parametersChanged()
+        try adapter.device.run { encoder throws(VulkanError) in
+            try encoder.copy(into: previous.slice, from: adapter.parameters.slice)
+        }
+    }
 
     func restoreLastGoodParameters() throws(VulkanError) {
         adapter.parametersChanged()

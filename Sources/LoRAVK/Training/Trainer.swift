@@ -53,12 +53,12 @@ package final class Trainer {
     /// Blocks of which only the input is kept for the backward: as many as there are, at most.
     package let recomputedBlocks: Int
 
-    private let optimizer: AdamW
+    let optimizer: AdamW
     private let device: Device
     let state: BufferSlice
     let result: BufferSlice
     let workspace: Workspace
-    private var hostState = StepState()
+    var hostState = StepState()
     private var optimizerGraph: CommandGraph?
     private var clearGraph: CommandGraph?
 

@@ -1,5 +1,6 @@
 // A whole run: steps over a data set with a schedule, metrics, validation, and an adapter folder at the end. The folder
-// holds a complete adapter or none at every instant, and only one run writes to it.
+// holds a complete adapter or none at every instant, and only one run writes to it. Until the run has finished it also holds the
+// training's state, from which the same run goes on to the same bits.
 
 import Checkpoints
 import Kernels
@@ -81,30 +82,44 @@ package final class TrainingRun {
     private let validation: Dataset?
     private let probe: [Example]
     private let config: RunConfig
+    /// Steps that were done before: 0 for a run that begins.
+    package let firstStep: Int
     private let lock: DirectoryLock?
     private let metrics: MetricsFile?
+    private let state: RunState?
+    private let warning: String?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
-    /// each validation the features on `probe` are measured.
+    /// each validation the features on `probe` are measured. `resumes`: goes on where the same run was stopped or killed, or
+    /// begins in a folder without an adapter.
     package init(
         _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, probe: [Example] = [],
-        config: RunConfig, folder: String?, overwrites: Bool = false
+        config: RunConfig, folder: String?, overwrites: Bool = false, resumes: Bool = false
     ) throws {
         try config.validate()
+        guard !overwrites || !resumes else {
+            throw ConfigError("a run either goes on (--resume) or replaces what is there (--overwrite)")
+        }
         for example in data.examples + (validation?.examples ?? []) + probe {
             try trainer.model.check(example)
         }
         if let folder {
             try FileSystem.makeFolder(folder)
             lock = try DirectoryLock(folder)
-            if !overwrites, FileSystem.exists("\(folder)/\(AdapterFiles.configName)") {
-                throw FileError(
-                    folder, "already holds an adapter",
-                    remedy: "choose another folder, or overwrite it with --overwrite")
+            let state = RunState(folder, RunSettings(trainer, data, config), on: trainer.model.device)
+            let path = "\(folder)/metrics.jsonl"
+            if resumes, let saved = try state.saved(for: trainer.adapter, steps: config.steps) {
+                metrics = try MetricsFile(path, after: saved.done)
+                try trainer.restore(saved.state)
+                (firstStep, warning) = (saved.done, saved.warning)
+            } else {
+                try state.begin(overwrites: overwrites, resumes: resumes)
+                metrics = try MetricsFile(path)
+                (firstStep, warning) = (0, nil)
             }
-            metrics = try MetricsFile("\(folder)/metrics.jsonl")
+            self.state = state
         } else {
-            (lock, metrics) = (nil, nil)
+            (lock, metrics, state, firstStep, warning) = (nil, nil, nil, 0, nil)
         }
         self.trainer = trainer
         self.data = data
@@ -114,19 +129,25 @@ package final class TrainingRun {
         self.folder = folder
     }
 
+    /// Whether a run with `resumes` goes on from what is in the folder now.
+    package var isResumable: Bool { state?.exists ?? false }
+
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
-    /// wrong with files on the way (a full disk) is a warning: only the last save must succeed.
+    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
         onWarning: (String) -> Void = { _ in }
     ) throws -> RunOutcome {
+        if let warning { onWarning(warning) }
         try reserve()
         var order = BatchOrder(
             examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,
             shuffles: config.shuffles)
         var speed = Speed()
-        for step in 0..<config.steps {
+        for _ in 0..<firstStep * config.accumulation { _ = order.batch() }
+        for step in firstStep..<config.steps {
             if shouldStop() {
+                saveState(step, onWarning)
                 try keepingLastGoodAdapter { try save() }
                 return .stopped(step: step)
             }
@@ -149,7 +170,9 @@ package final class TrainingRun {
             onProgress(progress)
             if isLast {
                 try keepingLastGoodAdapter { try save() }
+                do { try state?.remove() } catch { onWarning("\(error)") }
             } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
+                saveState(done, onWarning)
                 do { try save() } catch { onWarning("\(error); the run goes on") }
             }
         }
@@ -158,6 +181,13 @@ package final class TrainingRun {
 
     private func save() throws {
         if let folder { try trainer.adapter.save(to: folder) }
+    }
+
+    /// Always before the adapter, which it contains: a folder whose run was killed never has an adapter alone.
+    private func saveState(_ done: Int, _ onWarning: (String) -> Void) {
+        do { try state?.save(trainer, done: done) } catch {
+            onWarning("\(error); the training's state was not saved")
+        }
     }
 
     /// Room for the largest batch from the start, so that memory runs out before the first step or never.
@@ -173,6 +203,8 @@ package final class TrainingRun {
         } catch let error as DivergenceError {
             try trainer.restoreLastGoodParameters()
             try save()
+            // It would diverge again.
+            try? state?.remove()
             throw DivergenceError(
                 description: "\(error.description). The adapter of the last good step is "
                     + (folder.map { "in \($0)" } ?? "kept"))
@@ -225,29 +257,5 @@ private struct Speed {
         seconds = seconds * memory + report.seconds
         tokens = tokens * memory + Double(report.tokens)
         steps = steps * memory + 1
-    }
-}
-
-/// One JSON object a step, flushed at once: what was reached is on disk whatever happens.
-private final class MetricsFile {
-    private let path: String
-    private let file: AppendingFile
-
-    init(_ path: String) throws(FileError) {
-        self.path = path
-        file = try AppendingFile(path)
-    }
-
-    func append(_ progress: RunProgress) throws(FileError) {
-        var line = JSON.Object()
-        line["step"] = .integer(progress.step)
-        line["loss"] = .double(progress.report.loss)
-        line["learning_rate"] = .double(progress.learningRate)
-        line["grad_norm"] = .double(progress.report.gradientNorm)
-        line["tokens"] = .integer(progress.report.tokens)
-        line["seconds"] = .double(progress.report.seconds)
-        line["tokens_per_second"] = .double(progress.tokensPerSecond)
-        if let loss = progress.validationLoss { line["validation_loss"] = .double(loss) }
-        try file.append(JSON.object(line).text(.compact) + "\n")
     }
 }
