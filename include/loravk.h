@@ -609,6 +609,15 @@ loravk_status loravk_trainer_forward_backward(
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
 loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
 
+/* The exact state between two steps, in one safetensors file: parameters, AdamW's averages, how many steps and passes were made,
+ * and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next. The file appears when
+ * it is complete. */
+loravk_status loravk_trainer_save_state(loravk_trainer *trainer, const char *path);
+
+/* Goes on from that file, in a trainer whose model and adapter were made as those of the trainer that saved it: to the same bits, on
+ * the same device. On failure the trainer is as before. */
+loravk_status loravk_trainer_load_state(loravk_trainer *trainer, const char *path);
+
 typedef struct loravk_progress {
     size_t struct_size;
     int64_t step; /* steps done, from 1 */
@@ -651,15 +660,18 @@ typedef struct loravk_run_config {
     loravk_warning_callback on_warning;   /* may be NULL */
     void *user_data;
     double epochs; /* above 0: passes over the data, in the place of `steps` */
+    bool resume;   /* go on where the same run into `output` was stopped or killed, to the same bits; without one, begin. The
+                      adapter and all settings must be made as that run's were */
+    uint8_t reserved_2[7];
 } loravk_run_config;
 
 #define LORAVK_RUN_CONFIG_INIT                                                                                              \
     {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, 0, NULL,  \
-     NULL, NULL, 0.0}
+     NULL, NULL, 0.0, false, {0}}
 
 typedef struct loravk_run_result {
     size_t struct_size;
-    int64_t steps; /* done */
+    int64_t steps; /* done, with those before it was resumed */
     bool stopped;  /* by a callback or loravk_trainer_request_stop */
     uint8_t reserved[7];
     double loss; /* of the last step; NaN without one */
@@ -669,8 +681,8 @@ typedef struct loravk_run_result {
 #define LORAVK_RUN_RESULT_INIT {sizeof(loravk_run_result), 0, false, {0}, 0, 0}
 
 /* A whole run on a data file, from the trainer's learning rate by the schedule. `result` may be NULL. `output` holds the old
- * adapter or the new one at every instant. When it fails with LORAVK_ERROR_DIVERGED the adapter of the last good step is in
- * the trainer and in `output`. */
+ * adapter or the new one at every instant, and until the run has finished training_state.safetensors, from which `resume` goes on.
+ * When it fails with LORAVK_ERROR_DIVERGED the adapter of the last good step is in the trainer and in `output`. */
 loravk_status loravk_trainer_run(loravk_trainer *trainer, const loravk_run_config *config, loravk_run_result *result);
 
 /* Ends a run after the step that it is in; without a run, the next one before its first step. Any thread; also from a signal

@@ -32,8 +32,10 @@ extension TrainerObject {
         if let validation { try model.requireFits(tokens: validation.longestBatch(of: 1)) }
         let run = try TrainingRun(
             trainer, data: data, validation: validation, config: settings,
-            folder: try optionalText(config.output, "config.output"), overwrites: config.overwrite)
+            folder: try optionalText(config.output, "config.output"), overwrites: config.overwrite,
+            resumes: config.resume)
         var summary = loravk_run_result()
+        summary.steps = Int64(run.firstStep)
         (summary.loss, summary.validation_loss) = (.nan, .nan)
         var stopped = false
         let context = model.context

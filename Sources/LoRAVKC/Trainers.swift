@@ -87,6 +87,11 @@ final class TrainerObject: HandleObject, @unchecked Sendable {
         return try trainer.forwardBackward(examples, counted: divisor)
     }
 
+    func load(state path: String) throws {
+        try trainer.loadState(from: path)
+        gradientsAreApplied = true
+    }
+
     func apply() throws -> Double {
         gradientsAreApplied = true
         return try trainer.apply(learningRate: learningRate)
@@ -188,6 +193,24 @@ func trainerCall(_ handle: OpaquePointer?, _ body: (TrainerObject) throws -> Voi
 
 @c @implementation public func loravk_trainer_zero_gradients(_ handle: OpaquePointer!) -> loravk_status {
     trainerCall(handle) { trainer in try trainer.use { try trainer.zeroGradients() } }
+}
+
+@c @implementation public func loravk_trainer_save_state(
+    _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!
+) -> loravk_status {
+    trainerCall(handle) { trainer in
+        let path = try text(path, "path")
+        try trainer.use { try trainer.trainer.saveState(to: path) }
+    }
+}
+
+@c @implementation public func loravk_trainer_load_state(
+    _ handle: OpaquePointer!, _ path: UnsafePointer<CChar>!
+) -> loravk_status {
+    trainerCall(handle) { trainer in
+        let path = try text(path, "path")
+        try trainer.use { try trainer.load(state: path) }
+    }
 }
 
 @c @implementation public func loravk_trainer_request_stop(_ trainer: OpaquePointer!) {

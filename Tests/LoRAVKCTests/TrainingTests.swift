@@ -238,6 +238,42 @@ import VulkanCompute
         #expect(result.stopped)
     }
 
+    @Test func statesAndRunsGoOnToTheSameBits() throws {
+        let model = try makeContext().model()
+        func made() throws -> (trainer: Handle, adapter: Handle) {
+            let adapter = try model.adapter()
+            return (try model.trainer(adapter), adapter)
+        }
+        try withTemporaryFolder { folder in
+            let (whole, first, second) = (try made(), try made(), try made())
+            let wanted = try (0..<4).map { try whole.trainer.step(someTokens(16, seed: $0), batch: 2).loss }
+            for seed in 0..<2 { _ = try first.trainer.step(someTokens(16, seed: UInt64(seed)), batch: 2) }
+            try check(loravk_trainer_save_state(first.trainer.pointer, folder + "/state"))
+            try check(loravk_trainer_load_state(second.trainer.pointer, folder + "/state"))
+            var steps: Int64 = 0
+            try check(loravk_trainer_step_count(second.trainer.pointer, &steps))
+            #expect(steps == 2)
+            let losses = try (2..<4).map { try second.trainer.step(someTokens(16, seed: $0), batch: 2).loss }
+            #expect(losses == Array(wanted[2...]))
+            #expect(try second.adapter.parameters() == whole.adapter.parameters())
+            #expect(
+                text(loravk_trainer_load_state(second.trainer.pointer, tinyData), LORAVK_ERROR_FILE) != nil)
+            #expect(try second.adapter.parameters() == whole.adapter.parameters())
+        }
+        try withTemporaryFolder { folder in
+            let (whole, first, second) = (try made(), try made(), try made())
+            let watcher = Watcher()
+            watcher.stopAt = 2
+            _ = try run(whole.trainer, Watcher(), output: folder + "/whole", steps: 5)
+            _ = try run(first.trainer, watcher, output: folder + "/parts", steps: 5)
+            let result = try second.trainer.run(on: tinyData, output: folder + "/parts", steps: 5) {
+                $0.resume = true
+            }
+            #expect(result.steps == 5 && !result.stopped)
+            #expect(try second.adapter.parameters() == whole.adapter.parameters())
+        }
+    }
+
     @Test func epochsAndWarmUpsAreCounted() throws {
         let model = try makeContext().model()
         let trainer = try model.trainer(try model.adapter())

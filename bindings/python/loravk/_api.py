@@ -183,7 +183,8 @@ class RunConfig(VersionedStructure):
         ("warmup_steps", c_int32), ("batch_size", c_int32), ("accumulation", c_int32), ("save_every", c_int32),
         ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
         ("steps", c_int64), ("tokens_per_pass", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback),
-        ("on_warning", WarningCallback), ("user_data", c_void_p), ("epochs", c_double)]
+        ("on_warning", WarningCallback), ("user_data", c_void_p), ("epochs", c_double), ("resume", c_bool),
+        ("reserved_2", c_uint8 * 7)]
     _defaults_ = {"batch_size": 8, "accumulation": 1, "save_every": 100, "validate_every": 100, "steps": 100}
 
 
@@ -342,6 +343,8 @@ PROTOTYPES = {
         c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, c_size_t, c_int64, POINTER(StepResult)]),
     "loravk_trainer_apply": (Status, [c_void_p, POINTER(c_double)]),
     "loravk_trainer_zero_gradients": (Status, [c_void_p]),
+    "loravk_trainer_save_state": (Status, [c_void_p, c_char_p]),
+    "loravk_trainer_load_state": (Status, [c_void_p, c_char_p]),
     "loravk_trainer_run": (Status, [c_void_p, POINTER(RunConfig), POINTER(RunResult)]),
     "loravk_trainer_request_stop": (None, [c_void_p]),
     "loravk_trainer_get_error_detail": (Status, [c_void_p, POINTER(ErrorDetail)]),

@@ -167,6 +167,7 @@ VALID = {
     "trainer_step_count": [TR, c_int64()], "trainer_step": [TR, TOKENS, TOKENS, 2, 4, _api.StepResult()],
     "trainer_forward_backward": [TR, TOKENS, TOKENS, 2, 4, 0, _api.StepResult()], "trainer_apply": [TR, c_double()],
     "trainer_zero_gradients": [TR],
+    "trainer_save_state": [TR, FOLDER + b".state"], "trainer_load_state": [TR, FOLDER + b".state"],
     "plan_training": [Handle("context", context, optional=True), MODEL, plan_config, _api.MemoryPlan()],
     "trainer_run": [TR, run_config, _api.RunResult()], "trainer_request_stop": [TR],
     "trainer_get_error_detail": [TR, _api.ErrorDetail()],

@@ -143,6 +143,67 @@ def test_runs_are_as_long_as_epochs_say(tiny):
             trainer_for(tiny).fit(SHANTIES, epochs=epochs)
 
 
+def same_bits(one, other):
+    return all(np.array_equal(values, other[name]) for name, values in one.items())
+
+
+def test_a_loop_goes_on_from_its_state_to_the_same_bits(tiny, tmp_path):
+    def made():
+        adapter = loravk.Adapter.create(tiny, 4, 8, seed=3, dropout=0.1)
+        return loravk.Trainer(tiny, adapter, learning_rate=2e-3, max_grad_norm=1, weight_decay=0.01, seed=9)
+
+    rows = [tiny.tokenizer.encode(TEXT)[start:start + 12] for start in range(6)]
+    whole = made()
+    wanted = [whole.step(row).loss for row in rows]
+    first = made()
+    for row in rows[:3]:
+        first.step(row)
+    first.save_state(tmp_path / "state")
+    second = made()
+    second.step(rows[4])
+    second.load_state(tmp_path / "state")
+    assert second.steps == 3
+    before = second.adapter.parameters()
+    (tmp_path / "cut").write_bytes((tmp_path / "state").read_bytes()[:-100])
+    for bad in ("cut", "none"):
+        with pytest.raises(loravk.FileError):
+            second.load_state(tmp_path / bad)
+    with pytest.raises(loravk.FileError, match="other options"):
+        trainer_for(tiny).load_state(tmp_path / "state")
+    assert same_bits(second.adapter.parameters(), before)
+    assert load_file(tmp_path / "state").keys() >= before.keys()
+    assert [second.step(row).loss for row in rows[3:]] == wanted[3:]
+    assert same_bits(second.adapter.parameters(), whole.adapter.parameters())
+
+
+def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny, tmp_path):
+    def run(folder, stop=None, **options):
+        trainer = loravk.Trainer(tiny, loravk.Adapter.create(tiny, 4, 8, seed=3, dropout=0.1), learning_rate=2e-3)
+        history = loravk.History()
+
+        def progressed(progress):
+            history(progress)
+            return progress.step != stop
+
+        result = trainer.fit(
+            SHANTIES, 8, batch_size=2, accumulation=2, warmup_steps=2, output=tmp_path / folder, on_progress=progressed, **options)
+        return result, history, trainer.adapter.parameters()
+
+    result, wanted, parameters = run("whole")
+    part, before, _ = run("parts", stop=3)
+    assert part.stopped and (tmp_path / "parts" / "training_state.safetensors").exists()
+    with pytest.raises(loravk.FileError, match="resume"):
+        run("parts")
+    with pytest.raises(loravk.FileError, match="seed"):
+        run("parts", resume=True, seed=1)
+    part, after, resumed = run("parts", resume=True)
+    assert (part.steps, part.stopped, after.steps) == (8, False, [4, 5, 6, 7, 8])
+    assert before.losses + after.losses == wanted.losses and same_bits(resumed, parameters)
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == sorted(
+        path.name for path in (tmp_path / "whole").iterdir())
+    assert run("anew", resume=True)[0].loss == result.loss
+
+
 def test_evaluations_tell_how_far_they_are_and_can_be_given_up(tiny):
     told, lines = [], len(SHANTIES.read_text().splitlines())
     result = tiny.evaluate_data(SHANTIES, max_tokens=64, on_progress=lambda *done: told.append(done))
