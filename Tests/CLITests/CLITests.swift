@@ -54,7 +54,10 @@ import Testing
         #expect(all.code == 0 && all.output.contains("  \(command) "))
     }
 
-    @Test(arguments: [["fly"], ["train"], ["train", "--rank", "x"], ["inspect"], ["devices", "--fast"]])
+    @Test(arguments: [
+        ["fly"], ["train"], ["train", "--rank", "x"], ["inspect"], ["devices", "--fast"],
+        ["train", "--model", "m", "--data", "d", "--out", "o", "--resume", "--overwrite"],
+    ])
     func wrongUsageIsExplained(_ words: [String]) throws {
         let process = try run(words)
         #expect(process.code == 64 && process.output.isEmpty)
