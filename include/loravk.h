@@ -524,7 +524,8 @@ typedef struct loravk_adapter_info {
 
 loravk_status loravk_adapter_get_info(loravk_adapter *adapter, loravk_adapter_info *info);
 
-/* The same from a folder alone, after all of it was checked; no device and no model are used. `on_tensor` may be NULL. */
+/* The same from a folder alone, after all of it was checked; no device and no model are used. Of what is saved as LoRA (DeLoRA,
+ * LoRA+ …) the folder knows no more than that. `on_tensor` may be NULL. */
 loravk_status loravk_adapter_inspect(
     const char *folder, loravk_inspect_callback on_tensor, void *user_data, loravk_adapter_info *info);
 
@@ -609,8 +610,8 @@ loravk_status loravk_trainer_forward_backward(
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
 loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
 
-/* The exact state between two steps, in one safetensors file: parameters, AdamW's averages, how many steps and passes were made,
- * and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next. The file appears when
+/* The exact state between two steps, in one safetensors file: parameters, also those before the last step, AdamW's averages, how
+ * many steps and passes were made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next. The file appears when
  * it is complete. */
 loravk_status loravk_trainer_save_state(loravk_trainer *trainer, const char *path);
 
@@ -657,7 +658,7 @@ typedef struct loravk_run_config {
     int64_t tokens_per_pass; /* batches of more tokens are split into several passes; 0: never */
     uint64_t seed;           /* of the order */
     loravk_progress_callback on_progress; /* may be NULL */
-    loravk_warning_callback on_warning;   /* may be NULL */
+    loravk_warning_callback on_warning;   /* NULL: to the log callback */
     void *user_data;
     double epochs; /* above 0: passes over the data, in the place of `steps` */
     bool resume;   /* go on where the same run into `output` was stopped or killed, to the same bits; without one, begin. The
@@ -748,7 +749,7 @@ typedef bool (*loravk_tune_callback)(void *user_data, const loravk_tune_finding 
 typedef struct loravk_tune_config {
     size_t struct_size;
     const char *weights;   /* as in loravk_model_config */
-    const int32_t *tokens; /* of batches to measure, 16 to 4096 each; NULL: 128 and 512 */
+    const int32_t *tokens; /* of batches to measure, at least one, 16 to 4096 each; NULL: 128 and 512 */
     size_t token_count;
     bool no_matrix_units; /* leave a GPU's matrix units, whose factors are f16: all arithmetic is f32 */
     uint8_t reserved[7];
@@ -767,7 +768,8 @@ loravk_status loravk_context_tune(loravk_context *context, const char *path, con
 /* Whether the context uses what was measured. */
 loravk_status loravk_context_is_tuned(loravk_context *context, bool *tuned);
 
-/* Forgets what was measured on the context's device: contexts created from then on go by the built-in rules. */
+/* Forgets what was measured on the context's device: contexts created from then on go by the built-in rules.
+ * LORAVK_ERROR_FILE where the cache folder does not let it go. */
 loravk_status loravk_context_forget_tuning(loravk_context *context);
 
 /* --------------------------------------------------------------------------------------------------------- Evaluation -- */

@@ -24,7 +24,7 @@ struct LoRAVKCommand: ParsableCommand {
             Environment: LORAVK_DEVICE (index or part of a name), LORAVK_VALIDATION=1 (Khronos validation layer),
             LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_FAMILY=texel|subgroup|shared, LORAVK_CACHE_DIR.
             """,
-        version: "0.1.0",
+        version: version,
         subcommands: [
             Train.self, Sweep.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self,
             Inspect.self, Devices.self, Tune.self,

@@ -113,12 +113,13 @@ struct MemoryOptions: ParsableArguments {
 
     /// The layout of steps on a device.
     func layout(
-        _ planner: MemoryPlanner, _ examples: [ExampleSize], batchSize: Int, _ capabilities: Capabilities
+        _ planner: MemoryPlanner, _ examples: [ExampleSize], batchSize: Int, _ capabilities: Capabilities,
+        tokensPerPass: Int? = nil
     ) throws -> StepLayout {
         let all = capabilities.availableMemoryByteCount
         return try planner.layout(
             examples, batchSize: batchSize, budget: memory?.count ?? all - all / 8,
-            recomputedBlocks: recompute.map { min($0.count, planner.blocks) })
+            recomputedBlocks: recompute.map { min($0.count, planner.blocks) }, tokensPerPass: tokensPerPass)
     }
 }
 

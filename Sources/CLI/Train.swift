@@ -18,7 +18,7 @@ struct Train: ParsableCommand {
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
 
             A run that was stopped or killed goes on by the same command with --resume, to the same bits. Until it has \
-            finished, OUT also holds training_state.safetensors (three times the adapter's size).
+            finished, OUT also holds training_state.safetensors (four times the adapter's size).
 
             With --config run.json options come from a JSON object of their names, flags as true, lists also as arrays:
               {"model": "MODEL.gguf", "data": "chats.jsonl", "method": "dora", "rank": 16, "targets": ["q_proj", "v_proj"]}
@@ -85,7 +85,9 @@ struct Train: ParsableCommand {
             checkpoint, weights: modelOptions.weights, capabilities: device.capabilities,
             makeAdapter: makeAdapter)
         let layout = try memory.layout(
-            planner, dataset.sizes, batchSize: config.batchSize, device.capabilities)
+            planner, dataset.sizes, batchSize: config.batchSize, device.capabilities,
+            // How much memory is free may have changed; the passes decide the bits.
+            tokensPerPass: resume ? TrainingRun.savedTokensPerPass(in: out) : nil)
         config.tokensPerPass = layout.tokensPerPass
         let preparation = PipelinePreparation(device, try planner.pipelines(layout))
         let model = try modelOptions.load(checkpoint, device)
@@ -111,7 +113,9 @@ struct Train: ParsableCommand {
         case .stopped(let step):
             Terminal.error(
                 "stopped after step \(step) of \(config.steps) and saved \(out)"
-                    + (run.isResumable ? "; to go on: the same command with --resume" : ""))
+                    + (run.isResumable
+                        ? "; to go on: the same command with --resume\(overwrite ? " instead of --overwrite" : "")"
+                        : ""))
             throw CommandExit(code: 128 + (Interrupt.signal ?? 2))
         }
     }

@@ -37,7 +37,7 @@ struct Tune: ParsableCommand {
     var probe = false
 
     func validate() throws {
-        guard rows.allSatisfy(Tuner.possibleRows.contains) else {
+        guard !rows.isEmpty, rows.allSatisfy(Tuner.possibleRows.contains) else {
             throw ValidationError(
                 "--rows takes numbers from \(Tuner.possibleRows.lowerBound) to \(Tuner.possibleRows.upperBound)"
             )
@@ -53,7 +53,10 @@ struct Tune: ParsableCommand {
         if reset {
             SoftwareDriver.keep(vectorBits: nil)
             let device = try Device.open(modelOptions.device)
-            Tuning.forget(for: device)
+            guard Tuning.forget(for: device) else {
+                throw ConfigError(
+                    "what was measured cannot be removed from the cache folder: is it read-only?")
+            }
             Terminal.print("\(device.capabilities.name): the built-in rules hold again")
             return
         }

@@ -18,9 +18,7 @@ final class AdapterObject: HandleObject, @unchecked Sendable {
         let part: Adapter.Part
 
         var shape: [Int] { layer[part].shape.savedShape }
-        var name: String {
-            part.filePart.map { AdapterFiles.key(layer.name, $0) } ?? "\(layer.name).\(part)"
-        }
+        var name: String { layer.key(part) }
     }
 
     init(_ model: ModelObject, _ adapter: Adapter) {

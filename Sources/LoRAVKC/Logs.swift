@@ -11,6 +11,8 @@ enum Logs {
 
     fileprivate static let sink = Mutex<Sink?>(nil)
 
+    static func warn(_ text: String) { CallbackHandler().tell(.warning, text) }
+
     static func replace(_ new: Sink?) {
         // The old sink's user data goes when the last thread that is inside it lets go of it.
         let old = sink.withLock { sink in
@@ -51,11 +53,13 @@ private struct CallbackHandler: LogHandler {
         set { metadata[key] = newValue }
     }
 
-    func log(event: LogEvent) {
+    func log(event: LogEvent) { tell(event.level, event.message.description) }
+
+    func tell(_ level: Logger.Level, _ text: String) {
         guard let sink = Logs.sink.withLock({ $0 }) else { return }
-        let level = loravk_log_level(event.level.code)
+        let level = loravk_log_level(level.code)
         guard level >= sink.lowest else { return }
-        event.message.description.withCString { sink.callback(sink.userData, level, $0) }
+        text.withCString { sink.callback(sink.userData, level, $0) }
     }
 }
 

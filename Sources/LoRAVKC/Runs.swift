@@ -51,8 +51,10 @@ extension TrainerObject {
                 if !goesOn { stopped = true }
             },
             onWarning: { warning in
-                guard let callback = config.on_warning else { return }
-                context.unlocked { warning.withCString { callback(config.user_data, $0) } }
+                context.unlocked {
+                    guard let callback = config.on_warning else { return Logs.warn(warning) }
+                    warning.withCString { callback(config.user_data, $0) }
+                }
             })
         context.device.savePipelines()
         if case .stopped = outcome { summary.stopped = true }

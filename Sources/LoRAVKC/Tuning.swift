@@ -18,9 +18,9 @@ import VulkanCompute
             config.tokens == nil
             ? Tuner.usualRows
             : try array(config.tokens, config.token_count, "config.tokens").map { Int($0) }
-        guard rows.allSatisfy(Tuner.possibleRows.contains) else {
+        guard !rows.isEmpty, rows.allSatisfy(Tuner.possibleRows.contains) else {
             throw APIError.argument(
-                "config.tokens is \(rows); each must be \(Tuner.possibleRows.lowerBound) to "
+                "config.tokens is \(rows); there must be some, each \(Tuner.possibleRows.lowerBound) to "
                     + "\(Tuner.possibleRows.upperBound)")
         }
         let tuner = try Tuner(
@@ -64,5 +64,11 @@ import VulkanCompute
 }
 
 @c @implementation public func loravk_context_forget_tuning(_ handle: OpaquePointer!) -> loravk_status {
-    call { Tuning.forget(for: try context(handle).device) }
+    call {
+        guard Tuning.forget(for: try context(handle).device) else {
+            throw APIError(
+                LORAVK_ERROR_FILE,
+                "what was measured cannot be removed from the cache folder: is it read-only?")
+        }
+    }
 }

@@ -38,7 +38,9 @@ struct CacheFile {
         return true
     }
 
-    func remove() { unlink(path) }
+    /// Whether it is gone.
+    @discardableResult
+    func remove() -> Bool { unlink(path) == 0 || errno == ENOENT }
 
     private func noteFailure() -> Bool {
         log.debug("\(path) could not be written")

@@ -70,10 +70,10 @@ extension Tuning {
         return file.write(Array(text.utf8)) ? file.path : nil
     }
 
-    /// Back to the rules, from the next time that the device is opened.
-    package static func forget(for device: Device) {
-        guard let folder = device.instance.options.cacheFolder else { return }
-        file(device.capabilities, folder).remove()
+    /// Back to the rules, from the next time that the device is opened; false where the file stays.
+    package static func forget(for device: Device) -> Bool {
+        guard let folder = device.instance.options.cacheFolder else { return true }
+        return file(device.capabilities, folder).remove()
     }
 }
 

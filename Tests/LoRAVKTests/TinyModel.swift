@@ -18,6 +18,7 @@ struct TinyModel {
     var intermediate = 64
     var positions = 64
     var tied = true
+    var ropeTheta = 10000.0
     var seed: UInt64 = 1
 
     func load(_ device: Device, weights: WeightStorage = .auto) throws -> Transformer {
@@ -36,6 +37,7 @@ struct TinyModel {
             ("max_position_embeddings", positions), ("eos_token_id", 0),
         ] { config[key] = .integer(value) }
         config["rms_norm_eps"] = .double(1e-5)
+        config["rope_theta"] = .double(ropeTheta)
         config["tie_word_embeddings"] = .bool(tied)
         try AtomicFile.write(JSON.object(config).text(.python), to: "\(folder)/config.json")
         try SafetensorsWriter.write(tensors, to: "\(folder)/model.safetensors")

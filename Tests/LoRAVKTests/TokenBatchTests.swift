@@ -94,6 +94,20 @@ import Testing
         #expect(Set(all).count == all.count, "two epochs have the same order")
     }
 
+    @Test(arguments: [1, 2, 10, 23], [1, 4, 10, 100])
+    func skippingIsGoingThrough(examples: Int, batchSize: Int) {
+        let begun = BatchOrder(examples: examples, batchSize: batchSize, seed: 3, shuffles: true)
+        for skipped in 0..<30 {
+            var (order, other) = (begun, begun)
+            for _ in 0..<skipped { _ = order.batch() }
+            other.skip(skipped)
+            #expect((0..<8).map { _ in order.batch() } == (0..<8).map { _ in other.batch() })
+        }
+        var far = begun
+        far.skip(1 << 48)
+        #expect(!far.batch().isEmpty)
+    }
+
     @Test func withoutShufflingTheOrderIsThatOfTheFile() {
         var order = BatchOrder(examples: 5, batchSize: 2, seed: 9, shuffles: false)
         #expect((0..<4).map { _ in order.batch() } == [[0, 1], [2, 3], [4], [0, 1]])

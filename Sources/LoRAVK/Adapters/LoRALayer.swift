@@ -132,6 +132,11 @@ package struct LoRALayer: Sendable {
     package var outFeatures: Int { module.outFeatures }
     package var parts: [Adapter.Part] { parameters.map(\.shape.part) }
 
+    /// A parameter's name, the key that PEFT's files have for it where they have one.
+    package func key(_ part: Adapter.Part) -> String {
+        part.filePart.map { AdapterFiles.key(name, $0) } ?? "\(name).\(part)"
+    }
+
     package subscript(part: Adapter.Part) -> AdapterParameter {
         guard let parameter = parameters.first(where: { $0.shape.part == part }) else {
             preconditionFailure("\(name) has no \(part)")

@@ -21,6 +21,15 @@ package struct BatchOrder: Sendable {
         return Array(order[range])
     }
 
+    /// Goes past as many batches as a run began with.
+    package mutating func skip(_ batches: Int) {
+        let batchesOfEpoch = (count + batchSize - 1) / batchSize
+        (epoch, order, next) = (batches / batchesOfEpoch, [], 0)
+        guard batches % batchesOfEpoch > 0 else { return }
+        beginEpoch()
+        next = batches % batchesOfEpoch * batchSize
+    }
+
     private mutating func beginEpoch() {
         order = Array(0..<count)
         if shuffles {

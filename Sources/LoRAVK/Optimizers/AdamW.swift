@@ -37,7 +37,7 @@ final class AdamW {
     let v: Tensor
     private let scratch: Tensor
     /// The parameters before the last update.
-    private let previous: Tensor
+    let previous: Tensor
     private let adapter: Adapter
 
     init(_ config: AdamWConfig, _ adapter: Adapter) throws(VulkanError) {
@@ -72,12 +72,9 @@ final class AdamW {
     func undo() { step -= 1 }
 
     /// Goes on as after `step` steps, with the parameters and averages that are there now.
-    func resume(after step: Int) throws(VulkanError) {
+    func resume(after step: Int) {
         self.step = step
         adapter.parametersChanged()
-        try adapter.device.run { encoder throws(VulkanError) in
-            try encoder.copy(into: previous.slice, from: adapter.parameters.slice)
-        }
     }
 
     func restoreLastGoodParameters() throws(VulkanError) {

@@ -90,9 +90,10 @@ package struct MemoryPlanner {
 
     /// The fastest layout within `budget` bytes of steps with batches of `batchSize` of these examples. In order: the whole
     /// batch at once; in passes; blocks computed again, no more than needed (or as many as `recomputedBlocks` says); in
-    /// smaller passes, down to one example each.
+    /// smaller passes, down to one example each. With `tokensPerPass` only in passes of so many.
     package func layout(
-        _ examples: [ExampleSize], batchSize: Int, budget: Int, recomputedBlocks: Int? = nil
+        _ examples: [ExampleSize], batchSize: Int, budget: Int, recomputedBlocks: Int? = nil,
+        tokensPerPass: Int? = nil
     ) throws -> StepLayout {
         func candidate(_ tokensPerPass: Int, _ recomputed: Int) throws -> StepLayout {
             try layout(
@@ -102,9 +103,12 @@ package struct MemoryPlanner {
 
         let few = recomputedBlocks ?? 0
         let most = recomputedBlocks ?? blocks
-        var smallest = try candidate(.max, few)
+        var smallest = try candidate(tokensPerPass ?? .max, few)
         if fits(smallest) { return smallest }
-        for limit in Self.halves(of: smallest.tokensPerPass, downTo: Self.fastPass) {
+        func halves(downTo least: Int) -> [Int] {
+            tokensPerPass == nil ? Self.halves(of: smallest.tokensPerPass, downTo: least) : []
+        }
+        for limit in halves(downTo: Self.fastPass) {
             smallest = try candidate(limit, few)
             if fits(smallest) { return smallest }
         }
@@ -119,17 +123,21 @@ package struct MemoryPlanner {
             }
             return smallest
         }
-        for limit in Self.halves(of: tokens, downTo: 1) {
+        for limit in halves(downTo: 1) {
             smallest = try candidate(limit, most)
             if fits(smallest) { return smallest }
         }
+        let least =
+            tokensPerPass == nil
+            ? "one example at a time"
+            : "the passes of \(smallest.tokensPerPass) tokens that the run began with"
         func megabytes(_ count: Int) -> String { "\((count + 500_000) / 1_000_000) MB" }
         let use = smallest.use
         throw VulkanError(
             .outOfMemory,
             "training needs \(megabytes(use.total)) of device memory (weights \(megabytes(use.weights)), adapter and "
                 + "optimizer \(megabytes(use.adapter + use.optimizer)), activations of \(smallest.tokensPerPass) tokens "
-                + "\(megabytes(use.activations))) even with one example at a time and "
+                + "\(megabytes(use.activations))) even with \(least) and "
                 + "\(most >= blocks ? "all" : "\(most)") blocks computed again; the budget is \(megabytes(budget)). "
                 + "Shorter examples, a smaller rank or fewer targets need less")
     }

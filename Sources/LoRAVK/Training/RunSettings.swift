@@ -6,60 +6,73 @@ import Kernels
 import VulkanCompute
 
 struct RunSettings {
-    private var values = JSON.Object()
+    private var values: [(name: String, value: String)] = []
 
-    var text: String { JSON.object(values).text(.compact) }
+    private static let prefix = "lora_vk.run."
+    private static let (tokensName, allTokens) = ("tokens of a pass", "all")
 
     init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
         let (model, adapter, schedule) = (trainer.model, trainer.adapter, config.schedule)
         var types = Set(model.linears.map(\.weight.layout.type.rawValue))
         types.formUnion([model.embedding, model.head].map(\.layout.type.rawValue))
-        values["model"] = .string(model.identity)
-        values["types of weights"] = .string(types.sorted().joined(separator: ", "))
-        values["kernels"] = .string(model.device.capabilities.arithmetic)
-        values["method"] = .string(adapter.method.description)
-        values["initialization"] = .string(adapter.start)
-        values["rank"] = .integer(adapter.config.rank)
-        values["alpha"] = .double(adapter.config.alpha)
-        values["dropout"] = .double(adapter.config.dropout)
-        values["rslora"] = .bool(adapter.config.usesRsLoRA)
-        values["adapted layers and their rates"] = .string(adapter.identity)
-        values["data"] = .string(data.identity)
-        values["batch size"] = .integer(config.batchSize)
-        values["accumulation"] = .integer(config.accumulation)
+        add("model", model.identity)
+        add("types of weights", types.sorted().joined(separator: ", "))
+        add("kernels", model.device.capabilities.arithmetic)
+        add("method", adapter.method.description)
+        add("initialization", adapter.start)
+        add("rank", adapter.config.rank)
+        add("alpha", adapter.config.alpha)
+        add("dropout", adapter.config.dropout)
+        add("rslora", adapter.config.usesRsLoRA)
+        add("adapted layers and their rates", adapter.identity)
+        add("data", data.identity)
+        add("batch size", config.batchSize)
+        add("accumulation", config.accumulation)
         // Larger passes than there are change nothing.
         let largest = data.examples.map(\.tokens.count).sorted(by: >).prefix(config.batchSize).reduce(0, +)
-        values["tokens of a pass"] =
-            config.tokensPerPass < largest ? .integer(config.tokensPerPass) : .string("all")
-        values["steps"] = .integer(config.steps)
-        values["schedule"] = .string("\(schedule.shape.rawValue) over \(schedule.steps) steps")
-        values["learning rate"] = .double(schedule.learningRate)
-        values["warm-up steps"] = .integer(schedule.warmupSteps)
-        values["seed"] = .string("\(config.seed)")
-        values["seed of dropout"] = .string("\(trainer.hostState.seed)")
-        values["shuffled"] = .bool(config.shuffles)
+        add(Self.tokensName, config.tokensPerPass < largest ? "\(config.tokensPerPass)" : Self.allTokens)
+        add("steps", config.steps)
+        add("schedule", "\(schedule.shape.rawValue) over \(schedule.steps) steps")
+        add("learning rate", schedule.learningRate)
+        add("warm-up steps", schedule.warmupSteps)
+        add("seed", config.seed)
+        add("seed of dropout", trainer.hostState.seed)
+        add("shuffled", config.shuffles)
         let optimizer = trainer.optimizer.config
-        values["weight decay"] = .double(optimizer.weightDecay)
-        values["beta1"] = .double(optimizer.beta1)
-        values["beta2"] = .double(optimizer.beta2)
-        values["epsilon"] = .double(optimizer.epsilon)
-        values["largest gradient norm"] = optimizer.maxGradientNorm.map { .double($0) } ?? .string("none")
+        add("weight decay", optimizer.weightDecay)
+        add("beta1", optimizer.beta1)
+        add("beta2", optimizer.beta2)
+        add("epsilon", optimizer.epsilon)
+        if let norm = optimizer.maxGradientNorm {
+            add("largest gradient norm", norm)
+        } else {
+            add("largest gradient norm", "none")
+        }
+    }
+
+    private mutating func add(_ name: String, _ value: some CustomStringConvertible) {
+        values.append((name, value.description))
+    }
+
+    private mutating func add(_ name: String, _ number: Double) {
+        add(name, Int(exactly: number)?.description ?? number.description)
+    }
+
+    /// As they are saved.
+    var notes: [String: String] {
+        Dictionary(values.map { (Self.prefix + $0.name, $0.value) }, uniquingKeysWith: { $1 })
     }
 
     /// Where the settings of a saved run are others: a phrase for each, with both values.
-    func differences(from saved: JSON.Object) -> [String] {
-        values.members.compactMap { member in
-            let (here, there) = (Self.word(member.value), saved[member.key].map(Self.word) ?? "missing")
-            return here == there ? nil : "\(member.key) \(there.shortened) there, \(here.shortened) here"
+    func differences(from notes: [String: String]) -> [String] {
+        values.compactMap { name, here in
+            let there = notes[Self.prefix + name] ?? "missing"
+            return here == there ? nil : "\(name) \(there.shortened) there, \(here.shortened) here"
         }
     }
 
-    private static func word(_ value: JSON) -> String {
-        switch value {
-        case .string(let text): text
-        case .double(let number): Int(exactly: number).map { "\($0)" } ?? "\(number)"
-        default: value.text(.compact)
-        }
+    static func tokensPerPass(in notes: [String: String]) -> Int? {
+        notes[prefix + tokensName].flatMap { $0 == allTokens ? .max : Int($0) }
     }
 }
 
@@ -95,16 +108,24 @@ extension Dataset {
 }
 
 extension Transformer {
-    /// Names, types and shapes of all tensors and the first row of each: reading all of a model takes too long.
+    /// What the forward goes by, names, types and shapes of all tensors, and some rows of each: reading all of a model takes too long.
     fileprivate var identity: String {
         var print = Fingerprint()
+        print.add([config.heads, config.kvHeads, config.headDim])
+        print.add(config.inverseFrequencies + [config.rmsNormEps])
         for tensor in checkpoint.tensors {
             print.add(tensor.name)
             print.add(tensor.type.name)
             print.add(tensor.shape)
-            if tensor.rows > 0 { print.add(tensor.rowBytes(0)) }
+            for row in Self.sample(of: tensor.rows) { print.add(tensor.rowBytes(row)) }
         }
         return "\(checkpoint.tensors.count) tensors, \(print.text)"
+    }
+
+    /// Rows from the first to the last, evenly.
+    private static func sample(of rows: Int) -> [Int] {
+        let most = 8
+        return rows <= most ? Array(0..<rows) : (0..<most).map { $0 * (rows - 1) / (most - 1) }
     }
 }
 

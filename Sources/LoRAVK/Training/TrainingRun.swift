@@ -75,19 +75,12 @@ package enum RunOutcome: Sendable, Equatable {
 }
 
 package final class TrainingRun {
-    /// Where the adapter goes; nil: it stays on the device.
-    package let folder: String?
     private let trainer: Trainer
     private let data: Dataset
     private let validation: Dataset?
     private let probe: [Example]
     private let config: RunConfig
-    /// Steps that were done before: 0 for a run that begins.
-    package let firstStep: Int
-    private let lock: DirectoryLock?
-    private let metrics: MetricsFile?
-    private let state: RunState?
-    private let warning: String?
+    private let output: RunFolder?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
     /// each validation the features on `probe` are measured. `resumes`: goes on where the same run was stopped or killed, or
@@ -100,37 +93,35 @@ package final class TrainingRun {
         guard !overwrites || !resumes else {
             throw ConfigError("a run either goes on (--resume) or replaces what is there (--overwrite)")
         }
+        guard folder != nil || !resumes else {
+            throw ConfigError("only a run with an output folder can go on from what is there")
+        }
         for example in data.examples + (validation?.examples ?? []) + probe {
             try trainer.model.check(example)
         }
-        if let folder {
-            try FileSystem.makeFolder(folder)
-            lock = try DirectoryLock(folder)
-            let state = RunState(folder, RunSettings(trainer, data, config), on: trainer.model.device)
-            let path = "\(folder)/metrics.jsonl"
-            if resumes, let saved = try state.saved(for: trainer.adapter, steps: config.steps) {
-                metrics = try MetricsFile(path, after: saved.done)
-                try trainer.restore(saved.state)
-                (firstStep, warning) = (saved.done, saved.warning)
-            } else {
-                try state.begin(overwrites: overwrites, resumes: resumes)
-                metrics = try MetricsFile(path)
-                (firstStep, warning) = (0, nil)
-            }
-            self.state = state
-        } else {
-            (lock, metrics, state, firstStep, warning) = (nil, nil, nil, 0, nil)
+        output = try folder.map { folder in
+            try RunFolder(
+                folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
+                overwrites: overwrites, resumes: resumes)
         }
         self.trainer = trainer
         self.data = data
         self.validation = validation
         self.probe = probe
         self.config = config
-        self.folder = folder
     }
 
+    /// Where the adapter goes; nil: it stays on the device.
+    package var folder: String? { output?.path }
+
+    /// Steps that were done before: 0 for a run that begins.
+    package var firstStep: Int { output?.firstStep ?? 0 }
+
     /// Whether a run with `resumes` goes on from what is in the folder now.
-    package var isResumable: Bool { state?.exists ?? false }
+    package var isResumable: Bool { output?.holdsState ?? false }
+
+    /// The tokens of a pass with which the run in a folder can go on; nil where there is none.
+    package static func savedTokensPerPass(in folder: String) -> Int? { RunFolder.tokensPerPass(of: folder) }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
     /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
@@ -138,13 +129,13 @@ package final class TrainingRun {
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
         onWarning: (String) -> Void = { _ in }
     ) throws -> RunOutcome {
-        if let warning { onWarning(warning) }
+        if let warning = output?.warning { onWarning(warning) }
         try reserve()
         var order = BatchOrder(
             examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,
             shuffles: config.shuffles)
         var speed = Speed()
-        for _ in 0..<firstStep * config.accumulation { _ = order.batch() }
+        order.skip(firstStep * config.accumulation)
         for step in firstStep..<config.steps {
             if shouldStop() {
                 saveState(step, onWarning)
@@ -166,11 +157,11 @@ package final class TrainingRun {
             if isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
                 try look(&progress)
             }
-            do { try metrics?.append(progress) } catch { onWarning("\(error)") }
+            do { try output?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
                 try keepingLastGoodAdapter { try save() }
-                do { try state?.remove() } catch { onWarning("\(error)") }
+                do { try output?.removeState() } catch { onWarning("\(error)") }
             } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
                 saveState(done, onWarning)
                 do { try save() } catch { onWarning("\(error); the run goes on") }
@@ -185,7 +176,7 @@ package final class TrainingRun {
 
     /// Always before the adapter, which it contains: a folder whose run was killed never has an adapter alone.
     private func saveState(_ done: Int, _ onWarning: (String) -> Void) {
-        do { try state?.save(trainer, done: done) } catch {
+        do { try output?.save(trainer, done: done) } catch {
             onWarning("\(error); the training's state was not saved")
         }
     }
@@ -204,7 +195,7 @@ package final class TrainingRun {
             try trainer.restoreLastGoodParameters()
             try save()
             // It would diverge again.
-            try? state?.remove()
+            try? output?.removeState()
             throw DivergenceError(
                 description: "\(error.description). The adapter of the last good step is "
                     + (folder.map { "in \($0)" } ?? "kept"))

@@ -1,5 +1,6 @@
 // The exact state of a trainer between two steps, in one safetensors file: parameters by their keys in PEFT's files, AdamW's averages
-// as `<key>.exp_avg` and `<key>.exp_avg_sq` (PyTorch's names), steps, passes and seed in the metadata. A trainer that goes on from it
+// as `<key>.exp_avg` and `<key>.exp_avg_sq` (PyTorch's names), the parameters before the last step as `<key>.previous`, steps, passes
+// and seed in the metadata. A trainer that goes on from it
 // computes the same bits as the one that saved it.
 
 import Checkpoints
@@ -24,9 +25,9 @@ package struct TrainingState {
     private static let (versionKey, stepKey) = ("lora_vk.state", "lora_vk.step")
     private static let (passKey, seedKey) = ("lora_vk.passes", "lora_vk.seed")
 
-    /// Reads and checks a file, from anywhere, for `adapter`.
-    package init(_ path: String, for adapter: Adapter) throws(FileError) {
-        let file = try SafetensorsFile(path)
+    /// Checks a file, from anywhere, for `adapter`.
+    package init(_ file: SafetensorsFile, for adapter: Adapter) throws(FileError) {
+        let path = file.path
         guard let version = file.metadata[Self.versionKey] else {
             throw FileError(
                 path, "is no training state: it lacks '\(Self.versionKey)'",
@@ -84,11 +85,10 @@ package struct TrainingState {
         case value = ""
         case mean = ".exp_avg"
         case square = ".exp_avg_sq"
+        case previous = ".previous"
 
         func key(_ layer: LoRALayer, _ parameter: AdapterParameter) -> String {
-            let part = parameter.shape.part
-            return (part.filePart.map { AdapterFiles.key(layer.name, $0) } ?? "\(layer.name).\(part)")
-                + rawValue
+            layer.key(parameter.shape.part) + rawValue
         }
 
         func holds(_ value: Float) -> Bool { value.isFinite && (self != .square || value >= 0) }
@@ -98,6 +98,7 @@ package struct TrainingState {
             case .value: parameter.value
             case .mean: trainer.adapter.part(parameter, of: trainer.optimizer.m)
             case .square: trainer.adapter.part(parameter, of: trainer.optimizer.v)
+            case .previous: trainer.adapter.part(parameter, of: trainer.optimizer.previous)
             }
         }
     }
@@ -164,14 +165,14 @@ extension Trainer {
                     parameter.shape.padded(values), into: entry.tensor(parameter, self).slice)
             }
         }
-        try optimizer.resume(after: state.step)
+        optimizer.resume(after: state.step)
         (hostState.pass, hostState.seed) = (state.pass, state.seed)
     }
 
     /// Checks all of a file before anything changes, and restores it.
     @discardableResult
     package func loadState(from path: String) throws -> TrainingState {
-        let state = try TrainingState(path, for: adapter)
+        let state = try TrainingState(SafetensorsFile(path), for: adapter)
         try restore(state)
         return state
     }

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from . import _api
+from . import _api, _tokens
 from ._library import Callbacks, Object, create, lib, read, record, text
 
 if TYPE_CHECKING:
@@ -102,14 +102,15 @@ class Context(Object):
         matrix_units  try a GPU's matrix units, whose factors are float16
         on_finding    called after each product; returning False, or raising, gives up, and nothing is kept
         """
-        rows = None if tokens is None else (ctypes.c_int32 * len(tokens))(*tokens)
+        rows = None if tokens is None else _tokens.as_int32(tokens, "tokens").reshape(-1)
         with Callbacks() as callbacks:
 
             def found(finding: ctypes._Pointer) -> bool | None:
                 return on_finding(record(TuneFinding, finding.contents)) if on_finding else None
 
             config = _api.TuneConfig(
-                weights=text(weights, "weights"), tokens=rows, token_count=len(tokens or ()),
+                weights=text(weights, "weights"), tokens=None if rows is None else _tokens.pointer(rows),
+                token_count=0 if rows is None else rows.size,
                 no_matrix_units=not matrix_units, on_finding=callbacks.wrap(_api.TuneCallback, found))
             lib.loravk_context_tune(self._handle, text(path, "path"), config)
 

@@ -111,8 +111,8 @@ class Trainer(Object):
         lib.loravk_trainer_zero_gradients(self._handle)
 
     def save_state(self, path: str | os.PathLike) -> None:
-        """The exact state between two steps, in one safetensors file: parameters, AdamW's averages, how many steps and passes were
-        made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next."""
+        """The exact state between two steps, in one safetensors file: parameters, also those before the last step, AdamW's averages,
+        how many steps and passes were made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next."""
         lib.loravk_trainer_save_state(self._handle, text(path, "path"))
 
     def load_state(self, path: str | os.PathLike) -> None:
@@ -125,7 +125,7 @@ class Trainer(Object):
     def fit(
         self, data: Data, steps: int = 100, *, epochs: float | None = None, batch_size: int = 8, accumulation: int = 1, schedule: str = "cosine",
         warmup_steps: int = 0, output: str | os.PathLike | None = None, overwrite: bool = False, resume: bool = False,
-        save_every: int = 100,
+        tokens_per_pass: int = 0, save_every: int = 100,
         validate_every: int = 100, shuffle: bool = True, seed: int = 0, prompt_template: str | None = None,
         completion_template: str | None = None, max_tokens: int = 512, learn_prompts: bool = False, append_end: bool = True,
         on_progress: Callable[[Progress], bool | None] | None = None, on_warning: Callable[[str], None] | None = None,
@@ -138,6 +138,7 @@ class Trainer(Object):
                          (-1: a twentieth of all, at most 100)
         output           folder for the adapter and metrics.jsonl, which holds the old adapter or the new one at every instant;
                          an adapter that is there is replaced only with `overwrite`
+        tokens_per_pass  batches of more tokens are split into several passes (`loravk.plan` tells for a budget); 0: never
         resume           go on where the same run into `output` was stopped or killed, to the same bits; without one, begin. The
                          adapter, the trainer and all arguments must be made as that run's were
         save_every       steps between saves; 0: only at the end
@@ -161,7 +162,7 @@ class Trainer(Object):
                 schedule=text(schedule, "schedule"), warmup_steps=warmup_steps, batch_size=batch_size,
                 accumulation=accumulation, save_every=save_every, validate_every=validate_every, overwrite=overwrite,
                 no_shuffle=not shuffle, steps=steps, seed=seed, epochs=epochs or 0,
-                resume=resume)
+                resume=resume, tokens_per_pass=tokens_per_pass)
 
             def progressed(progress: ctypes._Pointer) -> bool | None:
                 return on_progress(record(Progress, progress.contents)) if on_progress else None

@@ -196,6 +196,10 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(tiny, tmp_path):
         run("parts")
     with pytest.raises(loravk.FileError, match="seed"):
         run("parts", resume=True, seed=1)
+    with pytest.raises(loravk.FileError, match="tokens of a pass all there, 64 here"):
+        run("parts", resume=True, tokens_per_pass=64)
+    with pytest.raises(loravk.InvalidArgumentError, match="output folder"):
+        trainer_for(tiny).fit(SHANTIES, resume=True)
     part, after, resumed = run("parts", resume=True)
     assert (part.steps, part.stopped, after.steps) == (8, False, [4, 5, 6, 7, 8])
     assert before.losses + after.losses == wanted.losses and same_bits(resumed, parameters)
@@ -262,7 +266,7 @@ def test_what_is_in_files(tiny, tmp_path):
 def test_a_device_is_tuned_once_for_all(tiny, tmp_path):
     """In processes of their own, with a cache of their own: what was measured stays."""
     measure = """if True:
-        import sys, loravk
+        import sys, loravk, numpy as np
         context = loravk.Context()
         assert not context.is_tuned
         try:
@@ -272,10 +276,10 @@ def test_a_device_is_tuned_once_for_all(tiny, tmp_path):
             assert "gave up" in str(error)
         assert not loravk.Context().is_tuned
         found = []
-        context.tune(sys.argv[1], tokens=[16], matrix_units=False, on_finding=found.append)
+        context.tune(sys.argv[1], tokens=np.array([16]), matrix_units=False, on_finding=found.append)
         assert found and all(0 < each.rule_flops_per_second <= each.best_flops_per_second for each in found)
         assert loravk.Context().is_tuned and not context.is_tuned
-        for tokens in ([15], [4097], [-1]):
+        for tokens in ([15], [4097], [-1], []):
             try:
                 context.tune(sys.argv[1], tokens=tokens)
                 raise AssertionError("was taken")

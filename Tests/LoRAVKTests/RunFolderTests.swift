@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import VulkanCompute
 
-@Suite struct RunStateTests {
+@Suite struct RunFolderTests {
     private let data = Dataset(examples: examples([9, 5, 12, 7, 8], prompt: 2))
     private static let names = [
         ".loravk.lock", "adapter_config.json", "adapter_model.safetensors", "metrics.jsonl",
@@ -261,23 +261,17 @@ import VulkanCompute
                 try AtomicFile.write(saved, to: state)
                 return error
             }
-            for number in ["6", "-1", "nan", ""] {
-                let error = try damaged { $0["lora_vk.run.steps"] = number }
-                #expect(
-                    error == "\(state): 'lora_vk.run.steps' is '\(number)', expected an integer from 0 to 5")
+            for number in ["6", "-1", "nan", "", "1152921504606846976"] {
+                let error = try damaged { $0["lora_vk.done"] = number }
+                #expect(error == "\(state): 'lora_vk.done' is '\(number)', expected an integer from 0 to 5")
             }
-            #expect(try damaged { $0["lora_vk.run.steps"] = nil }?.contains("was not saved by a run") == true)
+            #expect(try damaged { $0["lora_vk.done"] = nil }?.contains("was not saved by a run") == true)
             #expect(
-                try damaged { $0["lora_vk.run.settings"] = nil }?.contains("was not saved by a run") == true)
-            for settings in ["", "{", "[]", "{\"steps\": 1e999}", "null"] {
-                #expect(try damaged { $0["lora_vk.run.settings"] = settings }?.hasPrefix(state) == true)
-            }
-            #expect(
-                try damaged { $0["lora_vk.run.settings"] = "{}" }?.contains("steps missing there, 6 here")
-                    == true)
+                try damaged { $0["lora_vk.run.steps"] = nil }?.contains("steps missing there, 6 here") == true
+            )
             #expect(try damaged { _ in } == nil)
 
-            // Overwriting leaves nothing of the old run.
+            // Overwriting leaves nothing of the old run, and its adapter is not taken for the new one's.
             _ = try TrainingRun(
                 recipe.trainer(model), data: data, config: config, folder: folder, overwrites: true)
             #expect(!FileSystem.exists(state))
@@ -286,6 +280,52 @@ import VulkanCompute
                 text(resumes: true)
                     == "\(folder): holds an adapter without a training state: its run finished, or could not save one; go on from the adapter with a new optimizer (--adapter), or begin anew with --overwrite"
             )
+            let finished = try results(folder)
+            _ = try TrainingRun(
+                Recipe(start: "init-b").trainer(model), data: data, config: config, folder: folder,
+                overwrites: true)
+            #expect(text(resumes: true)?.contains("initialization init-b there, kaiming here") == true)
+            _ = try run(Recipe(start: "init-b").trainer(model), folder, resumes: true)
+            #expect(try results(folder) != finished)
+            #expect(
+                errorText {
+                    _ = try TrainingRun(
+                        recipe.trainer(model), data: data, config: config, folder: nil, resumes: true)
+                }?.contains("output folder") == true)
+        }
+    }
+
+    /// Of a model with the same tensors' names and shapes, and of one whose forward goes by other numbers.
+    @Test func anotherModelIsRefused() throws {
+        try withTemporaryFolder { folder in
+            var weights = TinyModel()
+            let recipe = Recipe()
+            _ = try run(recipe.trainer(weights.load(TestDevices.main)), "\(folder)/out", stopAfter: 2)
+            weights.ropeTheta *= 2
+            let other = try recipe.trainer(weights.load(TestDevices.main))
+            #expect(
+                errorText { _ = try run(other, "\(folder)/out", resumes: true) }?.contains(
+                    "other settings: model 20 tensors, ") == true)
+        }
+    }
+
+    /// With a rate at which the parameters burst: the adapter of the last good step is the one that an undisturbed run keeps.
+    @Test func divergenceAfterAStopKeepsTheSameAdapter() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        var config = config
+        config.schedule = Schedule(.constant, learningRate: 1e19, steps: 6)
+        try withTemporaryFolder { folder in
+            let (whole, parts) = ("\(folder)/whole", "\(folder)/parts")
+            func text(_ folder: String, resumes: Bool) -> String? {
+                errorText { _ = try run(Recipe().trainer(model), folder, config: config, resumes: resumes) }
+            }
+            let said = text(whole, resumes: false)
+            #expect(said?.contains("at step 2") == true)
+            _ = try run(Recipe().trainer(model), parts, config: config, stopAfter: 1)
+            #expect(
+                text(parts, resumes: true)?.replacingOccurrences(of: parts, with: whole) == said)
+            let name = "adapter_model.safetensors"
+            #expect(try contents("\(parts)/\(name)") == contents("\(whole)/\(name)"))
         }
     }
 
@@ -296,7 +336,7 @@ import VulkanCompute
             let state = "\(folder)/\(TrainingState.fileName)"
             let file = try SafetensorsFile(state)
             var metadata = file.metadata
-            metadata["lora_vk.run.device"] = "A card, its driver 1"
+            metadata["lora_vk.computer"] = "A card, its driver 1"
             try SafetensorsWriter.write(file.tensors.map { TensorSource($0) }, metadata: metadata, to: state)
             let run = try TrainingRun(
                 Recipe().trainer(model), data: data, config: config, folder: folder, resumes: true)
@@ -305,7 +345,8 @@ import VulkanCompute
             #expect(
                 warnings.count == 1
                     && warnings[0].hasPrefix(
-                        "the run began on another device or driver (A card, its driver 1)")
+                        "the run began on A card, its driver 1 and goes on on \(model.device.capabilities.name), "
+                    )
             )
         }
     }
