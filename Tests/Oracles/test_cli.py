@@ -248,7 +248,7 @@ def test_an_unknown_device_is_refused_with_the_list_of_those_there(program, tiny
 @pytest.mark.parametrize("option,values,reason", [
     ("--rank", [0, -1, 4097, 2**63 - 1], "rank is"), ("--alpha", [0, -1, "nan", "inf"], "alpha is"),
     ("--dropout", [-0.1, 1, "nan"], "dropout is"), ("--lr", [0, -1, "nan", "inf", "1e300"], "learning rate is"),
-    ("--steps", [0, -1], "number of steps is"), ("--epochs", [0, -1, "nan", "inf", 1e300], "--epochs is"),
+    ("--steps", [0, -1], "number of steps is"), ("--epochs", [0, -1, "nan", "inf", 1e300], "number of epochs is"),
     ("--batch-size", [0, -1, 2**63 - 1, -2**63], "batch size is"), ("--accumulate", [0, -1, 2**63 - 1], "accumulation is"),
     ("--warmup", [-1, -2**63], "warm-up steps"), ("--weight-decay", [-1, 2, "nan"], "weight decay is"),
     ("--max-grad-norm", [-1, "nan", "inf"], "gradient norm"), ("--max-length", [1, 0, -5], "longest example is"),
