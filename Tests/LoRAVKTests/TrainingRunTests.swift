@@ -239,7 +239,9 @@ import VulkanCompute
                     try FileSystem.names(in: folder).filter { $0 != TrainingState.fileName } == names,
                     "call \(nth)")
                 #expect(!FileSystem.exists(state) || fails || nth == removal, "call \(nth)")
-                if FileSystem.exists(state) { _ = try TrainingState(SafetensorsFile(state), for: trainer.adapter) }
+                if FileSystem.exists(state) {
+                    _ = try TrainingState(SafetensorsFile(state), for: trainer.adapter)
+                }
                 let saved = try Adapter.load(folder, for: trainer.model).all()
                 if !fails { #expect(try saved == trainer.adapter.all(), "call \(nth)") }
             }
