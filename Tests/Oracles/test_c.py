@@ -178,5 +178,9 @@ def test_lifetimes(checks, prefix, tiny, shanties):
     assert "every order" in run(checks / "lifetimes", tiny, shanties, env=unvalidated(prefix))
 
 
+def test_files(checks, prefix, tiny, shanties, tmp_path):
+    assert "the same losses" in run(checks / "files", tiny, shanties, tmp_path, env=bare(prefix))
+
+
 def test_logs(checks, prefix):
     assert "told" in run(checks / "logs", env=bare(prefix))
