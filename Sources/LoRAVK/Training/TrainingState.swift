@@ -1,7 +1,6 @@
 // The exact state of a trainer between two steps, in one safetensors file: parameters by their keys in PEFT's files, AdamW's averages
 // as `<key>.exp_avg` and `<key>.exp_avg_sq` (PyTorch's names), the parameters before the last step as `<key>.previous`, steps, passes
-// and seed in the metadata. A trainer that goes on from it
-// computes the same bits as the one that saved it.
+// and seed in the metadata. A trainer that goes on from it computes the same bits as the one that saved it.
 
 import Checkpoints
 import Kernels
