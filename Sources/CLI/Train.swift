@@ -70,7 +70,7 @@ struct Train: ParsableCommand {
         try training.runConfig(examples: 1).validate()
         try training.run.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles()
-        let format = try formatOptions.format(for: checkpoint.config)
+        let format = try formatOptions.format(for: checkpoint.spec)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)
@@ -122,7 +122,7 @@ struct Train: ParsableCommand {
 
     private func describe(_ model: Transformer, _ adapter: Adapter, _ data: Dataset, _ config: RunConfig) {
         Terminal.error(
-            "\(model.device.capabilities.name): \(model.config.layers) blocks of width \(model.config.hiddenSize), "
+            "\(model.device.capabilities.name): \(model.spec.blocks.count) blocks of width \(model.spec.width), "
                 + "weights \(Terminal.bytes(model.weightByteCount)); \(adapter.layers.count) adapted layers, "
                 + "\(adapter.parameterCount) parameters")
         Terminal.error(

@@ -169,13 +169,12 @@ package struct AdapterFiles: Sendable {
         let path = "\(folder)/\(AdapterFiles.weightsName)"
         let shapes = Dictionary(
             base.tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        let layers = Set(base.spec.linears.map(\.name.huggingFace) + [base.spec.head.name?.huggingFace])
         func wrong(_ message: String) -> FileError {
             FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
         }
         for module in modules {
-            guard let shape = shapes[module.name + ".weight"], shape.count == 2,
-                module.name != "model.embed_tokens"
-            else {
+            guard let shape = shapes[module.name + ".weight"], layers.contains(module.name) else {
                 throw wrong("the base model has no linear layer '\(module.name.shortened)'")
             }
             guard module.fits(shape) else {

@@ -81,3 +81,7 @@ extension CommandEncoder {
         set { forcedFamily = newValue.rawValue }
     }
 }
+
+extension Shader {
+    package enum Activation: String, CaseIterable, Sendable { case silu }
+}

@@ -29,7 +29,7 @@ final class MergePlan {
                     adapter.folder, "holds '\(tensor.name.shortened)' whole, which the model does not have",
                     remedy: "where the output is tied to the embedding it cannot be merged alone")
             }
-            if model.config.tieWordEmbeddings, tensor.name == "model.embed_tokens.weight" {
+            if model.spec.head.isTied, tensor.name == model.spec.embedding.name.huggingFace + ".weight" {
                 throw FileError(
                     adapter.folder,
                     "holds the embedding whole, and the model's output is tied to it: a merge would change both"

@@ -47,6 +47,31 @@ package struct Linear: Sendable {
         try lora.method.backward(dx, dy, x: x, kept: h, lora, around: self, pass)
     }
 
+    func isAdapted(_ pass: Pass) -> Bool { pass.adapter?.layer(name) != nil }
+
+    /// The same for an x that was not saved. `dx` gets its gradient, and x itself once `inPlace` has run, which takes the gradient over
+    /// and puts x in its place. `again` records x elsewhere, for an adapter that needs x beside its gradient.
+    func backward(
+        into dx: Tensor, _ dy: Tensor, h: Tensor?, again: (Tensor) throws(VulkanError) -> Void,
+        inPlace: () throws(VulkanError) -> Void, _ pass: Pass
+    ) throws(VulkanError) {
+        guard let h else {
+            try baseBackward(.into(dx), dy, nil, pass)
+            return try inPlace()
+        }
+        if let term = termAlone(pass) {
+            let g = try inputGradient(.into(dx), dy, term, isDropped: false, pass)
+            try inPlace()
+            try parameterGradients(dy, x: dx, h: h, g: g, term, pass)
+            return pass.arena.give(g, h)
+        }
+        let x = pass.arena.take(like: dx)
+        try again(x)
+        try backward(.into(dx), dy, x: x, h: h, pass)
+        pass.arena.give(x)
+        try inPlace()
+    }
+
     /// y = x·Wᵀ (+ h·Uᵀ)
     package func base(
         _ y: Destination, _ x: Tensor, _ term: LoRATerm?, _ pass: Pass

@@ -5,35 +5,46 @@
 import Kernels
 import VulkanCompute
 
-struct LossHead {
-    let model: Transformer
+package struct Head: Sendable {
+    let norm: Norm
+    /// The output projection (V, C); the embedding itself where they are tied.
+    package let weight: Weight
+    /// V: columns of the logits that stand for tokens. Behind them a row is padded.
+    let vocabulary: Int
     private static let chunkByteCount = 32 << 20
+
+    init(norm: Norm, weight: Weight, vocabulary: Int) {
+        (self.norm, self.weight, self.vocabulary) = (norm, weight, vocabulary)
+    }
+
+    /// Vp, of a row of logits.
+    package var paddedVocabulary: Int { weight.layout.rows }
 
     /// Rows of logits at a time: a multiple of 64, so that a chunk begins where it may be bound.
     private var chunkRows: Int {
-        max(64, Self.chunkByteCount / (model.head.layout.rows * 4) / 64 * 64)
+        max(64, Self.chunkByteCount / (paddedVocabulary * 4) / 64 * 64)
     }
 
     /// Records loss and gradient. Takes over `x` (n, C) and returns dx (n, C).
     func trainingLoss(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor {
         let (encoder, arena) = (pass.encoder, pass.arena)
-        let (n, rstd) = try normed(x, pass)
+        let (n, saved) = try normed(x, pass)
         let dn = arena.take(n.rows, n.width)
         let losses = arena.take(n.rows)
         try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try encoder.matmul(into: logits, n.rows(rows), weight: model.head, label: "lm_head")
+            try encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
             try encoder.crossEntropy(
                 into: losses.elements(rows), gradientInPlaceOf: logits,
                 labels: pass.batch.targets.elements(rows),
-                columns: model.config.vocabSize, state: pass.state)
-            try encoder.matmulBackward(into: dn.rows(rows), logits, weight: model.head, label: "lm_head dx")
+                columns: vocabulary, state: pass.state)
+            try encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
         }
         try encoder.lossSum(into: pass.result, losses)
         arena.give(losses)
         let dx = arena.take(n.rows, n.width)
-        try encoder.rmsNormBackward(
-            into: dx, dn, x: x, weight: model.finalNorm, rstd: rstd, label: "final norm dx")
-        arena.give(dn, n, rstd, x)
+        try norm.backward(into: dx, dn, x: x, saved, pass, label: "final norm dx")
+        saved.give(to: arena)
+        arena.give(dn, n, x)
         return dx
     }
 
@@ -41,30 +52,28 @@ struct LossHead {
     func evaluation(
         _ x: Tensor, losses: Tensor, correct: Tensor, _ pass: Pass
     ) throws(VulkanError) {
-        let (n, rstd) = try normed(x, pass)
+        let (n, saved) = try normed(x, pass)
         try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try pass.encoder.matmul(into: logits, n.rows(rows), weight: model.head, label: "lm_head")
+            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
             try pass.encoder.crossEntropy(
                 into: losses.elements(rows), correct: correct.elements(rows), logits,
-                labels: pass.batch.targets.elements(rows), columns: model.config.vocabSize)
+                labels: pass.batch.targets.elements(rows), columns: vocabulary)
         }
-        pass.arena.give(n, rstd, x)
+        saved.give(to: pass.arena)
+        pass.arena.give(n, x)
     }
 
     /// Records the logits (n, Vp) of the counted positions. Takes over `x`.
     func logits(_ x: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
-        let (n, rstd) = try normed(x, pass)
-        try pass.encoder.matmul(into: logits, n, weight: model.head, label: "lm_head")
-        pass.arena.give(n, rstd, x)
+        let (n, saved) = try normed(x, pass)
+        try pass.encoder.matmul(into: logits, n, weight: weight, label: "lm_head")
+        saved.give(to: pass.arena)
+        pass.arena.give(n, x)
     }
 
-    private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, rstd: Tensor) {
+    private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved) {
         let n = pass.arena.take(x.rows, x.width)
-        let rstd = pass.arena.take(x.rows)
-        try pass.encoder.rmsNorm(
-            into: n, rstd: rstd, x, weight: model.finalNorm, epsilon: Float(model.config.rmsNormEps),
-            label: "final norm")
-        return (n, rstd)
+        return (n, try norm.forward(into: n, x, pass, label: "final norm"))
     }
 
     private func eachChunk(
@@ -72,7 +81,7 @@ struct LossHead {
     ) throws(VulkanError) {
         for start in stride(from: 0, to: rows, by: chunkRows) {
             let range = start..<min(start + chunkRows, rows)
-            let logits = pass.arena.takeSpread(range.count, model.head.layout.rows)
+            let logits = pass.arena.takeSpread(range.count, paddedVocabulary)
             try body(range, logits)
             pass.arena.give(logits)
         }

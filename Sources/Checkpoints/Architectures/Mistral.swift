@@ -1,0 +1,15 @@
+// Mistral: Llama whose layers look back a window. GGUF has it as llama, without the window.
+
+package struct Mistral: Architecture {
+    package let modelTypes = ["mistral"]
+    package let gguf: String? = "llama"
+    package let tiny: JSON.Object = ["sliding_window": .integer(5)]
+    package init() {}
+
+    package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
+        var model = try Llama().describe(file)
+        let windows = try file.windows { _ in true }
+        try model.changeAttention { _, attention, layer in attention.window = windows[layer.index] }
+        return model
+    }
+}

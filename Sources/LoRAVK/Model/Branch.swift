@@ -1,0 +1,149 @@
+// One branch of a block, forward and backward: y = x + output(mixer(inputs(n))), n = before(x). All weights and all decisions about
+// memory are here; what kind of branch it is, is its mixer's. What is cheap to compute again is not saved for the backward.
+
+import Kernels
+import VulkanCompute
+
+struct Branch: Sendable {
+    let before: Norm?
+    let inputs: LinearGroup
+    let mixer: any Mixer
+    let output: Linear
+
+    var linears: [Linear] { inputs.members + [output] }
+
+    /// What the backward needs of the forward.
+    struct Saved {
+        let x: Tensor  // (N, C)
+        let norm: Norm.Saved?
+        let products: [Tensor]  // (N, …), of the inputs
+        let mixed: [Tensor]  // the mixer's
+        let a: Tensor?  // (N, W), where the mixer needs it
+        let selected: Tensor?  // (n, W): the rows of a that the output needs, where they are not all
+        let inputs: LinearGroup.Saved
+        var output: Tensor?
+    }
+
+    // MARK: Forward
+
+    /// Takes over `x` (N, C) and returns y with what a backward needs; with `saves` false nothing is saved. `rows` (n) says of
+    /// which tokens y is needed: then y is (n, C).
+    func forward(
+        _ x: Tensor, saves: Bool, _ state: LayerState? = nil, rows: Tensor? = nil, _ pass: Pass
+    ) throws(VulkanError) -> (Tensor, Saved?) {
+        var (a, residual, saved) = try mix(x, saves: saves, state, rows: rows, pass)
+        let isInPlace = !saves || rows != nil
+        let y = isInPlace ? residual : pass.arena.take(like: residual)
+        let h = try output.forward(isInPlace ? .addingTo(y) : .sum(y, plus: residual), a, pass)
+        if !saves { pass.arena.give(h) }
+        if !saves || !mixer.savesOutput && rows == nil { pass.arena.give(a) }
+        saved?.output = h
+        return (y, saved)
+    }
+
+    /// What a backward needs, computed again from the branch's input, which it takes over.
+    func recompute(_ x: Tensor, rows: Tensor?, _ pass: Pass) throws(VulkanError) -> Saved {
+        let (a, residual, saved) = try mix(x, saves: true, nil, rows: rows, pass)
+        guard var saved else { preconditionFailure("a forward that saves saved nothing") }
+        saved.output = try output.kept(of: a, pass)
+        if rows != nil { pass.arena.give(residual) } else if !mixer.savesOutput { pass.arena.give(a) }
+        return saved
+    }
+
+    /// Everything up to what the output layer reads: a and x, of the rows that are needed, and what is saved.
+    private func mix(
+        _ x: Tensor, saves: Bool, _ state: LayerState?, rows: Tensor?, _ pass: Pass
+    ) throws(VulkanError) -> (a: Tensor, residual: Tensor, saved: Saved?) {
+        let arena = pass.arena
+        var (n, norm) = (x, Norm.Saved?.none)
+        if let before {
+            n = arena.take(x.rows, x.width)
+            norm = try before.forward(into: n, x, pass)
+        }
+        let products = inputs.members.map { mixer.take(x.rows, $0.outFeatures, arena) }
+        let h = try inputs.forward(into: products, n, pass)
+        if before != nil { arena.give(n) }
+        let a = mixer.take(x.rows, mixer.width, arena)
+        let mixed = try mixer.forward(into: a, products, state, pass)
+        if !saves {
+            for tensor in products + mixed { arena.give(tensor) }
+            norm?.give(to: arena)
+            inputs.give(h, to: arena)
+        }
+        let selected = try rows.map { rows throws(VulkanError) in try pass.gather(a, rows) }
+        let residual = try rows.map { rows throws(VulkanError) in try pass.gather(x, rows) }
+        if rows != nil, !saves { arena.give(x) }
+        if rows != nil, !(saves && mixer.savesOutput) { arena.give(a) }
+        let saved = Saved(
+            x: x, norm: norm, products: products, mixed: mixed, a: mixer.savesOutput ? a : nil,
+            selected: selected, inputs: h)
+        return (selected ?? a, residual ?? x, saves ? saved : nil)
+    }
+
+    // MARK: Backward
+
+    /// Takes over `dx`, the gradient of y, and returns that of x; gives `saved` back. Without `needsInput` nothing below has use for
+    /// the gradient of x, and the work stops at the adapted layers of this branch.
+    func backward(
+        _ dx: Tensor, _ saved: Saved, needsInput: Bool, rows: Tensor?, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let arena = pass.arena
+        let needsProducts = needsInput || inputs.members.contains { $0.isAdapted(pass) }
+        var dx = dx
+        var da = mixer.take(dx.rows, mixer.width, arena)
+        var gradients: [Tensor] = []
+        if let a = saved.selected ?? saved.a {
+            try output.backward(needsProducts ? .into(da) : .none, dx, x: a, h: saved.output, pass)
+            if needsProducts {
+                if let rows {
+                    da = try pass.scatter(da, rows, rows: saved.x.rows)
+                    dx = try pass.scatter(dx, rows, rows: saved.x.rows)
+                }
+                gradients = try mixer.backward(da, output: saved.a, saved.products, saved.mixed, pass)
+            }
+        } else if needsProducts {
+            try output.backward(
+                into: da, dx, h: saved.output,
+                again: { (a) throws(VulkanError) in try mixer.again(into: a, saved, pass) },
+                inPlace: { () throws(VulkanError) in
+                    gradients = try mixer.backward(da, output: nil, saved.products, saved.mixed, pass)
+                }, pass)
+        } else {
+            try mixer.again(into: da, saved, pass)
+            try output.backward(.none, dx, x: da, h: saved.output, pass)
+        }
+        arena.give(da, saved.a, saved.selected)
+        if needsProducts {
+            try backwardInputs(dx, gradients, saved, needsInput: needsInput, pass)
+            for gradient in gradients { arena.give(gradient) }
+        } else {
+            for tensor in saved.products + saved.mixed { arena.give(tensor) }
+            inputs.give(saved.inputs, to: arena)
+        }
+        saved.norm?.give(to: arena)
+        arena.give(saved.x)
+        return dx
+    }
+
+    private func backwardInputs(
+        _ dx: Tensor, _ gradients: [Tensor], _ saved: Saved, needsInput: Bool, _ pass: Pass
+    ) throws(VulkanError) {
+        guard let before, let norm = saved.norm else {
+            return try inputs.backward(
+                needsInput ? .addingTo(dx) : .none, gradients, x: saved.x, saved.inputs, pass)
+        }
+        let (n, dn) = (pass.arena.take(dx.rows, dx.width), pass.arena.take(dx.rows, dx.width))
+        try before.again(into: n, saved.x, norm, pass)
+        try inputs.backward(needsInput ? .into(dn) : .none, gradients, x: n, saved.inputs, pass)
+        if needsInput { try before.backward(addingTo: dx, dn, x: saved.x, norm, pass) }
+        pass.arena.give(n, dn)
+    }
+}
+
+extension Mixer {
+    /// The forward's output once more, of a mixer that saves nothing else.
+    fileprivate func again(into a: Tensor, _ saved: Branch.Saved, _ pass: Pass) throws(VulkanError) {
+        let mixed = try forward(into: a, saved.products, nil, pass)
+        precondition(mixed.isEmpty, "a mixer that does not save its output saves nothing")
+    }
+}
