@@ -1,4 +1,4 @@
-// Causal grouped-query attention and rotary embedding in f64, straight from their definitions:
+// Causal grouped-query attention in f64, straight from its definition:
 // p_ij = softmax_j(q_i·k_j / √D) over start_i ≤ j ≤ i, o_i = Σ_j p_ij v_j.
 
 #if canImport(Glibc)
@@ -94,26 +94,5 @@ package struct ReferenceAttention: Sendable {
     private func score(_ q: [Double], _ k: [Double], _ token: Int, _ head: Int, _ key: Int) -> Double {
         let (own, other) = (query(token, head), self.key(key, head))
         return (0..<headSize).reduce(0) { $0 + q[own + $1] * k[other + $1] } / Double(headSize).squareRoot()
-    }
-}
-
-package enum ReferenceRotary {
-    /// Every pair (x[i], x[i + D/2]) of every head turned by position · frequency[i].
-    package static func rotate(
-        _ x: [Double], positions: [Int32], frequencies: [Double], heads: Int, direction: Double = 1
-    ) -> [Double] {
-        let half = frequencies.count
-        var y = x
-        for (row, position) in positions.enumerated() {
-            for head in 0..<heads {
-                for i in 0..<half {
-                    let first = (row * heads + head) * 2 * half + i
-                    let angle = Double(position) * frequencies[i] * direction
-                    y[first] = x[first] * cos(angle) - x[first + half] * sin(angle)
-                    y[first + half] = x[first + half] * cos(angle) + x[first] * sin(angle)
-                }
-            }
-        }
-        return y
     }
 }
