@@ -29,7 +29,7 @@ extension Block {
             table: rotaryTable, offset: pass.batch.keyOffset)
         try encoder.attention(
             into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans,
-            heads: heads, kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
+            shape: attentionShape, keyOffset: pass.batch.keyOffset)
         try encoder.linearStep(
             addingTo: x, attention, weight: oProj.weight, adapter: parts.adapters[oProj.site],
             label: oProj.name)

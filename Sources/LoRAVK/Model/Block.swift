@@ -27,6 +27,9 @@ struct Block: Sendable {
 
     var linears: [Linear] { [qProj, kProj, vProj, oProj, gateProj, upProj, downProj] }
     private var width: Int { inputNorm.count }
+    var attentionShape: AttentionShape {
+        AttentionShape(heads: heads, kvHeads: kvHeads, headSize: rotaryTable.width)
+    }
 
     /// What the backward needs of the forward.
     struct Kept {
@@ -95,14 +98,14 @@ struct Block: Sendable {
                 table: rotaryTable, offset: pass.batch.keyOffset)
             try encoder.attention(
                 into: attention, lse: lse, q: q, k: cache.keys, v: cache.values, spans: pass.batch.spans,
-                heads: heads, kvHeads: kvHeads, keyOffset: pass.batch.keyOffset)
+                shape: attentionShape, keyOffset: pass.batch.keyOffset)
         } else {
             for heads in [q, k] {
                 try encoder.rotary(into: heads, heads, positions: pass.batch.positions, table: rotaryTable)
             }
             try encoder.attention(
-                into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans, heads: heads,
-                kvHeads: kvHeads)
+                into: attention, lse: lse, q: q, k: k, v: v, spans: pass.batch.spans,
+                shape: attentionShape)
         }
         if !keep { arena.give(q, k, v, lse, rstd1) }
 
@@ -228,7 +231,7 @@ struct Block: Sendable {
         let delta = arena.take(dx.rows, heads)
         try encoder.attentionBackward(
             intoQ: dq, k: dk, v: dv, delta: delta, dAttention, out: kept.attention, lse: kept.lse, q: kept.q,
-            k: kept.k, v: kept.v, spans: pass.batch.spans, heads: heads, kvHeads: kvHeads)
+            k: kept.k, v: kept.v, spans: pass.batch.spans, shape: attentionShape)
         for heads in [dq, dk] {
             try encoder.rotary(
                 into: heads, heads, positions: pass.batch.positions, table: rotaryTable, inverse: true)
