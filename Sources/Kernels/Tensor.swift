@@ -16,7 +16,8 @@ package struct Tensor: Sendable {
     package let dtype: DType
     /// Elements from one row to the next. Products, elementwise operations and the loss take any; the rest wants `width`.
     package let pitch: Int
-    /// Elements of a row before the first of this tensor, where it is some columns of a wider one; only products take such.
+    /// Elements of a row before the first of this tensor, where it is some columns of a wider one; products, `addRow` and
+    /// `copyColumns` take such.
     package let column: Int
 
     package init(

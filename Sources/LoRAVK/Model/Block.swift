@@ -126,7 +126,7 @@ struct Block: Sendable {
         let hGateUp = try gateUp.forward(into: [gate, up], n2, pass)
         arena.give(n2)
         let activation = arena.takeSpread(middle.rows, gateProj.outFeatures)
-        try encoder.swiGLU(into: activation, gate: gate, up: up)
+        try encoder.activation(.silu, into: activation, gate, times: up)
         guard keep else {
             arena.give(gate, up, rstd2, ho)
             headProjections.give(hHeads, to: arena)
@@ -180,16 +180,16 @@ struct Block: Sendable {
         // dActivation, and from the activation's backward on the activation itself, which that computes again.
         let activation = arena.takeSpread(dx.rows, gateProj.outFeatures)
         guard needed.mlpInput else {
-            try encoder.swiGLU(into: activation, gate: kept.gate, up: kept.up)
+            try encoder.activation(.silu, into: activation, kept.gate, times: kept.up)
             try downProj.backward(.none, dx, x: activation, h: kept.h.down, pass)
             arena.give(activation, kept.gate, kept.up)
             return gateUp.give(kept.h.gateUp, to: arena)
         }
         // In place: dGate lies where gate lay, dUp where up lay.
         func backwardActivation() throws(VulkanError) {
-            try encoder.swiGLUBackward(
-                intoGate: kept.gate, up: kept.up, activation: activation, activation, gate: kept.gate,
-                up: kept.up)
+            try encoder.activationBackward(
+                .silu, intoX: kept.gate, gate: kept.up, activation: activation, activation, x: kept.gate,
+                gate: kept.up)
         }
         if let term = downProj.termAlone(pass), let h = kept.h.down {
             let g = try downProj.inputGradient(.into(activation), dx, term, isDropped: false, pass)
@@ -201,7 +201,7 @@ struct Block: Sendable {
             try backwardActivation()
         } else {
             let input = arena.take(like: activation)
-            try encoder.swiGLU(into: input, gate: kept.gate, up: kept.up)
+            try encoder.activation(.silu, into: input, kept.gate, times: kept.up)
             try downProj.backward(.into(activation), dx, x: input, h: kept.h.down, pass)
             arena.give(input)
             try backwardActivation()
