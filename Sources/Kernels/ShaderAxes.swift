@@ -81,7 +81,3 @@ extension CommandEncoder {
         set { forcedFamily = newValue.rawValue }
     }
 }
-
-extension Shader {
-    package enum Activation: String, CaseIterable, Sendable { case silu }
-}
