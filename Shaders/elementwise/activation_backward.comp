@@ -22,16 +22,10 @@ layout(push_constant) uniform Push {
 
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
-        vec4 four = LOAD4(x, i), d = LOAD4(da, i);
+        vec4 four = LOAD4(x, i), g = GATED ? LOAD4(gate, i) : vec4(1), d = LOAD4(da, i);
         vec4 p = activationFactor(four);
-        if (GATED) {
-            vec4 g = LOAD4(gate, i);
-            STORE4(dx, i, timesSlope(d * g, four, p));
-            STORE4(dgate, i, d * four * p);
-            STORE4(a, i, four * p * g);
-        } else {
-            STORE4(dx, i, timesSlope(d, four, p));
-            STORE4(a, i, four * p);
-        }
+        STORE4(dx, i, timesSlope(d * g, four, p));
+        if (GATED) STORE4(dgate, i, d * four * p);
+        STORE4(a, i, four * p * g);
     }
 }

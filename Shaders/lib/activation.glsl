@@ -37,22 +37,21 @@ vec4 normalDistribution(vec4 x) {
 
 // p(x)
 vec4 activationFactor(vec4 x) {
-    if (ACTIVATION == GELU) return normalDistribution(limited(x));
-    if (ACTIVATION == GELU_TANH) {
-        vec4 z = limited(x);
-        return sigmoid(ROOT8_BY_PI * (z + 0.044715 * z * z * z));
-    }
-    if (ACTIVATION == RELU2) return max(x, vec4(0));
-    return sigmoid(x);
+    vec4 z = limited(x), p;
+    if (ACTIVATION == GELU) p = normalDistribution(z);
+    else if (ACTIVATION == GELU_TANH) p = sigmoid(ROOT8_BY_PI * (z + 0.044715 * z * z * z));
+    else if (ACTIVATION == RELU2) p = max(x, vec4(0));
+    else p = sigmoid(x);
+    return p;
 }
 
 // d·f′(x), where p = p(x): f′ = p + x·p′.
 vec4 timesSlope(vec4 d, vec4 x, vec4 p) {
-    if (ACTIVATION == GELU) return d * (p + 0.3989422804014327 * x * bell(limited(x)));
-    if (ACTIVATION == GELU_TANH) {
-        vec4 z = limited(x);
-        return d * (p + x * p * (1 - p) * (ROOT8_BY_PI * (1 + 0.134145 * z * z)));
-    }
-    if (ACTIVATION == RELU2) return d * (2 * p);
-    return d * p * (1 + x * (1 - p));
+    vec4 z = limited(x), slope;
+    if (ACTIVATION == GELU) slope = d * (p + 0.3989422804014327 * x * bell(z));
+    else if (ACTIVATION == GELU_TANH)
+        slope = d * (p + x * p * (1 - p) * (ROOT8_BY_PI * (1 + 0.134145 * z * z)));
+    else if (ACTIVATION == RELU2) slope = d * (2 * p);
+    else slope = d * p * (1 + x * (1 - p));
+    return slope;
 }

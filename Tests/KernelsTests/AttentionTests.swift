@@ -121,7 +121,9 @@ import VulkanCompute
             $0.family != .shared || $0.device.capabilities.type != .cpu
         })
     func largestHeads(_ run: FamilyRun) throws {
-        try check(run, Case(segments: [21], heads: 1, kvHeads: 1, headSize: 256), deviation: 1)
+        let shape = Case(segments: [21], heads: 1, kvHeads: 1, headSize: 256)
+        try check(run, shape, deviation: 1)
+        try checkBehindACache(run, shape.shape, (1, 20), .max)
     }
 
     /// Scores of hundreds: only the highest matters, and nothing overflows.
@@ -201,6 +203,12 @@ import VulkanCompute
     func cappedQueriesBehindACache(_ run: FamilyRun, _ lengths: (queries: Int, offset: Int)) throws {
         let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16, scale: 0.3, scoreCap: 2)
         try checkBehindACache(run, shape, lengths, 12)
+    }
+
+    @Test(arguments: try FamilyRun.ownLimits())
+    func aQueryOfLargeHeadsBehindACache(_ run: FamilyRun) throws {
+        try checkBehindACache(
+            run, AttentionShape(heads: 2, kvHeads: 1, headSize: 96), (1, 20), .max)
     }
 
     private func checkBehindACache(
