@@ -3,6 +3,8 @@
 //   y = m + down(silu(gate(n))·up(n)),                     n = rms(m)
 
 package struct Llama: Architecture {
+    package init() {}
+
     package let modelTypes = ["llama"]
     package let gguf: String? = "llama"
 
@@ -11,9 +13,12 @@ package struct Llama: Architecture {
         let hidden = try file.integer(.feedForward, in: ModelKey.Range.width)
         let heads = try file.heads()
         let bias = try file.hasBias("attn_q", flag: "attention_bias")
+        let outputBias = try file.hasBias("attn_output", flag: "attention_bias")
         let mlpBias = try file.hasBias("ffn_gate", flag: "mlp_bias")
         let activation = try file.activation("hidden_act", "hidden_activation", default: .silu)
         let rope = try file.rope(heads)
+        // Only GGUF files of Mistral, which are this architecture's there, have windows.
+        let windows = file.isGGUF ? try file.windows { _ in true } : []
         // llama.cpp's converter lays the rows of q and k in interleaved pairs, for this architecture and few others.
         let pairs = RowOrder.interleavedPairs(headDim: heads.size)
         return try file.model { layer in
@@ -26,9 +31,11 @@ package struct Llama: Architecture {
                         "self_attn.k_proj", gguf: "attn_k", width, heads.keyWidth, bias: bias, order: pairs),
                     layer.linear("self_attn.v_proj", gguf: "attn_v", width, heads.keyWidth, bias: bias),
                 ],
-                mixer: .attention(AttentionSpec(heads, rope: rope)),
+                mixer: .attention(
+                    AttentionSpec(heads, rope: rope, window: windows.isEmpty ? nil : windows[layer.index])),
                 output: layer.linear(
-                    "self_attn.o_proj", gguf: "attn_output", heads.queryWidth, width, bias: bias))
+                    "self_attn.o_proj", gguf: "attn_output", heads.queryWidth, width,
+                    bias: outputBias))
             let feedForward = BranchSpec(
                 before: layer.rms("post_attention_layernorm", gguf: "ffn_norm"),
                 inputs: [

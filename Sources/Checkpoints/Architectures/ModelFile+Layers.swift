@@ -66,24 +66,39 @@ extension ModelFile {
             return types.map { $0 == "sliding_attention" }
         case .gguf(let file):
             let name = self.name(ModelKey("", gguf: "attention.sliding_window_pattern"))
-            guard case .array(_, let values) = file.metadata[name] else { return nil }
             notes.read.insert(name)
-            return values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
+            if case .array(_, let values) = file.metadata[name] {
+                return values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
+            }
+            // Every so many layers the last one looks back all the way.
+            guard let period = try file.metadata.optionalInteger(name, in: 0...10_000), period > 0 else {
+                return nil
+            }
+            return (0..<(try integer(.layers, in: ModelKey.Range.layers))).map { $0 % period < period - 1 }
         }
+    }
+
+    /// The windows of models that have them only where `use_sliding_window` says so.
+    package func optionalWindows(_ slides: (Int) -> Bool) throws(FileError) -> [Int?] {
+        if try flag("use_sliding_window") { return try windows(slides) }
+        notes.read.formUnion(["sliding_window", "layer_types"])
+        return [Int?](repeating: nil, count: try integer(.layers, in: ModelKey.Range.layers))
     }
 
     /// The model around its blocks: Llama's names, an embedding, a norm, a head.
     package func model(
+        epsilon key: ModelKey = .rmsEpsilon, layers: String? = nil,
         _ block: (Layer) throws(FileError) -> [BranchSpec]
     ) throws(FileError) -> ModelSpec {
         let width = try integer(.width, in: ModelKey.Range.width)
-        let epsilon = try number(.rmsEpsilon, default: isGGUF ? nil : 1e-6)
+        let epsilon = try number(key, default: isGGUF ? nil : 1e-6)
         let prefix = self.prefix
         let embedding = TensorName(prefix.model + "embed_tokens", gguf: "token_embd")
         let isTied = try tiesHead()
         var blocks: [[BranchSpec]] = []
         for index in 0..<(try integer(.layers, in: ModelKey.Range.layers)) {
-            blocks.append(try block(Layer(index, prefix.model + "layers.", width: width, epsilon: epsilon)))
+            blocks.append(
+                try block(Layer(index, layers ?? prefix.model + "layers.", width: width, epsilon: epsilon)))
         }
         return ModelSpec(
             modelType: architecture.modelTypes[0], gguf: architecture.gguf,

@@ -14,8 +14,9 @@ extension ModelFile {
             let new = try parameters("full_attention")
             let base = try firstNumber("rope_theta", in: [new, fields]) ?? 10_000
             note(.ropeBase, .float32(Float(base)))
+            // Where a file has both, the older key is the one that counts.
             let old = try fields.optionalFields("rope_scaling")
-            guard let rule = new ?? old else { return RopeSpec(base: base, size: size) }
+            guard let rule = old ?? new else { return RopeSpec(base: base, size: size) }
             let rope = RopeSpec(base: base, scaling: try scaling(rule, size: size), size: size)
             noteFactors(rope)
             return rope
@@ -39,7 +40,7 @@ extension ModelFile {
     package func localRope(
         _ heads: HeadCounts, base key: ModelKey, default other: Double
     ) throws(FileError) -> RopeSpec {
-        let new = try parameters("sliding_attention")
+        let new = try parameters("sliding_attention", mustDiffer: true)
         let size = try rotarySize(heads, of: new)
         if let base = try new?.optionalPositiveNumber("rope_theta") {
             note(key, .float32(Float(base)))
@@ -49,11 +50,29 @@ extension ModelFile {
     }
 
     /// `rope_parameters`, of this kind of layers where they differ.
-    private func parameters(_ layers: String) throws(FileError) -> JSONFields? {
+    private func parameters(_ layers: String, mustDiffer: Bool = false) throws(FileError) -> JSONFields? {
         guard case .huggingFace(let fields, _, _) = source else { return nil }
         guard let all = try fields.optionalFields("rope_parameters") else { return nil }
-        guard case .object = all[layers] else { return all }
-        return try all.fields(layers)
+        if all.object[layers] != nil { return try all.optionalFields(layers) }
+        return mustDiffer ? nil : all
+    }
+
+    /// Queries that grow with their position (Ministral 3).
+    package func queryGrowth() throws(FileError) -> RopeSpec.QueryGrowth? {
+        let scale = ModelKey("llama_4_scaling_beta", gguf: "attention.temperature_scale")
+        let positions = ModelKey.scaling("original_context_length")
+        if isGGUF {
+            guard let beta = try optionalNumber(scale) else { return nil }
+            return RopeSpec.QueryGrowth(
+                beta: beta, positions: try integer(positions, in: ModelKey.Range.positions))
+        }
+        guard let rule = try parameters("full_attention"),
+            let beta = try rule.optionalPositiveNumber(scale.huggingFace)
+        else { return nil }
+        note(scale, .float32(Float(beta)))
+        return RopeSpec.QueryGrowth(
+            beta: beta,
+            positions: try rule.integer("original_max_position_embeddings", in: ModelKey.Range.positions))
     }
 
     private func rotarySize(_ heads: HeadCounts, of parameters: JSONFields?) throws(FileError) -> Int {
@@ -82,8 +101,8 @@ extension ModelFile {
         let positions = try integer(.positions, in: ModelKey.Range.positions, default: 2048)
         func original() throws(FileError) -> Int {
             let key = "original_max_position_embeddings"
-            if let own = try rule.optionalInteger(key, in: ModelKey.Range.positions) { return own }
-            return try optionalInteger(ModelKey(key), in: ModelKey.Range.positions) ?? positions
+            if let own = try optionalInteger(ModelKey(key), in: ModelKey.Range.positions) { return own }
+            return try rule.optionalInteger(key, in: ModelKey.Range.positions) ?? positions
         }
         func noteScaling(_ name: String, factor: Double) throws(FileError) {
             note(.scaling("type"), .string(name))
@@ -121,6 +140,11 @@ extension ModelFile {
                 truncates: try rule.optionalBool("truncate") ?? true,
                 attentionFactor: try rule.optionalPositiveNumber("attention_factor") ?? magnitude)
             try noteScaling("yarn", factor: factor)
+            note(.scaling("yarn_beta_fast"), .float32(Float(rule.betaFast)))
+            note(.scaling("yarn_beta_slow"), .float32(Float(rule.betaSlow)))
+            note(
+                .scaling("attn_factor"),
+                .float32(Float(rule.attentionFactor / RopeScaling.Yarn.magnitude(factor))))
             note(.scaling("original_context_length"), .uint32(UInt32(rule.originalPositions)))
             return .yarn(rule)
         case "longrope", "su":
@@ -186,13 +210,15 @@ extension ModelFile {
         case "linear": return .linear(factor: try number(.scaling("factor"), default: old))
         case "yarn":
             let factor = try number(.scaling("factor"))
+            let whole = try optionalNumber(.scaling("yarn_log_multiplier"))
             return .yarn(
                 RopeScaling.Yarn(
                     factor: factor, originalPositions: try original(),
                     betaFast: try number(.scaling("yarn_beta_fast"), default: 32),
                     betaSlow: try number(.scaling("yarn_beta_slow"), default: 1),
                     attentionFactor: try number(.scaling("attn_factor"), default: 1)
-                        * RopeScaling.Yarn.magnitude(factor)))
+                        * RopeScaling.Yarn.magnitude(factor)
+                        / (whole.map { RopeScaling.Yarn.magnitude(factor, $0) } ?? 1)))
         default:
             throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\" or \"longrope\"")
         }

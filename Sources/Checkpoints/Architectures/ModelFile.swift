@@ -28,7 +28,8 @@ package struct ModelFile {
             return
         }
         var object = architecture.defaults
-        for member in fields.object.members where member.value != .null { object[member.key] = member.value }
+        // A null of the file's own means none, whatever the default is.
+        for member in fields.object.members { object[member.key] = member.value }
         self.source = .huggingFace(
             JSONFields(object, path: fields.path, prefix: fields.prefix), outer: outer, tensors: tensors)
     }
@@ -77,6 +78,25 @@ package struct ModelFile {
         guard let other else { throw wrong(key, expected: "a positive number") }
         note(key, .float32(Float(other)))
         return other
+    }
+
+    /// nil where config.json has null, `other` where a GGUF file does not say.
+    package func number(_ key: ModelKey, orNone other: Double) throws(FileError) -> Double? {
+        let value = try optionalNumber(key)
+        return value ?? (isGGUF ? other : nil)
+    }
+
+    package func optionalIntegers(_ name: String) throws(FileError) -> [Int]? {
+        guard case .huggingFace(let fields, _, _) = source else { return nil }
+        var numbers: [Int] = []
+        guard let values = try fields.optionalArray(read(ModelKey(name))) else { return nil }
+        for value in values {
+            guard case .integer(let number) = value else {
+                throw fields.wrong(name, holding: value, expected: "integers")
+            }
+            numbers.append(number)
+        }
+        return numbers
     }
 
     /// A key of config.json; nil in GGUF files, which have none.

@@ -165,8 +165,8 @@ extension ModelSpec {
         }
     }
 
-    /// Windows of all layers, in ascending order.
-    package var windows: [Int] { Set(attentions.compactMap(\.window)).sorted() }
+    /// Windows shorter than the longest sequence, in ascending order.
+    package var windows: [Int] { Set(attentions.compactMap(\.window)).filter { $0 < contextLength }.sorted() }
 
     private static let longestContext = 32768
 

@@ -44,8 +44,8 @@ package final class Generator {
         self.adapter = adapter
         device = model.device
         cache = try GenerationState(model, capacity: capacity)
-        promptWorkspace = Workspace(device)
-        stepWorkspace = Workspace(device)
+        promptWorkspace = Workspace(model)
+        stepWorkspace = Workspace(model)
         unusedState = try device.makeStepState()
         unusedResult = try device.makeStepResult()
     }
@@ -106,13 +106,15 @@ package final class Generator {
     /// Device time of each dispatch of a token's step behind what is cached, which stays as it is.
     package func profileStep(_ token: Int32) throws(VulkanError) -> [KernelTiming] {
         let recorded = try record(tokens: 1, stepWorkspace, cache.seeing(cache.capacity), timed: true)
-        try recorded.buffers.upload(TokenBatch(continuing: cache.count, [token]), device)
+        try recorded.buffers.upload(
+            TokenBatch(continuing: cache.count, [token], capacity: cache.capacity), device)
         try recorded.graph.run()
         return try recorded.graph.timings()
     }
 
     private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
-        try recorded.buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
+        try recorded.buffers.upload(
+            TokenBatch(continuing: cache.count, tokens, capacity: cache.capacity), device)
         try adapter?.refresh()
         try recorded.graph.run()
         cache.advance(tokens.count)
@@ -147,9 +149,8 @@ package final class Generator {
             return logits.slice.slice(0, byteCount: model.spec.vocabulary * 4)
         }
         let measure = Arena(planningFor: device.capabilities)
-        let planned = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
         _ = try record(
-            CommandEncoder(planningFor: device.capabilities), measure, TokenBuffers(planned.slice(), shape))
+            CommandEncoder(planningFor: device.capabilities), measure, workspace.plannedTokens(shape))
         if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
         let (buffers, arena) = try workspace.open(shape)
         let encoder = try CommandEncoder(device, timed: timed)
@@ -160,8 +161,8 @@ package final class Generator {
 
 extension TokenBatch {
     /// New tokens behind `offset` cached ones, of which the last one's logits are wanted.
-    fileprivate init(continuing offset: Int, _ tokens: [Int32]) {
+    fileprivate init(continuing offset: Int, _ tokens: [Int32], capacity: Int) {
         self.init([Example(tokens: tokens, labels: tokens.map { _ in TokenBatch.ignored })])
-        continueSequence(at: Int32(offset))
+        continueSequence(at: Int32(offset), expecting: capacity)
     }
 }

@@ -1,5 +1,5 @@
-// One branch of a block, forward and backward: y = x + output(mixer(inputs(n))), n = before(x). All weights and all decisions about
-// memory are here; what kind of branch it is, is its mixer's. What is cheap to compute again is not saved for the backward.
+// One branch of a block, forward and backward: y = x + scale·after(output(mixer(inputs(before(x))))). All weights and all decisions
+// about memory are here; what kind of branch it is, is its mixer's. What is cheap to compute again is not saved for the backward.
 
 import Kernels
 import VulkanCompute
@@ -9,6 +9,9 @@ struct Branch: Sendable {
     let inputs: LinearGroup
     let mixer: any Mixer
     let output: Linear
+    /// Of the output, before it is added.
+    let after: Norm?
+    let scale: Float
 
     var linears: [Linear] { inputs.members + [output] }
 
@@ -22,7 +25,12 @@ struct Branch: Sendable {
         let selected: Tensor?  // (n, W): the rows of a that the output needs, where they are not all
         let inputs: LinearGroup.Saved
         var output: Tensor?
+        var z: Tensor?  // (n, C), the output in front of `after`
+        var zNorm: Norm.Saved?
     }
+
+    /// The output is added as it comes, by its own product.
+    private var addsOutput: Bool { after == nil && scale == 1 }
 
     // MARK: Forward
 
@@ -34,18 +42,49 @@ struct Branch: Sendable {
         var (a, residual, saved) = try mix(x, saves: saves, state, rows: rows, pass)
         let isInPlace = !saves || rows != nil
         let y = isInPlace ? residual : pass.arena.take(like: residual)
-        let h = try output.forward(isInPlace ? .addingTo(y) : .sum(y, plus: residual), a, pass)
+        let h: Tensor?
+        if addsOutput {
+            h = try output.forward(isInPlace ? .addingTo(y) : .sum(y, plus: residual), a, pass)
+        } else {
+            let z = pass.arena.take(y.rows, y.width)
+            h = try output.forward(.into(z), a, pass)
+            let norm = try add(z, into: y, plus: residual, pass)
+            if after != nil { saved?.z = z }
+            saved?.zNorm = norm
+            if !saves || after == nil { pass.arena.give(z) }
+            if !saves { norm?.give(to: pass.arena) }
+        }
         if !saves { pass.arena.give(h) }
         if !saves || !mixer.savesOutput && rows == nil { pass.arena.give(a) }
         saved?.output = h
         return (y, saved)
     }
 
+    /// y = residual + scale·after(z)
+    func add(
+        _ z: Tensor, into y: Tensor, plus residual: Tensor, _ pass: Pass
+    ) throws(VulkanError) -> Norm.Saved? {
+        if let after { return try after.forward(into: y, plus: residual, z, pass) }
+        try pass.encoder.add(into: y, residual, z, scaledBy: scale)
+        return nil
+    }
+
     /// What a backward needs, computed again from the branch's input, which it takes over.
     func recompute(_ x: Tensor, rows: Tensor?, _ pass: Pass) throws(VulkanError) -> Saved {
         let (a, residual, saved) = try mix(x, saves: true, nil, rows: rows, pass)
         guard var saved else { preconditionFailure("a forward that saves saved nothing") }
-        saved.output = try output.kept(of: a, pass)
+        if let after {
+            // The norm's backward needs what it read.
+            let z = pass.arena.take(a.rows, x.width)
+            saved.output = try output.forward(.into(z), a, pass)
+            let norm = after.takeSaved(rows: z.rows, pass.arena)
+            let n = pass.arena.take(z.rows, z.width)
+            try after.again(into: n, z, norm, pass)
+            pass.arena.give(n)
+            (saved.z, saved.zNorm) = (z, norm)
+        } else {
+            saved.output = try output.kept(of: a, pass)
+        }
         if rows != nil { pass.arena.give(residual) } else if !mixer.savesOutput { pass.arena.give(a) }
         return saved
     }
@@ -60,9 +99,10 @@ struct Branch: Sendable {
             n = arena.take(x.rows, x.width)
             norm = try before.forward(into: n, x, pass)
         }
-        let products = inputs.members.map { mixer.take(x.rows, $0.outFeatures, arena) }
-        let h = try inputs.forward(into: products, n, pass)
+        let whole = inputs.members.map { mixer.take(x.rows, $0.outFeatures, arena) }
+        let h = try inputs.forward(into: whole, n, pass)
         if before != nil { arena.give(n) }
+        let products = try split(whole, pass)
         let a = mixer.take(x.rows, mixer.width, arena)
         let mixed = try mixer.forward(into: a, products, state, pass)
         if !saves {
@@ -80,6 +120,46 @@ struct Branch: Sendable {
         return (selected ?? a, residual ?? x, saves ? saved : nil)
     }
 
+    /// What one product gives for several: q, k and v apart. Takes over `products`.
+    private func split(_ products: [Tensor], _ pass: Pass) throws(VulkanError) -> [Tensor] {
+        var parts: [Tensor] = []
+        for (product, linear) in zip(products, inputs.members) {
+            guard linear.outputs.count > 1 else {
+                parts.append(product)
+                continue
+            }
+            for columns in linear.columns {
+                let part = mixer.take(product.rows, columns.count, pass.arena)
+                try pass.encoder.copyColumns(
+                    into: part, product.columns(columns), label: "\(linear.name) parts")
+                parts.append(part)
+            }
+            pass.arena.give(product)
+        }
+        return parts
+    }
+
+    /// The gradients of the products from those of their parts. Takes over `parts`.
+    private func joined(_ parts: [Tensor], _ pass: Pass) throws(VulkanError) -> [Tensor] {
+        var gradients: [Tensor] = []
+        var parts = parts[...]
+        for linear in inputs.members {
+            guard linear.outputs.count > 1 else {
+                gradients.append(parts.removeFirst())
+                continue
+            }
+            let whole = mixer.take(parts[parts.startIndex].rows, linear.outFeatures, pass.arena)
+            for columns in linear.columns {
+                let part = parts.removeFirst()
+                try pass.encoder.copyColumns(
+                    into: whole.columns(columns), part, label: "\(linear.name) parts")
+                pass.arena.give(part)
+            }
+            gradients.append(whole)
+        }
+        return gradients
+    }
+
     // MARK: Backward
 
     /// Takes over `dx`, the gradient of y, and returns that of x; gives `saved` back. Without `needsInput` nothing below has use for
@@ -90,10 +170,11 @@ struct Branch: Sendable {
         let arena = pass.arena
         let needsProducts = needsInput || inputs.members.contains { $0.isAdapted(pass) }
         var dx = dx
+        let dz = try outputGradient(dx, saved, pass)
         var da = mixer.take(dx.rows, mixer.width, arena)
         var gradients: [Tensor] = []
         if let a = saved.selected ?? saved.a {
-            try output.backward(needsProducts ? .into(da) : .none, dx, x: a, h: saved.output, pass)
+            try output.backward(needsProducts ? .into(da) : .none, dz, x: a, h: saved.output, pass)
             if needsProducts {
                 if let rows {
                     da = try pass.scatter(da, rows, rows: saved.x.rows)
@@ -103,17 +184,20 @@ struct Branch: Sendable {
             }
         } else if needsProducts {
             try output.backward(
-                into: da, dx, h: saved.output,
+                into: da, dz, h: saved.output,
                 again: { (a) throws(VulkanError) in try mixer.again(into: a, saved, pass) },
                 inPlace: { () throws(VulkanError) in
                     gradients = try mixer.backward(da, output: nil, saved.products, saved.mixed, pass)
                 }, pass)
         } else {
             try mixer.again(into: da, saved, pass)
-            try output.backward(.none, dx, x: da, h: saved.output, pass)
+            try output.backward(.none, dz, x: da, h: saved.output, pass)
         }
         arena.give(da, saved.a, saved.selected)
+        arena.give(addsOutput ? nil : dz, saved.z)
+        saved.zNorm?.give(to: arena)
         if needsProducts {
+            gradients = try joined(gradients, pass)
             try backwardInputs(dx, gradients, saved, needsInput: needsInput, pass)
             for gradient in gradients { arena.give(gradient) }
         } else {
@@ -123,6 +207,20 @@ struct Branch: Sendable {
         saved.norm?.give(to: arena)
         arena.give(saved.x)
         return dx
+    }
+
+    /// dz of y = x + scale·after(z); dx itself where z is added as it comes.
+    private func outputGradient(
+        _ dx: Tensor, _ saved: Saved, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        if addsOutput { return dx }
+        let dz = pass.arena.take(dx.rows, dx.width)
+        if let after, let z = saved.z, let norm = saved.zNorm {
+            try after.backward(into: dz, dx, x: z, norm, pass)
+        } else {
+            try pass.encoder.scale(into: dz, dx, by: scale)
+        }
+        return dz
     }
 
     private func backwardInputs(

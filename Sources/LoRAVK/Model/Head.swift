@@ -1,6 +1,6 @@
 // From the residual stream of the positions whose next token counts to the loss: normed and projected a chunk of rows
 // at a time, and the gradient replaces the logits in place, so that (n, V) logits never exist.
-// loss = Σ −log softmax(rms(x)·Wᵀ)[target] · scale.
+// loss = Σ −log softmax(z)[target] · scale, z = norm(x)·Wᵀ, or c·tanh(z/c) where the logits have a cap c.
 
 import Kernels
 import VulkanCompute
@@ -11,10 +11,12 @@ package struct Head: Sendable {
     package let weight: Weight
     /// V: columns of the logits that stand for tokens. Behind them a row is padded.
     let vocabulary: Int
+    let logitCap: Float?
     private static let chunkByteCount = 32 << 20
 
-    init(norm: Norm, weight: Weight, vocabulary: Int) {
+    init(norm: Norm, weight: Weight, vocabulary: Int, logitCap: Float?) {
         (self.norm, self.weight, self.vocabulary) = (norm, weight, vocabulary)
+        self.logitCap = logitCap
     }
 
     /// Vp, of a row of logits.
@@ -36,7 +38,7 @@ package struct Head: Sendable {
             try encoder.crossEntropy(
                 into: losses.elements(rows), gradientInPlaceOf: logits,
                 labels: pass.batch.targets.elements(rows),
-                columns: vocabulary, state: pass.state)
+                columns: vocabulary, state: pass.state, cap: logitCap)
             try encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
         }
         try encoder.lossSum(into: pass.result, losses)
@@ -57,7 +59,7 @@ package struct Head: Sendable {
             try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
             try pass.encoder.crossEntropy(
                 into: losses.elements(rows), correct: correct.elements(rows), logits,
-                labels: pass.batch.targets.elements(rows), columns: vocabulary)
+                labels: pass.batch.targets.elements(rows), columns: vocabulary, cap: logitCap)
         }
         saved.give(to: pass.arena)
         pass.arena.give(n, x)
@@ -67,6 +69,7 @@ package struct Head: Sendable {
     func logits(_ x: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
         let (n, saved) = try normed(x, pass)
         try pass.encoder.matmul(into: logits, n, weight: weight, label: "lm_head")
+        if let logitCap { try pass.encoder.cap(into: logits, logits, by: logitCap) }
         saved.give(to: pass.arena)
         pass.arena.give(n, x)
     }

@@ -6,6 +6,8 @@ import VulkanCompute
 
 struct LinearGroup {
     let members: [Linear]
+    /// All biases behind each other; nil: there are none.
+    let bias: Tensor?
 
     var label: String {
         members.map { $0.name.split(separator: ".").last.map(String.init) ?? "" }.joined(separator: ", ")
@@ -30,6 +32,7 @@ struct LinearGroup {
         for (index, (linear, y)) in zip(members, outputs).enumerated() {
             let term = LoRATerm(h: stack.part(h, index), matrix: stack.terms[index].up)
             try linear.base(.into(y), x, term, pass)
+            try linear.addBias(.into(y), pass)
         }
         return .together(h)
     }

@@ -29,7 +29,9 @@ extension Transformer {
         var loader = WeightLoader(
             checkpoint: checkpoint, device: device, storage: weights, progress: progress)
         try loader.checkWidths(spec)
-        let embedding = try loader.weight(spec.embedding.name)
+        let embedding = Embedding(
+            weight: try loader.weight(spec.embedding.name), scale: Float(spec.embedding.scale),
+            positions: try spec.embedding.positions.map { try loader.weight($0) })
         var rotaryTables = RotaryTables(device: device, positions: spec.contextLength)
         var blocks: [Block] = []
         for (index, block) in spec.blocks.enumerated() {
@@ -40,11 +42,12 @@ extension Transformer {
             blocks.append(Block(branches: branches))
         }
         let head = Head(
-            norm: try loader.norm(spec.finalNorm),
-            weight: try spec.head.name.map { try loader.weight($0) } ?? embedding, vocabulary: spec.vocabulary
-        )
+            // A scale of the logits is one of the norm's weights.
+            norm: try loader.norm(spec.finalNorm, scaledBy: spec.head.scale),
+            weight: try spec.head.name.map { try loader.weight($0) } ?? embedding.weight,
+            vocabulary: spec.vocabulary, logitCap: spec.head.logitCap.map { Float($0) })
         return Transformer(
-            checkpoint: checkpoint, device: device, embedding: Embedding(weight: embedding), blocks: blocks,
+            checkpoint: checkpoint, device: device, embedding: embedding, blocks: blocks,
             head: head, weightByteCount: loader.byteCount)
     }
 }
@@ -53,19 +56,33 @@ extension Transformer {
 private struct RotaryTables {
     let device: Device
     let positions: Int
-    private var tables: [RopeSpec: Tensor] = [:]
+    private var tables: [RopeSpec: AttentionMixer.Rotary] = [:]
 
     init(device: Device, positions: Int) { (self.device, self.positions) = (device, positions) }
 
-    /// (P, R)
-    mutating func table(_ rope: RopeSpec) throws(VulkanError) -> Tensor {
-        if let table = tables[rope] { return table }
-        let table = try device.makeTensor([positions, rope.size], label: "rotary table")
-        if !device.isPlanning {
-            let angles = RotaryAngles(frequencies: rope.inverseFrequencies())
-            try device.upload(angles.table(positions: positions), into: table.slice)
+    mutating func rotary(_ rope: RopeSpec) throws(VulkanError) -> AttentionMixer.Rotary {
+        if let known = tables[rope] { return known }
+        let rotary = AttentionMixer.Rotary(
+            table: try table(rope),
+            queryTable: rope.queryGrowth == nil ? nil : try table(rope, ofQueries: true),
+            isInterleaved: rope.isInterleaved)
+        tables[rope] = rotary
+        return rotary
+    }
+
+    /// (P, R); where long sequences rotate at other frequencies, the rows of short ones and behind them those of long ones.
+    private func table(_ rope: RopeSpec, ofQueries: Bool = false) throws(VulkanError) -> Tensor {
+        let short = rope.shortPositions.map { min($0, positions) }
+        let table = try device.makeTensor([(short ?? 0) + positions, rope.size], label: "rotary table")
+        if device.isPlanning { return table }
+        func rows(_ count: Int, of tokens: Int) -> [Float] {
+            RotaryAngles(
+                frequencies: rope.inverseFrequencies(tokens: tokens), scale: rope.attentionFactor
+            ).table(positions: count) { ofQueries ? rope.queryGrowth?.factor(at: $0) ?? 1 : 1 }
         }
-        tables[rope] = table
+        let values =
+            (short.map { rows($0, of: $0) } ?? []) + rows(positions, of: short.map { $0 + 1 } ?? positions)
+        try device.upload(values, into: table.slice)
         return table
     }
 }
@@ -78,7 +95,10 @@ extension WeightLoader {
         let inputs = try linears(spec.inputs, layer: layer, site: &site)
         let mixer = try mixer(spec.mixer, width: spec.output.inFeatures, &tables)
         let output = try linears([spec.output], layer: layer, site: &site)[0]
-        return Branch(before: before, inputs: LinearGroup(members: inputs), mixer: mixer, output: output)
+        return Branch(
+            before: before, inputs: LinearGroup(members: inputs, bias: try joinedBias(spec.inputs)),
+            mixer: mixer,
+            output: output, after: try spec.after.map { try norm($0) }, scale: Float(spec.scale))
     }
 
     /// What reads the same input lies together, so that one product can run it.
@@ -87,31 +107,57 @@ extension WeightLoader {
         for (spec, weight) in zip(specs, try weights(specs.map(\.name))) {
             linears.append(
                 Linear(
-                    name: spec.name.huggingFace, inFeatures: spec.inFeatures, outFeatures: spec.outFeatures,
-                    weight: weight, layer: layer, site: site))
+                    name: spec.name.huggingFace, inFeatures: spec.inFeatures, outputs: spec.outputs,
+                    weight: weight, bias: spec.hasBias ? try vector(spec.name.huggingFace + ".bias") : nil,
+                    layer: layer, site: site))
             site += 1
         }
         return linears
+    }
+
+    /// The biases of layers that one product can run.
+    private mutating func joinedBias(_ specs: [LinearSpec]) throws -> Tensor? {
+        guard specs.count > 1, specs.allSatisfy(\.hasBias) else { return nil }
+        let values = try specs.flatMap { try checkpoint.tensor($0.name.huggingFace + ".bias").vector() }
+        return try device.makeTensor(values, [values.count], label: "biases")
     }
 
     private mutating func mixer(
         _ spec: MixerSpec, width: Int, _ tables: inout RotaryTables
     ) throws -> any Mixer {
         switch spec {
-        case .activation: return ActivationMixer(width: width)
+        case .activation(let activation):
+            return ActivationMixer(
+                width: width, function: Shader.Activation(activation.function), isGated: activation.isGated)
         case .attention(let attention):
             return AttentionMixer(
-                heads: attention.heads, kvHeads: attention.kvHeads, headSize: attention.headSize,
-                rotaryTable: try attention.rope.map { try tables.table($0) },
+                shape: AttentionShape(
+                    heads: attention.heads, kvHeads: attention.kvHeads, headSize: attention.headSize,
+                    scale: Float(attention.scale), scoreCap: attention.scoreCap.map { Float($0) }),
+                rotary: try attention.rope.map { try tables.rotary($0) },
                 queryNorm: try attention.queryNorm.map { try norm($0) },
                 keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window)
         }
     }
 
-    fileprivate mutating func norm(_ spec: NormSpec) throws -> Norm {
-        Norm(
-            weight: try vector(spec.name.huggingFace + ".weight", offset: spec.offset),
+    fileprivate mutating func norm(_ spec: NormSpec, scaledBy scale: Double = 1) throws -> Norm {
+        let name = spec.name.huggingFace
+        return Norm(
+            weight: try vector(name + ".weight", offset: spec.offset, scaledBy: scale),
+            bias: spec.hasBias ? try vector(name + ".bias", scaledBy: scale) : nil,
             epsilon: Float(spec.epsilon))
+    }
+}
+
+extension Shader.Activation {
+    fileprivate init(_ activation: Activation) {
+        self =
+            switch activation {
+            case .silu: .silu
+            case .gelu: .gelu
+            case .geluTanh: .geluTanh
+            case .relu2: .relu2
+            }
     }
 }
 
@@ -152,12 +198,11 @@ private struct WeightLoader {
     }
 
     /// `offset` is added to what a Hugging Face file has.
-    mutating func vector(_ name: String, offset: Double = 0) throws -> Tensor {
+    mutating func vector(_ name: String, offset: Double = 0, scaledBy scale: Double = 1) throws -> Tensor {
         let stored = try checkpoint.tensor(name)
         var values = try stored.vector()
-        if offset != 0, checkpoint.format == .huggingFace {
-            for i in values.indices { values[i] += Float(offset) }
-        }
+        if offset != 0, checkpoint.format == .huggingFace { values = values.map { $0 + Float(offset) } }
+        if scale != 1 { values = values.map { $0 * Float(scale) } }
         try requireFinite(values, stored)
         byteCount += values.count * 4
         return try device.makeTensor(values, [values.count], label: name)

@@ -35,6 +35,7 @@ package final class Transformer: Sendable {
         return runs
     }
     package let weightByteCount: Int
+    let tokenRules: TokenRules
 
     init(
         checkpoint: Checkpoint, device: Device, embedding: Embedding, blocks: [Block], head: Head,
@@ -46,6 +47,9 @@ package final class Transformer: Sendable {
         self.blocks = blocks
         self.head = head
         self.weightByteCount = weightByteCount
+        tokenRules = TokenRules(
+            windows: checkpoint.spec.windows,
+            shortPositions: checkpoint.spec.attentions.compactMap { $0.rope?.shortPositions }.first)
     }
 
     /// Refuses what kernels would read wrongly: tokens outside the vocabulary, more tokens than there are positions.

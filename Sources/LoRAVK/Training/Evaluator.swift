@@ -14,7 +14,7 @@ package final class Evaluator {
 
     package convenience init(_ model: Transformer, _ adapter: Adapter?) throws(VulkanError) {
         try self.init(
-            model, adapter, Workspace(model.device), model.device.makeStepState(),
+            model, adapter, Workspace(model), model.device.makeStepState(),
             model.device.makeStepResult())
     }
 

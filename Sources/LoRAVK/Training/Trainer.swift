@@ -74,7 +74,7 @@ package final class Trainer {
         self.optimizer = try AdamW(optimizer, adapter)
         state = try device.makeStepState()
         result = try device.makeStepResult()
-        workspace = Workspace(device)
+        workspace = Workspace(model)
         hostState.seed = seed
     }
 
