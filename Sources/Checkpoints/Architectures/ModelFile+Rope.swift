@@ -142,9 +142,11 @@ extension ModelFile {
             try noteScaling("yarn", factor: factor)
             note(.scaling("yarn_beta_fast"), .float32(Float(rule.betaFast)))
             note(.scaling("yarn_beta_slow"), .float32(Float(rule.betaSlow)))
-            note(
-                .scaling("attn_factor"),
-                .float32(Float(rule.attentionFactor / RopeScaling.Yarn.magnitude(factor))))
+            if whole != 0 { note(.scaling("yarn_log_multiplier"), .float32(Float(whole))) }
+            let own = RopeScaling.Yarn.magnitude(factor) / RopeScaling.Yarn.magnitude(factor, whole)
+            if rule.attentionFactor != own {
+                note(.scaling("attn_factor"), .float32(Float(rule.attentionFactor / own)))
+            }
             note(.scaling("original_context_length"), .uint32(UInt32(rule.originalPositions)))
             return .yarn(rule)
         case "longrope", "su":
@@ -175,7 +177,7 @@ extension ModelFile {
         }
         let key = name(.scaling("type"))
         notes.read.insert(key)
-        let kind = try file.metadata.optionalString(key) ?? "none"
+        let kind = try file.metadata.optionalString(key)
         let positions = try integer(.positions, in: ModelKey.Range.positions)
         func original() throws(FileError) -> Int {
             try integer(.scaling("original_context_length"), in: ModelKey.Range.positions, default: positions)
@@ -183,7 +185,7 @@ extension ModelFile {
         // Older files say it by a factor alone.
         let old = try optionalNumber(ModelKey("", gguf: "rope.scale_linear"))
         if let divisors = try tensor("rope_freqs.weight") {
-            guard kind == "none", old == nil else {
+            guard kind ?? "none" == "none", old == nil else {
                 throw FileError(
                     path, "'rope_freqs.weight' is beside '\(key)', expected F32 and no other scaling")
             }
@@ -203,11 +205,11 @@ extension ModelFile {
                     attentionFactor: try number(.scaling("attn_factor"), default: magnitude)))
         }
         switch kind {
-        case "none", "longrope":
-            let factor = try optionalNumber(.scaling("factor"))
-            guard let old, old != 1, factor == nil else { return .none }
-            return .linear(factor: old)
-        case "linear": return .linear(factor: try number(.scaling("factor"), default: old))
+        case "none": return .none
+        case nil, "linear":
+            let given = try optionalNumber(.scaling("factor"))
+            guard let factor = given ?? old, factor != 1 else { return .none }
+            return .linear(factor: factor)
         case "yarn":
             let factor = try number(.scaling("factor"))
             let whole = try optionalNumber(.scaling("yarn_log_multiplier"))
@@ -220,7 +222,7 @@ extension ModelFile {
                         * RopeScaling.Yarn.magnitude(factor)
                         / (whole.map { RopeScaling.Yarn.magnitude(factor, $0) } ?? 1)))
         default:
-            throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\" or \"longrope\"")
+            throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\", or \"longrope\" with its tensors of factors")
         }
     }
 }
