@@ -9,17 +9,20 @@ from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 from transformers.utils import logging
 
 logging.disable_progress_bar()
 logging.set_verbosity_error()
 
-V = 125  # no multiple of four: the program pads it
+SPECIAL = ["<|end|>", "<|pad|>", "<|image_start|>", "<|image_end|>", "<|image|>"]
+END, IMAGE_START, IMAGE_END, IMAGE = 256, 258, 259, 260
+V = 256 + len(SPECIAL)  # 261: no multiple of four, so the program pads it
 
 BASE = dict(
     vocab_size=V, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=64,
-    rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=None, eos_token_id=0, pad_token_id=None)
+    rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=None, eos_token_id=END, pad_token_id=None)
 THETA = dict(rope_type="default", rope_theta=100.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=512)
 YARN_SHORT = dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16)
@@ -45,6 +48,11 @@ class Architecture:
     llama_cpp: bool = True
     lengths: tuple[int, ...] = (24,)
     text: dict | None = None  # of a multimodal model
+
+    @property
+    def llama_cpp_tolerance(self):
+        """Its GELU is a table of halves."""
+        return 4e-3 if self.model_type.startswith(("gemma", "gpt2")) else 1e-3
 
     @property
     def targets(self):
@@ -94,7 +102,7 @@ ALL = {
         GEMMA3, num_hidden_layers=6, final_logit_softcapping=4.0, rope_parameters=dict(
             full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=3.0), sliding_attention=THETA))),
     "gemma3-multimodal": Architecture(
-        "gemma3", dict(vision_config=SIGLIP, mm_tokens_per_image=4, boi_token_index=V - 3, eoi_token_index=V - 2, image_token_index=V - 1),
+        "gemma3", dict(vision_config=SIGLIP, mm_tokens_per_image=4, boi_token_index=IMAGE_START, eoi_token_index=IMAGE_END, image_token_index=IMAGE),
         text=dict(BASE, **dict(GEMMA3, query_pre_attn_scalar=6, layer_types=["sliding_attention", "full_attention"])), gguf=False),
     "phi3": Architecture("phi3", dict(num_key_value_heads=3)),
     "phi3-window": Architecture("phi3", dict(sliding_window=6), gguf=False),
@@ -115,13 +123,18 @@ ALL = {
         rope_parameters=dict(full_attention=YARN, sliding_attention=dict(rope_type="default", rope_theta=10000.0)))),
     "glm4": Architecture("glm4", dict(head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
     "mistral3-multimodal": Architecture(
-        "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=V - 1, spatial_merge_size=2),
+        "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
         text=dict(BASE, **MINISTRAL, model_type="ministral3"), lengths=(48,)),
-    "gpt2": Architecture("gpt2", dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, n_ctx=64, bos_token_id=0, eos_token_id=0)),
+    "gpt2": Architecture("gpt2", dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, n_ctx=64, bos_token_id=END, eos_token_id=END)),
     "gpt2-scaled": Architecture("gpt2", dict(
-        vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_inner=72, n_positions=64, bos_token_id=0, eos_token_id=0, scale_attn_by_inverse_layer_idx=True,
+        vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_inner=72, n_positions=64, bos_token_id=END, eos_token_id=END, scale_attn_by_inverse_layer_idx=True,
         tie_word_embeddings=False), gguf=False),
 }
+
+
+def kind(architecture):
+    """The class that loads and makes it."""
+    return AutoModelForCausalLM if architecture.text is None else AutoModelForImageTextToText
 
 
 def config(architecture):
@@ -150,13 +163,21 @@ def randomise(model, seed):
             p.copy_((0 if "gemma" in model.config.model_type else 1) + 0.3 * noise)
 
 
+def save_tokenizer(folder):
+    """A token a byte, and the special ones behind them."""
+    tokenizer = Tokenizer(models.BPE({text: id for id, text in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIAL)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=SPECIAL[0]).save_pretrained(folder)
+
+
 def make(name, folder):
-    """Writes the model into a folder and returns it."""
+    """Writes the model into a folder, with a tokenizer, and returns it."""
     architecture = ALL[name]
-    kind = AutoModelForCausalLM if architecture.text is None else AutoModelForImageTextToText
-    model = kind.from_config(config(architecture), dtype=torch.float32).eval()
+    model = kind(architecture).from_config(config(architecture), dtype=torch.float32).eval()
     randomise(model, seed=len(name))
     model.save_pretrained(folder)
+    save_tokenizer(folder)
     return model
 
 

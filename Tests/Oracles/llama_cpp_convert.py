@@ -2,12 +2,12 @@
 
 usage: llama_cpp_convert.py CONVERTER FOLDER OUT.gguf [FOLDER OUT.gguf …]      CONVERTER as scripts/fetch-llama-cpp-converter prints it
 """
-import json, logging, sys, tempfile
+import logging, sys
 from pathlib import Path
 
 converter, *paths = sys.argv[1:]
 sys.path[:0] = [converter, str(Path(converter) / "gguf-py")]
-import gguf, torch
+import torch
 from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
 from gguf import LlamaFileType
 
@@ -25,17 +25,11 @@ def without_vocabulary(model):
 
 
 def convert(folder, out):
-    with tempfile.TemporaryDirectory() as copy:
-        for path in Path(folder).resolve().iterdir():
-            (Path(copy) / path.name).symlink_to(path)
-        hparams = ModelBase.load_hparams(Path(copy), False)
-        # Gemma 3's cuts the embeddings to what the tokenizer has.
-        size = {**hparams, **hparams.get("text_config", {})}["vocab_size"]
-        (Path(copy) / "tokenizer.json").write_text(json.dumps(dict(model=dict(vocab={f"t{id}": id for id in range(size)}), added_tokens=[])))
-        kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
-        model = kind(Path(copy), LlamaFileType.ALL_F32, Path(out), eager=True)
-        without_vocabulary(getattr(model, "impl", model))
-        model.write()
+    hparams = ModelBase.load_hparams(Path(folder), False)
+    kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+    model = kind(Path(folder), LlamaFileType.ALL_F32, Path(out), eager=True)
+    without_vocabulary(getattr(model, "impl", model))
+    model.write()
 
 
 logging.disable(logging.INFO)
