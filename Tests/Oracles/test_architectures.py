@@ -70,8 +70,17 @@ class Family:
         return loravk.Adapter.load(self.model, self.adapter_folder)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """For matrices as small as these PyTorch's threads would mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module", params=architectures.ALL)
-def any_family(request, tmp_path_factory):
+def any_family(request, tmp_path_factory, one_thread):
     return Family(request.param, tmp_path_factory.mktemp("models"))
 
 
