@@ -3,12 +3,13 @@ on and large enough to be seen: windows shorter than the sequences, norms' weigh
 
 usage: architectures.py OUT [NAME …]      a Hugging Face folder OUT/NAME of each
 """
-import copy, os, sys
-from dataclasses import dataclass, field
+import copy, json, os, sys
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 from transformers.utils import logging
@@ -48,6 +49,7 @@ class Architecture:
     llama_cpp: bool = True
     lengths: tuple[int, ...] = (24,)
     text: dict | None = None  # of a multimodal model
+    old: bool = False  # files as they were before transformers 5, without what equals the family's defaults
 
     @property
     def llama_cpp_tolerance(self):
@@ -120,7 +122,7 @@ ALL = {
     "olmo2-bias": Architecture("olmo2", dict(attention_bias=True, tie_word_embeddings=True), gguf=False),
     "olmo3": Architecture("olmo3", dict(
         num_hidden_layers=4, sliding_window=5, max_position_embeddings=2048,
-        rope_parameters=dict(full_attention=YARN, sliding_attention=dict(rope_type="default", rope_theta=10000.0)))),
+        rope_parameters=dict(full_attention=dict(YARN, rope_theta=500000.0), sliding_attention=dict(rope_type="default", rope_theta=500000.0)))),
     "glm4": Architecture("glm4", dict(head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
     "mistral3-multimodal": Architecture(
         "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
@@ -130,6 +132,10 @@ ALL = {
         vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_inner=72, n_positions=64, bos_token_id=END, eos_token_id=END, scale_attn_by_inverse_layer_idx=True,
         tie_word_embeddings=False), gguf=False),
 }
+
+OLD = ["llama-llama3", "llama-longrope", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gemma3-multimodal", "phi4-mini", "smollm3", "granite",
+       "olmo3", "glm4", "gpt2"]
+ALL |= {name + "-old": replace(ALL[name], old=True, gguf=False) for name in OLD}
 
 
 def kind(architecture):
@@ -163,6 +169,47 @@ def randomise(model, seed):
             p.copy_((0 if "gemma" in model.config.model_type else 1) + 0.3 * noise)
 
 
+def old_config(keys):
+    """rope_theta, rope_scaling and their like in the place of rope_parameters."""
+    rope, layers = keys.pop("rope_parameters", {}), keys.pop("layer_types", None)
+    if keys["model_type"] == "gemma3_text":
+        keys["rope_local_base_freq"] = rope.get("sliding_attention", {}).get("rope_theta", 1e4)
+        keys["sliding_window_pattern"] = layers.index("full_attention") + 1
+    rope = rope.get("full_attention", rope)
+    for key in ["rope_theta", "partial_rotary_factor"]:
+        if key in rope:
+            keys[key] = rope.pop(key)
+    kind = rope.pop("rope_type", "default")
+    if kind != "default":
+        keys["rope_scaling"] = {**rope, "rope_type" if layers else "type": kind}
+    if "dtype" in keys:
+        keys["torch_dtype"] = keys.pop("dtype")
+
+
+def make_old(folder, architecture):
+    """As Hub files are: GPT-2 has no prefix, and its masks; a multimodal one has another prefix than transformers 5 writes."""
+    path = folder / "config.json"
+    keys, kind = json.loads(path.read_text()), AutoConfig.from_pretrained(folder)
+    for part, defaults in [(keys, type(kind)()), (keys.get("text_config"), type(kind.get_text_config())())]:
+        if part is None:
+            continue
+        for key, value in defaults.to_dict().items():
+            if key in part and part[key] == value and key not in ("model_type", "layer_types", "text_config", "vision_config"):
+                del part[key]
+        if "rope_parameters" in part or "layer_types" in part:
+            old_config(part)
+    path.write_text(json.dumps(keys, indent=2) + "\n")
+    tensors = load_file(folder / "model.safetensors")
+    if architecture.model_type == "gpt2":
+        tensors = {name.removeprefix("transformer."): values for name, values in tensors.items()}
+        for layer in range(architecture.config["n_layer"]):
+            tensors[f"h.{layer}.attn.bias"] = torch.ones(1, 1, 64, 64).tril()
+    elif architecture.text is not None:
+        tensors = {name.replace("language_model.model.", "model.language_model.").replace("language_model.lm_head", "lm_head"): values
+                   for name, values in tensors.items()}
+    save_file(tensors, folder / "model.safetensors", metadata=dict(format="pt"))
+
+
 def save_tokenizer(folder):
     """A token a byte, and the special ones behind them."""
     tokenizer = Tokenizer(models.BPE({text: id for id, text in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
@@ -177,6 +224,8 @@ def make(name, folder):
     model = kind(architecture).from_config(config(architecture), dtype=torch.float32).eval()
     randomise(model, seed=len(name))
     model.save_pretrained(folder)
+    if architecture.old:
+        make_old(Path(folder), architecture)
     save_tokenizer(folder)
     return model
 
