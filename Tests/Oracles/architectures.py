@@ -22,14 +22,15 @@ END, IMAGE_START, IMAGE_END, IMAGE = 256, 258, 259, 260
 V = 256 + len(SPECIAL)  # 261: no multiple of four, so the program pads it
 
 BASE = dict(
-    vocab_size=V, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=64,
-    rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=None, eos_token_id=END, pad_token_id=None)
+    vocab_size=V, hidden_size=48, intermediate_size=72, num_hidden_layers=2, num_attention_heads=6, num_key_value_heads=2,
+    max_position_embeddings=64, rms_norm_eps=1e-5, tie_word_embeddings=False, bos_token_id=None, eos_token_id=END, pad_token_id=None)
 THETA = dict(rope_type="default", rope_theta=100.0)
 YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=512)
 YARN_SHORT = dict(rope_type="yarn", rope_theta=100.0, factor=4.0, original_max_position_embeddings=16)
 
 
 def factors(count, longest):
+    """From 1 to `longest`, evenly."""
     return [1 + (longest - 1) * i / (count - 1) for i in range(count)]
 
 
@@ -62,13 +63,14 @@ class Architecture:
         return "all-linear" if self.text is None else r".*language_model.*_proj"
 
 
-GEMMA3 = dict(head_dim=16, num_attention_heads=4, query_pre_attn_scalar=16, sliding_window=5, tie_word_embeddings=True)
+GEMMA = dict(head_dim=16, num_attention_heads=4, query_pre_attn_scalar=16, sliding_window=5, tie_word_embeddings=True)
 SIGLIP = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, image_size=28, patch_size=14)
 PIXTRAL = dict(hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, head_dim=8, image_size=28, patch_size=14)
 PHI4_MINI = dict(original_max_position_embeddings=16, partial_rotary_factor=0.75, num_attention_heads=3, num_key_value_heads=1)
 MINISTRAL = dict(
     head_dim=16, num_attention_heads=4, rope_parameters=dict(
         YARN_SHORT, beta_fast=16.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5))
+GPT2 = dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, bos_token_id=END, eos_token_id=END)
 
 ALL = {
     "llama": Architecture("llama"),
@@ -92,20 +94,22 @@ ALL = {
     "qwen2-window": Architecture("qwen2", dict(use_sliding_window=True, sliding_window=6, max_window_layers=1), gguf=False),
     "qwen3": Architecture("qwen3", dict(head_dim=16)),
     "qwen3-bias-window": Architecture("qwen3", dict(
-        head_dim=16, attention_bias=True, use_sliding_window=True, sliding_window=6, layer_types=["sliding_attention", "full_attention"]), gguf=False),
+        head_dim=16, attention_bias=True, use_sliding_window=True, sliding_window=6,
+        layer_types=["sliding_attention", "full_attention"]), gguf=False),
     "gemma2": Architecture("gemma2", dict(
-        head_dim=16, num_attention_heads=4, query_pre_attn_scalar=16, sliding_window=5, attn_logit_softcapping=3.0, final_logit_softcapping=4.0,
-        tie_word_embeddings=True)),
+        GEMMA, attn_logit_softcapping=3.0, final_logit_softcapping=4.0)),
     "gemma2-scalar": Architecture("gemma2", dict(
-        head_dim=16, num_attention_heads=4, query_pre_attn_scalar=6, sliding_window=5, attn_logit_softcapping=None, final_logit_softcapping=None,
-        tie_word_embeddings=True, attention_bias=True, layer_types=["full_attention", "sliding_attention"]), gguf=False),
+        GEMMA, query_pre_attn_scalar=6, attn_logit_softcapping=None, final_logit_softcapping=None, attention_bias=True,
+        layer_types=["full_attention", "sliding_attention"]), gguf=False),
     # Six layers: in a GGUF every sixth looks back all the way.
     "gemma3_text": Architecture("gemma3_text", dict(
-        GEMMA3, num_hidden_layers=6, final_logit_softcapping=4.0, rope_parameters=dict(
+        GEMMA, num_hidden_layers=6, final_logit_softcapping=4.0, rope_parameters=dict(
             full_attention=dict(rope_type="linear", rope_theta=1000.0, factor=3.0), sliding_attention=THETA))),
     "gemma3-multimodal": Architecture(
-        "gemma3", dict(vision_config=SIGLIP, mm_tokens_per_image=4, boi_token_index=IMAGE_START, eoi_token_index=IMAGE_END, image_token_index=IMAGE),
-        text=dict(BASE, **dict(GEMMA3, query_pre_attn_scalar=6, layer_types=["sliding_attention", "full_attention"])), gguf=False),
+        "gemma3", dict(
+            vision_config=SIGLIP, mm_tokens_per_image=4, boi_token_index=IMAGE_START, eoi_token_index=IMAGE_END,
+            image_token_index=IMAGE),
+        text=dict(BASE, **dict(GEMMA, query_pre_attn_scalar=6, layer_types=["sliding_attention", "full_attention"])), gguf=False),
     "phi3": Architecture("phi3", dict(num_key_value_heads=3)),
     "phi3-window": Architecture("phi3", dict(sliding_window=6), gguf=False),
     "phi3-longrope": Architecture("phi3", dict(original_max_position_embeddings=16, rope_parameters=longrope(8)), lengths=(12, 24)),
@@ -113,28 +117,31 @@ ALL = {
         "phi3", dict(PHI4_MINI, tie_word_embeddings=True, rope_parameters=longrope(12)), lengths=(12, 24)),
     "smollm3": Architecture("smollm3", dict(num_hidden_layers=4, tie_word_embeddings=True, rope_parameters=THETA)),
     "smollm3-bias-window": Architecture("smollm3", dict(
-        attention_bias=True, mlp_bias=True, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=6, rope_parameters=THETA), gguf=False),
+        attention_bias=True, mlp_bias=True, no_rope_layers=[0, 1], use_sliding_window=True, sliding_window=6,
+        rope_parameters=THETA), gguf=False),
     "granite": Architecture("granite", dict(
         embedding_multiplier=3.0, attention_multiplier=0.2, residual_multiplier=0.6, logits_scaling=2.0, tie_word_embeddings=True)),
     "granite-bias": Architecture("granite", dict(
-        embedding_multiplier=1.5, attention_multiplier=0.5, residual_multiplier=0.4, logits_scaling=0.5, attention_bias=True, mlp_bias=True)),
+        embedding_multiplier=1.5, attention_multiplier=0.5, residual_multiplier=0.4, logits_scaling=0.5, attention_bias=True,
+        mlp_bias=True)),
     "olmo2": Architecture("olmo2"),
     "olmo2-bias": Architecture("olmo2", dict(attention_bias=True, tie_word_embeddings=True), gguf=False),
     "olmo3": Architecture("olmo3", dict(
         num_hidden_layers=4, sliding_window=5, max_position_embeddings=2048,
-        rope_parameters=dict(full_attention=dict(YARN, rope_theta=500000.0), sliding_attention=dict(rope_type="default", rope_theta=500000.0)))),
-    "glm4": Architecture("glm4", dict(head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
+        rope_parameters=dict(
+            full_attention=dict(YARN, rope_theta=500000.0), sliding_attention=dict(rope_type="default", rope_theta=500000.0)))),
+    "glm4": Architecture("glm4", dict(
+        head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
     "mistral3-multimodal": Architecture(
         "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
         text=dict(BASE, **MINISTRAL, model_type="ministral3"), lengths=(48,)),
-    "gpt2": Architecture("gpt2", dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, n_ctx=64, bos_token_id=END, eos_token_id=END)),
+    "gpt2": Architecture("gpt2", dict(GPT2, n_ctx=64)),
     "gpt2-scaled": Architecture("gpt2", dict(
-        vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_inner=72, n_positions=64, bos_token_id=END, eos_token_id=END, scale_attn_by_inverse_layer_idx=True,
-        tie_word_embeddings=False), gguf=False),
+        GPT2, n_inner=72, scale_attn_by_inverse_layer_idx=True, tie_word_embeddings=False), gguf=False),
 }
 
-OLD = ["llama-llama3", "llama-longrope", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gemma3-multimodal", "phi4-mini", "smollm3", "granite",
-       "olmo3", "glm4", "gpt2"]
+OLD = ["llama-llama3", "llama-longrope", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gemma3-multimodal",
+       "phi4-mini", "smollm3", "granite", "olmo3", "glm4", "gpt2"]
 ALL |= {name + "-old": replace(ALL[name], old=True, gguf=False) for name in OLD}
 
 
