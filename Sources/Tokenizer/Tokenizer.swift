@@ -82,19 +82,50 @@ package final class Tokenizer: Sendable {
         var ids = addSpecialTokens ? prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
         defer { self.memory.withLock { [memory] in $0 = memory } }
-        let text = Array(text.utf8)
-        for section in matcher.sections(text) {
-            switch section {
+        forEachPart(of: text) { part in
+            switch part {
             case .token(let id): ids.append(id)
-            case .text(let range):
-                var part = Array(text[range])
-                let isFirst = range.lowerBound == 0
-                for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-                encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
+            case .word(let word): encoder.encode(word, into: &ids, &memory)
             }
         }
         if addSpecialTokens { ids.append(contentsOf: suffix) }
         return ids
+    }
+
+    /// The words of a text inside which pairs merge, normalized.
+    package func words(_ text: String) -> [String] {
+        var words: [String] = []
+        forEachPart(of: text) { part in
+            if case .word(let word) = part { words.append(String(decoding: word, as: UTF8.self)) }
+        }
+        return words
+    }
+
+    private enum Part {
+        case token(Int32)
+        case word(ArraySlice<UInt8>)
+    }
+
+    /// Added tokens are looked for in the text as it is, then others in what is between them, normalized.
+    private func forEachPart(of text: String, _ body: (Part) -> Void) {
+        let text = Array(text.utf8)
+        for section in matcher.sections(text) {
+            guard case .text(let range) = section else {
+                if case .token(let id) = section { body(.token(id)) }
+                continue
+            }
+            var part = Array(text[range])
+            let isFirst = range.lowerBound == 0
+            for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
+            for section in normalizedMatcher.sections(part) {
+                switch section {
+                case .token(let id): body(.token(id))
+                case .text(let range):
+                    let piece = Array(part[range])
+                    preTokenizer.words(piece, isFirst: isFirst && range.lowerBound == 0) { body(.word($0)) }
+                }
+            }
+        }
     }
 
     /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
@@ -114,22 +145,6 @@ package final class Tokenizer: Sendable {
             done = end
         }
         return result
-    }
-
-    private func encodeNormalized(
-        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
-    ) {
-        for section in normalizedMatcher.sections(text) {
-            switch section {
-            case .token(let id): ids.append(id)
-            case .text(let range):
-                var part = Array(text[range])
-                for transform in preTokenizer.transforms {
-                    transform.apply(to: &part, isFirst: isFirst && range.lowerBound == 0)
-                }
-                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &memory) }
-            }
-        }
     }
 
     /// Ids outside of the vocabulary are left out; bytes that are not UTF-8 become U+FFFD.

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
+import tokenizer_families
+
 WORDS = """the of and to in is it that was for on with as are this model weight layer token rank gradient learning rate
 I'm you're we've he'll it's don't THEY'RE I'D can'T O'Brien 'tis rock'n'roll naïve façade coöperate Straße ĳssel
 über Ångström smörgåsbord piñata crème brûlée São Tomé İstanbul ıIiİ ſong 'ſ DŽ ǅ ﬁn ﬂy ½ Ⅷ ² ٣٤٥ १२३ 一二三
@@ -78,9 +80,7 @@ def mixed_text(size, seed=1):
     return "".join(parts)
 
 
-LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+LLAMA3, QWEN2 = tokenizer_families.LLAMA3, tokenizer_families.QWEN2
 
 
 def split_then_bytes(pattern):
@@ -230,6 +230,40 @@ def expectation(tokenizer, texts):
     return rows
 
 
+def word_texts():
+    """Every scalar behind a small letter and before a capital one, a digit and punctuation."""
+    for start in [*range(0, 0x40000, 0x1000), 0xE0000]:
+        yield "".join(f"a{chr(c)}Ab{chr(c)}1{chr(c)}. {chr(c)}'s" for c in range(start, start + 0x1000) if not 0xD800 <= c < 0xE000)
+
+
+def words(tokenizer, texts):
+    """Per text: how many words, and a hash of the bytes in each."""
+    for text in texts:
+        if tokenizer.normalizer:
+            text = tokenizer.normalizer.normalize_str(text)
+        lengths = [len(word) for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        yield [len(lengths), fnv(packed(lengths))]
+
+
+def family_fixtures(folder):
+    """families.json, families.txt, crossing.tokenizer.json, and in expected.json "family/NAME" and "words/NAME"."""
+    tokenizer_families.crossing(
+        mixed_text(150_000, seed=7) + tokenizer_families.varied_text(150_000, seed=8)).save(str(folder / "crossing.tokenizer.json"), pretty=False)
+    bases = {name: json.loads((folder / f"{name}.tokenizer.json").read_text()) for name in ["crossing", "llama2"]}
+    text = tokenizer_families.varied_text(50_000, seed=5)
+    (folder / "families.txt").write_text(text, newline="")
+    families = tokenizer_families.FAMILIES
+    (folder / "families.json").write_text(
+        "{\n" + ",\n".join(f'"{name}":{json.dumps(family, ensure_ascii=False)}' for name, family in families.items()) + "\n}\n")
+    for name, family in families.items():
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer_families.assembled(bases, family)))
+        yield f"family/{name}", expectation(tokenizer, chunks(text))
+        if name in ["granite", "llama3", "cl100k", "qwen35", "gpt4o", "deepseek3", "deepseek-coder"]:
+            yield f"words/{name}", list(words(tokenizer, word_texts()))
+        if name == "gemma":
+            yield "family/gemma-gguf", expectation(by_scores(tokenizer), chunks(text))
+
+
 def fixtures(folder, model=None):
     folder = Path(folder)
     text = mixed_text(120_000, seed=3)
@@ -243,6 +277,7 @@ def fixtures(folder, model=None):
         if name in ("smollm", "llama3", "qwen2"):
             expected[f"{name}-scalars"] = expectation(tokenizer, scalar_texts())
     expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), chunks(text))
+    expected.update(family_fixtures(folder))
     if model:
         expected["smollm2-gguf"] = expectation(of_gguf(model), chunks(text))
     (folder / "expected.json").write_text(
@@ -265,4 +300,5 @@ def main(command, *arguments):
         sys.exit(__doc__)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

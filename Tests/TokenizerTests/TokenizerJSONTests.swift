@@ -27,6 +27,12 @@ struct TokenizerJSONTests {
         #expect(tokenizer.vocabularySize == 6 && tokenizer.id("<s>") == 5 && tokenizer.token(2) == "ab")
     }
 
+    /// Normalizers that each make a text twice as long.
+    private static func doubled(_ count: Int) -> String {
+        let part = #"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#
+        return Array(repeating: part, count: count).joined(separator: ",")
+    }
+
     /// A change to the good file, and a part of what the error says.
     private static let refused: [(old: String, new: String, reason: String)] = [
         (#""type":"BPE""#, #""type":"Unigram""#, #"'model.type' is the string "Unigram", expected "BPE""#),
@@ -62,16 +68,33 @@ struct TokenizerJSONTests {
         (#""content":"<s>""#, #""content":"ab""#, "the token 'ab' is added as 5 but is 2 in the vocabulary"),
         (#""content":"<s>""#, #""content":7"#, "expected a string"),
         (
+            #""content":"<s>""#, #""content":"\#(String(repeating: "s", count: 1025))""#,
+            "an added token has 1025 bytes, the limit is 1024"
+        ),
+        (
             #""normalizer":null"#, #""normalizer":{"type":"BertNormalizer"}"#,
             "\"BertNormalizer\", expected NFC"
         ),
         (
-            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a"},"content":""}"#,
-            "'normalizer.pattern' is an object"
+            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a("},"content":""}"#,
+            "the regular expression a( is not supported: it ends too early"
         ),
         (
-            #""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"Lowercase"}]}"#,
-            "Lowercase"
+            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"String":""},"content":""}"#,
+            "expected a text that is not empty"
+        ),
+        (
+            #""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"}]}"#,
+            "NFKC"
+        ),
+        (
+            #""normalizer":null"#,
+            #""normalizer":{"type":"Sequence","normalizers":[\#(doubled(7))]}"#,
+            "the normalizers can make a text 128 times as long, the limit is 64"
+        ),
+        (
+            #""normalizer":null"#,
+            #""normalizer":{"type":"Sequence","normalizers":[\#(doubled(33))]}"#, "expected at most 32 parts"
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"BertPreTokenizer""#,
@@ -79,17 +102,23 @@ struct TokenizerJSONTests {
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Digits","individual_digits":false"#, "individual_digits' is false"
+            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"\\w+"}"#,
+            #"the regular expression \w+ is not supported: it has the escape '\w'"#
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"\\d+"}"#,
-            #"the regular expression \d+, which is not known"#
-        ),
-        (
-            #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Split","behavior":"Removed","pattern":{"Regex":"\\d+"}"#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Kept","pattern":{"Regex":"\\d+"}"#,
             "behavior' is the string"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"String":""}"#,
+            "expected a text"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]"#,
+            "expected ByteLevel as the last pre-tokenizer"
         ),
         (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#, "WordPiece"),
         (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "BertProcessing"),
