@@ -1,9 +1,8 @@
 """Oracle of the tokenizer tests: the PyPI package `tokenizers`.
 
     tokenizer_fixtures.py fixtures DIR [MODEL]     (re)write the committed fixtures of Tests/TokenizerTests/Data
-    tokenizer_fixtures.py text BYTES FILE          mixed text, the same on every machine
-    tokenizer_fixtures.py gguf MODEL TEXT FILE     ids of TEXT by the byte-level vocabulary inside a GGUF file,
-                                                   int32 little endian
+    tokenizer_fixtures.py text BYTES FILE          mixed text, the same on every machine; half of it as families.txt is
+    tokenizer_fixtures.py gguf MODEL TEXT FILE     ids of TEXT by the vocabulary inside a GGUF file, int32 little endian
 """
 import json
 import random
@@ -172,18 +171,35 @@ TOKENIZERS = {
 def of_gguf(path):
     from gguf import GGUFReader
 
+    def field(name):
+        return fields[f"tokenizer.ggml.{name}"].contents()
+
     fields = GGUFReader(path).fields
-    tokens = fields["tokenizer.ggml.tokens"].contents()
-    kinds = fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    pre = fields["tokenizer.ggml.pre"].contents()
-    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, merges))
-    tokenizer.pre_tokenizer = {
-        "smollm": digits_then_bytes, "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
-        "llama-bpe": lambda: split_then_bytes(LLAMA3), "qwen2": lambda: split_then_bytes(QWEN2)}[pre]()
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([
-        AddedToken(token, normalized=False) for token, kind in zip(tokens, kinds) if kind == 3])
+    tokens, kinds = field("tokens"), field("token_type")
+    vocab = {token: id for id, token in enumerate(tokens)}
+    if field("model") == "llama":
+        tokenizer = of_pieces(vocab, field("scores"), kinds, tokens[field("unknown_token_id")])
+        bos = tokens[field("bos_token_id")]
+        tokenizer.post_processor = processors.TemplateProcessing(single=[bos, "$A"], special_tokens=[(bos, vocab[bos])])
+    else:
+        tokenizer = Tokenizer(models.BPE(vocab, [tuple(merge.split(" ")) for merge in field("merges")]))
+        tokenizer.pre_tokenizer = {
+            "smollm": digits_then_bytes, "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
+            "llama-bpe": lambda: split_then_bytes(LLAMA3), "qwen2": lambda: split_then_bytes(QWEN2)}[field("pre")]()
+        tokenizer.decoder = decoders.ByteLevel()
+    for number, add in [(3, tokenizer.add_special_tokens), (4, tokenizer.add_tokens)]:
+        add([AddedToken(token, normalized=False) for token, kind in zip(tokens, kinds) if kind == number])
+    return tokenizer
+
+
+def of_pieces(vocab, scores, kinds, unknown):
+    """Gemma's pieces: spaces are ▁, none is put before the text, and every split of a piece is a merge, the best piece's first."""
+    merges = []
+    for token in sorted((token for token in vocab if kinds[vocab[token]] == 1), key=lambda token: -scores[vocab[token]]):
+        merges += [(token[:cut], token[cut:]) for cut in range(1, len(token)) if token[:cut] in vocab and token[cut:] in vocab]
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     return tokenizer
 
 
@@ -285,7 +301,7 @@ def fixtures(folder, model=None):
 
 
 def write_ids(tokenizer, text, out):
-    ids = tokenizer.encode(Path(text).read_bytes().decode(), add_special_tokens=False).ids
+    ids = tokenizer.encode(Path(text).read_bytes().decode(), add_special_tokens=True).ids
     Path(out).write_bytes(packed(ids))
 
 
@@ -293,7 +309,8 @@ def main(command, *arguments):
     if command == "fixtures":
         fixtures(*arguments)
     elif command == "text":
-        Path(arguments[1]).write_bytes(mixed_text(int(arguments[0])).encode())
+        half = int(arguments[0]) // 2
+        Path(arguments[1]).write_bytes((mixed_text(half) + tokenizer_families.varied_text(half, seed=9)).encode())
     elif command == "gguf":
         write_ids(of_gguf(arguments[0]), *arguments[1:])
     else:
