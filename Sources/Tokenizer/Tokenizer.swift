@@ -31,8 +31,7 @@ package final class Tokenizer: Sendable {
     private let normalizedMatcher: AddedTokenMatcher
     private let addedIDs: [ExactString: Int32]
     private let addedTexts: [Int32: String]
-    private let prefix: [Int32]
-    private let suffix: [Int32]
+    let parts: Parts
     private let memory = Mutex<WordEncoder.Memory?>(nil)
 
     /// Everything that a file says about a tokenizer, checked by whoever read it.
@@ -47,6 +46,8 @@ package final class Tokenizer: Sendable {
         var suffix: [Int32] = []
         var specialIDs = SpecialIDs()
         var chatTemplate: String?
+        /// Ids that the model has no embedding for.
+        var missing: Set<Int32> = []
     }
 
     init(_ parts: Parts) {
@@ -56,11 +57,12 @@ package final class Tokenizer: Sendable {
         normalizers = parts.normalizers
         preTokenizer = parts.preTokenizer
         addedTokens = parts.addedTokens
-        (prefix, suffix) = (parts.prefix, parts.suffix)
+        self.parts = parts
         specialIDs = parts.specialIDs
         chatTemplate = parts.chatTemplate
-        vocabularySize = max(
-            parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
+        var size = parts.encoder.vocabulary.count
+        while size > 0, parts.missing.contains(Int32(size - 1)) { size -= 1 }
+        vocabularySize = max(size, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
         addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first
         }
         addedTexts = Dictionary(parts.addedTokens.map { ($0.id, $0.content) }) { first, _ in first }
@@ -79,7 +81,7 @@ package final class Tokenizer: Sendable {
 
     /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
-        var ids = addSpecialTokens ? prefix : []
+        var ids = addSpecialTokens ? parts.prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
         defer { self.memory.withLock { [memory] in $0 = memory } }
         forEachPart(of: text) { part in
@@ -88,7 +90,7 @@ package final class Tokenizer: Sendable {
             case .word(let word): encoder.encode(word, into: &ids, &memory)
             }
         }
-        if addSpecialTokens { ids.append(contentsOf: suffix) }
+        if addSpecialTokens { ids.append(contentsOf: parts.suffix) }
         return ids
     }
 

@@ -27,6 +27,8 @@ extension Tokenizer {
         parts.specialIDs = SpecialIDs(
             bos: id(config.bosToken), eos: id(config.eosToken), pad: id(config.padToken),
             unknown: id(config.unknownToken) ?? encoder.unknown)
+        if let adds = config.addsBOS, let bos = parts.specialIDs.bos { parts.prefix = adds ? [bos] : [] }
+        if let adds = config.addsEOS, let eos = parts.specialIDs.eos { parts.suffix = adds ? [eos] : [] }
         parts.specialIDs.stops = Set(config.stopIDs)
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         self.init(parts)

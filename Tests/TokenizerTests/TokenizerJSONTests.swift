@@ -180,31 +180,81 @@ struct TokenizerJSONTests {
         #expect(throws: FileError.self) { try config("[]") }
     }
 
-    @Test func loadsFromAFolder() throws {
+    /// As transformers 4.57 has it: some classes go by the flags of the config, the others by the post-processor.
+    @Test(arguments: [
+        ("LlamaTokenizerFast", "", [5, 2]), ("GemmaTokenizer", #","add_bos_token":false"#, [2]),
+        ("LlamaTokenizer", #","add_eos_token":true"#, [5, 2, 4]), ("GPTNeoXTokenizer", "", [2]),
+        ("PreTrainedTokenizerFast", "", [1, 2]),
+        ("GPT2Tokenizer", #","add_bos_token":false,"add_eos_token":true"#, [1, 2]),
+    ])
+    func flagsOfSomeClassesWin(name: String, flags: String, ids: [Int32]) throws {
+        let text = TokenizerJSONTests.good.replacing(
+            #""post_processor":null"#,
+            with:
+                #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"b","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"b":{"id":"b","ids":[1],"tokens":["b"]}}}"#
+        )
+        let config = #"{"tokenizer_class":"\#(name)","bos_token":"<s>","eos_token":"c"\#(flags)}"#
+        let tokenizer = try Tokenizer(
+            json: JSON.parse(Array(text.utf8), path: "t.json"), path: "t.json",
+            config: TokenizerConfig(json: JSON.parse(Array(config.utf8), path: "c.json"), path: "c.json"))
+        #expect(tokenizer.encode("ab") == ids)
+    }
+
+    @Test func embeddingsMustSuffice() throws {
+        try inFolder { file in
+            let json = try file("tokenizer.json", TokenizerJSONTests.good)
+            func load(_ embeddings: Int, config: String = "{}", template: String? = nil) throws -> Tokenizer {
+                try Tokenizer.load(
+                    .huggingFace(
+                        tokenizer: json, tokenizerConfig: file("config.json", config), generationConfig: nil,
+                        chatTemplate: template.map { try file("template.jinja", $0) }),
+                    embeddings: embeddings, of: "model")
+            }
+            #expect(try load(6).encode("a<s>") == [0, 5] && load(64).vocabularySize == 6)
+            // Nothing names the special token with the id 5.
+            let without = try load(5)
+            #expect(without.vocabularySize == 5 && without.encode("a<s>") == [0])
+            let reason = "model: has a tokenizer of 6 tokens and embeddings for "
+            for error in [
+                #expect(throws: FileError.self) { try load(4) },
+                #expect(throws: FileError.self) { try load(5, config: #"{"eos_token":"<s>"}"#) },
+                #expect(throws: FileError.self) { try load(5, template: "{{ '<s>' }}") },
+            ] { #expect(error?.description.contains(reason) == true) }
+        }
+    }
+
+    private func inFolder(_ body: (_ file: (String, String) throws -> String) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        func file(_ name: String, _ text: String) throws -> String {
+        try body { name, text in
             try Data(text.utf8).write(to: folder.appending(path: name))
             return folder.appending(path: name).path
         }
-        let json = try file("tokenizer.json", TokenizerJSONTests.good)
-        let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
-        let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
-        let template = try file("chat_template.jinja", "new")
-        let tokenizer = try Tokenizer.load(
-            .huggingFace(
-                tokenizer: json, tokenizerConfig: config, generationConfig: generation, chatTemplate: template
-            ))
-        #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
-        #expect(tokenizer.chatTemplate == "new")
-        let plain = try Tokenizer.load(
-            .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
-        #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
-        let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
-        #expect(throws: FileError.self) {
-            try Tokenizer.load(
-                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
+    }
+
+    @Test func loadsFromAFolder() throws {
+        try inFolder { file in
+            let json = try file("tokenizer.json", TokenizerJSONTests.good)
+            let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
+            let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
+            let template = try file("chat_template.jinja", "new")
+            let tokenizer = try Tokenizer.load(
+                .huggingFace(
+                    tokenizer: json, tokenizerConfig: config, generationConfig: generation,
+                    chatTemplate: template
+                ))
+            #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
+            #expect(tokenizer.chatTemplate == "new")
+            let plain = try Tokenizer.load(
+                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
+            #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
+            let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
+            #expect(throws: FileError.self) {
+                try Tokenizer.load(
+                    .huggingFace(
+                        tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
+            }
         }
     }
 }
