@@ -17,25 +17,28 @@ struct PreTokenizer: Sendable, Equatable {
 
     /// `isFirst`: nothing comes before this text.
     func words(_ text: [UInt8], isFirst: Bool, _ body: (ArraySlice<UInt8>) -> Void) {
-        cut(text, text.indices, isFirst, steps[...], body)
+        apply(0, to: text, text.indices, isFirst, body)
     }
 
-    private func cut(
-        _ text: [UInt8], _ range: Range<Int>, _ isFirst: Bool, _ steps: ArraySlice<Step>,
+    /// The step with this number and those behind it.
+    private func apply(
+        _ number: Int, to text: [UInt8], _ range: Range<Int>, _ isFirst: Bool,
         _ body: (ArraySlice<UInt8>) -> Void
     ) {
         guard !range.isEmpty else { return }
+        guard number < steps.count else { return body(text[range]) }
         let isFirst = isFirst && range.lowerBound == 0
-        switch steps.first {
-        case nil: body(text[range])
+        switch steps[number] {
         case .change(let normalizer):
             var piece = Array(text[range])
             normalizer.apply(to: &piece, isFirst: isFirst)
-            cut(piece, piece.indices, isFirst, steps.dropFirst(), body)
+            apply(number + 1, to: piece, piece.indices, isFirst, body)
         case .split(let splitter):
-            let rest = steps.dropFirst()
+            let isLast = number + 1 == steps.count
             text.withUnsafeBufferPointer { pointer in
-                splitter.pieces(of: pointer, in: range) { cut(text, $0, isFirst, rest, body) }
+                splitter.pieces(of: pointer, in: range) { piece in
+                    if isLast { body(text[piece]) } else { apply(number + 1, to: text, piece, isFirst, body) }
+                }
             }
         }
     }

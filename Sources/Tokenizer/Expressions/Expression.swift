@@ -7,7 +7,7 @@
 // it notes from which states and places there was none (Reps 1998): with s states a text of n bytes takes at most
 // n·(s + 320) looks.
 
-struct Expression: Sendable, Equatable {
+final class Expression: Sendable, Equatable {
     private static let maximumCells = 1 << 16
     private static let dead = 0
     private static let start = 1
@@ -19,12 +19,12 @@ struct Expression: Sendable, Equatable {
     /// nil without states; the row of `start`.
     private let startRow: UInt32
 
-    init(_ pattern: String) throws(ExpressionError) {
+    convenience init(_ pattern: String) throws(ExpressionError) {
         try self.init(pattern, ExpressionParser.parse(pattern))
     }
 
     /// Just this text.
-    init(text: String) throws(ExpressionError) {
+    convenience init(text: String) throws(ExpressionError) {
         try self.init(text, .sequence(text.unicodeScalars.map { .set(.scalar($0.value)) }))
     }
 
