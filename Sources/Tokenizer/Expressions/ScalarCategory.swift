@@ -31,12 +31,18 @@ enum ScalarCategory {
     }
 
     static func number(_ value: UInt32) -> UInt8 {
-        value < UInt32(table.count) ? table[Int(value)] : compute(value)
+        switch value {
+        case 0..<UInt32(table.count): table[Int(value)]
+        // The large blocks of ideographs and of Hangul's syllables.
+        case 0x3400...0x4DBF, 0x4E00...0x9FFF, 0xAC00...0xD7A3: otherLetter
+        default: compute(value)
+        }
     }
 
-    /// Of the planes with letters; beyond them are only a few scalars, which are looked up one by one.
-    static let table: [UInt8] = (0..<0x34000).map { compute($0) }
+    /// Of the scalars in which most alphabets lie; others are looked up one by one.
+    static let table: [UInt8] = (0..<0x3400).map { compute($0) }
 
+    private static let otherLetter: UInt8 = 4
     private static let numbers = Dictionary(
         uniqueKeysWithValues: all.enumerated().map { ($1.category, UInt8($0)) })
 
