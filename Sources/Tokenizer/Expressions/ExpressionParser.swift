@@ -27,10 +27,10 @@ struct ExpressionParser {
     /// Where case is ignored, one character stands for each of these too.
     private static let ligatures = ["ff", "fi", "fl", "ss", "st"]
 
-    private let pattern: [Unicode.Scalar]
-    private var position = 0
-    private var depth = 0
-    private var ignoresCase = false
+    let pattern: [Unicode.Scalar]
+    var position = 0
+    var depth = 0
+    private(set) var ignoresCase = false
 
     static func parse(_ pattern: String) throws(ExpressionError) -> ExpressionNode {
         var parser = ExpressionParser(Array(pattern.unicodeScalars.prefix(maximumLength + 1)))
@@ -169,158 +169,33 @@ struct ExpressionParser {
         return isNegative ? .next(.complement(set), orEnd: true) : .next(set, orEnd: false)
     }
 
-    // MARK: - Sets
-
-    private mutating func characterClass() throws(ExpressionError) -> ScalarSet {
-        try enter()
-        defer { depth -= 1 }
-        try expect("[")
-        let isNegated = take("^")
-        var parts: [ScalarSet] = []
-        var items: [ScalarSet] = []
-        while !take("]") {
-            guard let scalar = peek else { throw refusal("a '[' without its ']'") }
-            if scalar == "&", pattern.count > position + 1, pattern[position + 1] == "&" {
-                position += 2
-                parts.append(.union(items))
-                items = []
-            } else if scalar == "[" {
-                guard pattern.count <= position + 1 || pattern[position + 1] != ":" else {
-                    throw refusal("a named class")
-                }
-                items.append(try characterClass())
-            } else {
-                items.append(try item())
-            }
-        }
-        parts.append(.union(items))
-        let set = parts.count == 1 ? parts[0] : .intersection(parts)
-        return isNegated ? .complement(set) : set
-    }
-
-    /// One scalar, a range of them or an escape inside of brackets.
-    private mutating func item() throws(ExpressionError) -> ScalarSet {
-        let first = try member()
-        guard case .scalars(let low) = first, low.count == 1, peek == "-", pattern.count > position + 1,
-            pattern[position + 1] != "]"
-        else { return ignoresCase ? try closedOverCase(first) : first }
-        position += 1
-        guard case .scalars(let high) = try member(), high.count == 1, low.lowerBound <= high.lowerBound
-        else {
-            throw refusal("a range that is none")
-        }
-        guard !ignoresCase else { throw refusal("a range that ignores case") }
-        return .scalars(low.lowerBound...high.lowerBound)
-    }
-
-    private mutating func member() throws(ExpressionError) -> ScalarSet {
-        guard let scalar = peek else { throw unexpected() }
-        if scalar == "\\" { return try escape() }
-        position += 1
-        return .scalar(scalar.value)
-    }
-
-    private func closedOverCase(_ set: ScalarSet) throws(ExpressionError) -> ScalarSet {
-        guard case .scalars(let range) = set, let scalar = Unicode.Scalar(range.lowerBound) else {
-            return set
-        }
-        return try literal(scalar)
-    }
-
-    /// A scalar that stands for itself, and for its other cases where they are ignored.
-    private func literal(_ scalar: Unicode.Scalar) throws(ExpressionError) -> ScalarSet {
-        guard ignoresCase else { return .scalar(scalar.value) }
-        guard scalar.isASCII else { throw refusal("a character beyond ASCII that ignores case") }
-        switch scalar {
-        case "a"..."z", "A"..."Z":
-            let lower = scalar.value | 0x20
-            var forms: [ScalarSet] = [.scalar(lower), .scalar(lower - 0x20)]
-            if lower == 0x73 { forms.append(.scalar(0x17F)) }  // the long s
-            if lower == 0x6B { forms.append(.scalar(0x212A)) }  // the sign for kelvin
-            return .union(forms)
-        default: return .scalar(scalar.value)
-        }
-    }
-
-    private mutating func escape() throws(ExpressionError) -> ScalarSet {
-        try expect("\\")
-        guard let scalar = peek else { throw refusal("a '\\' at its end") }
-        position += 1
-        switch scalar {
-        case "s": return .whitespace
-        case "S": return .complement(.whitespace)
-        case "d": return .categories(ScalarCategory.mask("Nd") ?? 0)
-        case "D": return .complement(.categories(ScalarCategory.mask("Nd") ?? 0))
-        case "r": return .scalar(0x0D)
-        case "n": return .scalar(0x0A)
-        case "t": return .scalar(0x09)
-        case "f": return .scalar(0x0C)
-        case "v": return .scalar(0x0B)
-        case "p", "P": return try property(isNegated: scalar == "P")
-        case "x", "u": return try coded(scalar)
-        case "a"..."z", "A"..."Z", "0"..."9": throw refusal("the escape '\\\(scalar)'")
-        default: return try literal(scalar)
-        }
-    }
-
-    private mutating func property(isNegated: Bool) throws(ExpressionError) -> ScalarSet {
-        try expect("{")
-        let isComplement = take("^") != isNegated
-        var name = ""
-        while let scalar = peek, scalar != "}" {
-            name.unicodeScalars.append(scalar)
-            position += 1
-        }
-        try expect("}")
-        guard let mask = ScalarCategory.mask(name) else { throw refusal("the property '\(name)'") }
-        guard !ignoresCase else { throw refusal("a property that ignores case") }
-        return isComplement ? .complement(.categories(mask)) : .categories(mask)
-    }
-
-    /// \x61, \x{1F600} or \u0061
-    private mutating func coded(_ kind: Unicode.Scalar) throws(ExpressionError) -> ScalarSet {
-        let isBraced = kind == "x" && take("{")
-        let most = isBraced ? 6 : kind == "x" ? 2 : 4
-        var digits = ""
-        while digits.count < most, let scalar = peek, scalar.properties.isASCIIHexDigit {
-            digits.unicodeScalars.append(scalar)
-            position += 1
-        }
-        if isBraced { try expect("}") }
-        guard isBraced || digits.count == most, let value = UInt32(digits, radix: 16),
-            let scalar = Unicode.Scalar(value)
-        else { throw refusal("a character by its number that is none") }
-        guard isBraced || kind == "u" || scalar.isASCII else { throw refusal("a byte that is no character") }
-        return try literal(scalar)
-    }
-
     // MARK: - Reading
 
-    private var peek: Unicode.Scalar? { position < pattern.count ? pattern[position] : nil }
+    var peek: Unicode.Scalar? { position < pattern.count ? pattern[position] : nil }
 
-    private mutating func take(_ scalar: Unicode.Scalar) -> Bool {
+    mutating func take(_ scalar: Unicode.Scalar) -> Bool {
         guard peek == scalar else { return false }
         position += 1
         return true
     }
 
-    private mutating func expect(_ scalar: Unicode.Scalar) throws(ExpressionError) {
+    mutating func expect(_ scalar: Unicode.Scalar) throws(ExpressionError) {
         guard take(scalar) else { throw unexpected() }
     }
 
-    private mutating func enter() throws(ExpressionError) {
+    mutating func enter() throws(ExpressionError) {
         depth += 1
         guard depth <= Self.maximumDepth else {
             throw ExpressionError("it is nested deeper than \(Self.maximumDepth)")
         }
     }
 
-    private func unexpected() -> ExpressionError {
+    func unexpected() -> ExpressionError {
         guard let peek else { return ExpressionError("it ends too early") }
         return ExpressionError("'\(peek)' at character \(position) is out of place")
     }
 
-    private func refusal(_ what: String) -> ExpressionError {
+    func refusal(_ what: String) -> ExpressionError {
         ExpressionError("it has \(what) before character \(position), which is not supported")
     }
 }
