@@ -4,7 +4,7 @@
 // Powers of 2 inside, base e in lse.
 // Milakov and Gimelshein: Online normalizer calculation for softmax (2018); Dao et al.: FlashAttention (2022).
 #version 450
-//! variants FAMILY = TEXEL SUBGROUP SHARED
+//! variants FAMILY = TEXEL SUBGROUP
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
@@ -26,9 +26,6 @@ layout(push_constant) uniform Push {
     uint cached;       // whether keyOffset counts
     float scale;
 } push;
-
-SHARED_TILE(kTile)
-SHARED_TILE(vTile)
 
 const float LOWEST = -1e30;
 
@@ -60,12 +57,10 @@ void main() {
     int firstKey = spans[firstRow / GROUP_SIZE].x;
     int lastKey = min(int(lastRow / GROUP_SIZE) + offset, int(push.keys) - 1);
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TILE_ROWS)) {
-        REGISTER_TILE(kTile)
-        REGISTER_TILE(vTile)
-        TILE_BARRIER();
+        TILE(kTile)
+        TILE(vTile)
         FETCH_TILE(kTile, k, keyRow, uint(key0), uint(lastKey), kvHead, push.kvHeads)
         FETCH_TILE(vTile, v, keyRow, uint(key0), uint(lastKey), kvHead, push.kvHeads)
-        TILE_BARRIER();
 
         float p[PAIRS];
         [[unroll]] for (uint i = 0; i < PAIRS; ++i) p[i] = 0;

@@ -4,7 +4,7 @@
 // dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) cap' q_i
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450
-//! variants FAMILY = TEXEL SUBGROUP SHARED
+//! variants FAMILY = TEXEL SUBGROUP
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
@@ -26,11 +26,6 @@ layout(push_constant) uniform Push {
     uint kvHeads;
     float scale;
 } push;
-
-SHARED_TILE(qTile)
-SHARED_TILE(doTile)
-SHARED_COLUMN(lseTile)
-SHARED_COLUMN(deltaTile)
 
 void main() {
     uint group = gl_WorkGroupID.x + push.groupBase;
@@ -55,24 +50,20 @@ void main() {
 
     uint endRow = uint(spans[lastKey].y) * GROUP_SIZE;
     for (uint row0 = firstKey * GROUP_SIZE; row0 < endRow; row0 += TILE_ROWS) {
-        REGISTER_TILE(qTile)
-        REGISTER_TILE(doTile)
-        REGISTER_COLUMN(lseTile)
-        REGISTER_COLUMN(deltaTile)
+        TILE(qTile)
+        TILE(doTile)
         uint columnRow = queryRow(min(row0 + LANE % TILE_ROWS, endRow - 1), kvHead, push.kvHeads) / D4;
-        TILE_BARRIER();
         FETCH_TILE(qTile, q, queryRow, row0, endRow - 1, kvHead, push.kvHeads)
         FETCH_TILE(doTile, dout, queryRow, row0, endRow - 1, kvHead, push.kvHeads)
-        FETCH_COLUMN(lseTile, lse[columnRow] * LOG2E)
-        FETCH_COLUMN(deltaTile, delta[columnRow])
-        TILE_BARRIER();
+        float lseTile = lse[columnRow] * LOG2E;
+        float deltaTile = delta[columnRow];
 
         float p[PAIRS], ds[PAIRS];
         [[unroll]] for (uint i = 0; i < PAIRS; ++i) p[i] = ds[i] = 0;
         ADD_PRODUCTS(p, key, qTile)
         ADD_PRODUCTS(ds, value, doTile)
         [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) {
-            float rowLse = COLUMN(lseTile, j), rowDelta = COLUMN(deltaTile, j);
+            float rowLse = subgroupShuffle(lseTile, j), rowDelta = subgroupShuffle(deltaTile, j);
             int query = int((row0 + j) / GROUP_SIZE);
             [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
                 uint at = r * TILE_ROWS + j;

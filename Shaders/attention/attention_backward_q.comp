@@ -3,7 +3,7 @@
 // ds_ij = p_ij (do_i·v_j − delta_i) cap',  dq_i = scale Σ_j ds_ij k_j
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450
-//! variants FAMILY = TEXEL SUBGROUP SHARED
+//! variants FAMILY = TEXEL SUBGROUP
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
@@ -25,9 +25,6 @@ layout(push_constant) uniform Push {
     uint kvHeads;
     float scale;
 } push;
-
-SHARED_TILE(kTile)
-SHARED_TILE(vTile)
 
 void main() {
     uint group = gl_WorkGroupID.x + push.groupBase;
@@ -57,12 +54,10 @@ void main() {
 
     int firstKey = spans[firstRow / GROUP_SIZE].x, lastKey = int(lastRow / GROUP_SIZE);
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TILE_ROWS)) {
-        REGISTER_TILE(kTile)
-        REGISTER_TILE(vTile)
-        TILE_BARRIER();
+        TILE(kTile)
+        TILE(vTile)
         FETCH_TILE(kTile, k, keyRow, uint(key0), uint(lastKey), kvHead, push.kvHeads)
         FETCH_TILE(vTile, v, keyRow, uint(key0), uint(lastKey), kvHead, push.kvHeads)
-        TILE_BARRIER();
 
         float ds[PAIRS], dp[PAIRS];
         [[unroll]] for (uint i = 0; i < PAIRS; ++i) ds[i] = dp[i] = 0;

@@ -2,7 +2,7 @@
 // each with an online softmax of its own. At the end they are weighed against the highest and added up.
 // Milakov and Gimelshein: Online normalizer calculation for softmax (2018).
 #version 450
-//! variants FAMILY = TEXEL SUBGROUP SHARED
+//! variants FAMILY = TEXEL SUBGROUP
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"

@@ -18,17 +18,21 @@ extension CommandEncoder {
             "\(label): \(q.rows) queries of \(k.rows) keys without a keyOffset")
         work.check(queries: [out], keys: [v], columns: [lse], label)
         let family = work.family(self, [q, k, v])
-        let lanes = capabilities.lanes(family)
         // Few queries leave most lanes of the tiled kernel without a row: share out the keys instead.
-        let few = work.queryRows < lanes
-        let tile = AttentionTile(forward: shape.headSize, family, capabilities)
-        let constants = few ? work.constants(lanes: lanes) : work.constants(tile, lanes: lanes)
+        let few = work.queryRows < capabilities.lanes(family)
+        let tile = AttentionTile(few ? .decode : .forward, headSize: shape.headSize, family, capabilities)
+        let shader: Shader =
+            switch (family, few) {
+            case (.shared, true): .attentionDecodeShared()
+            case (.shared, false): .attentionShared()
+            case (_, true): .attentionDecode(family: family)
+            case (_, false): .attention(family: family)
+            }
         try dispatch(
-            few ? Shader.attentionDecode(family: family) : Shader.attention(family: family),
-            [out, lse, q, k, v, spans, keyOffset ?? spans].map(\.slice),
-            push: [q.rows, k.rows, shape.kvHeads, keyOffset != nil, shape.scale], specialization: constants,
-            groups: few
-                ? q.rows * shape.heads : shape.kvHeads * tile.workgroups(rows: work.queryRows, lanes: lanes),
+            shader, [out, lse, q, k, v, spans, keyOffset ?? spans].map(\.slice),
+            push: [q.rows, k.rows, shape.kvHeads, keyOffset != nil, shape.scale],
+            specialization: work.constants(tile),
+            groups: few ? q.rows * shape.heads : shape.kvHeads * tile.workgroups(rows: work.queryRows),
             possibleFlops: work.flops(products: 2), label: label)
     }
 
@@ -43,21 +47,21 @@ extension CommandEncoder {
         precondition(k.rows == q.rows, "\(label): \(q.rows) queries of \(k.rows) keys")
         work.check(queries: [dq, dout, out], keys: [dk, dv, v], columns: [lse, delta], label)
         let family = work.family(self, [dout, out, q, k, v])
-        let lanes = capabilities.lanes(family)
-        let tile = AttentionTile(backward: shape.headSize, family, capabilities)
-        let constants = work.constants(tile, lanes: lanes)
         let push: [any PushWord] = [q.rows, shape.kvHeads, shape.scale]
+        let queries = AttentionTile(.backwardQ, headSize: shape.headSize, family, capabilities)
         try dispatch(
-            Shader.attentionBackwardQ(family: family),
+            family == .shared ? Shader.attentionBackwardQShared() : Shader.attentionBackwardQ(family: family),
             [dq, delta, dout, out, lse, q, k, v, spans].map(\.slice),
-            push: push, specialization: constants,
-            groups: shape.kvHeads * tile.workgroups(rows: work.queryRows, lanes: lanes),
+            push: push, specialization: work.constants(queries),
+            groups: shape.kvHeads * queries.workgroups(rows: work.queryRows),
             possibleFlops: work.flops(products: 3), label: "\(label) q")
+        let keys = AttentionTile(.backwardKV, headSize: shape.headSize, family, capabilities)
         try dispatch(
-            Shader.attentionBackwardKv(family: family),
+            family == .shared
+                ? Shader.attentionBackwardKvShared() : Shader.attentionBackwardKv(family: family),
             [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
-            push: push, specialization: constants,
-            groups: shape.kvHeads * tile.workgroups(rows: k.rows, lanes: lanes),
+            push: push, specialization: work.constants(keys),
+            groups: shape.kvHeads * keys.workgroups(rows: k.rows),
             possibleFlops: work.flops(products: 4), label: "\(label) kv")
     }
 }

@@ -73,53 +73,12 @@ struct AttentionWork {
             ? .subgroup : encoder.family
     }
 
-    func constants(lanes: Int) -> [String: UInt32] {
+    func constants(_ tile: AttentionTile) -> [String: UInt32] {
         // Scores are powers of 2 inside.
         let log2e: Float = 1.4426950408889634
-        return [
-            "LANES": UInt32(lanes), "HEAD_SIZE": UInt32(shape.headSize),
-            "GROUP_SIZE": UInt32(shape.groupSize),
+        return tile.constants.merging([
+            "HEAD_SIZE": UInt32(shape.headSize), "GROUP_SIZE": UInt32(shape.groupSize),
             "SCORE_CAP": ((shape.scoreCap ?? 0) * log2e).bitPattern,
-        ]
-    }
-
-    func constants(_ tile: AttentionTile, lanes: Int) -> [String: UInt32] {
-        constants(lanes: lanes).merging(
-            ["ROWS_PER_LANE": UInt32(tile.rowsPerLane), "TILE_ROWS": UInt32(tile.rows)]) { $1 }
-    }
-}
-
-/// Rows that a lane owns, and rows that come by at a time. Everything is unrolled, so what a tile multiplies
-/// sets the size of the code: beyond these a CPU's instruction cache overflows, and a software rasteriser
-/// compiles for seconds.
-struct AttentionTile {
-    let rowsPerLane: Int
-    let rows: Int
-
-    init(forward headSize: Int, _ family: Shader.Family, _ capabilities: Capabilities) {
-        self.init(headSize, rowsPerLane: headSize <= 128 ? 2 : 1, products: 384, family, capabilities)
-    }
-
-    init(backward headSize: Int, _ family: Shader.Family, _ capabilities: Capabilities) {
-        self.init(headSize, rowsPerLane: headSize <= 64 ? 2 : 1, products: 256, family, capabilities)
-    }
-
-    private init(
-        _ headSize: Int, rowsPerLane: Int, products: Int, _ family: Shader.Family,
-        _ capabilities: Capabilities
-    ) {
-        if family == .shared {
-            self.rowsPerLane = 1
-            // Two tiles and two columns lie in shared memory.
-            let fitting = (capabilities.maxSharedMemory - 1024) / (2 * headSize * 4)
-            rows = capabilities.type == .cpu ? 2 : min(8, max(fitting, 1))
-        } else {
-            self.rowsPerLane = rowsPerLane
-            rows = min(max(products / (rowsPerLane * headSize), 1), capabilities.lanes(family))
-        }
-    }
-
-    func workgroups(rows: Int, lanes: Int) -> Int {
-        (rows + lanes * rowsPerLane - 1) / (lanes * rowsPerLane)
+        ]) { $1 }
     }
 }

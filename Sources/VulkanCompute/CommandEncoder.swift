@@ -14,7 +14,7 @@ extension Bool: PushWord { package var pushWord: UInt32 { self ? 1 : 0 } }
 
 /// Not thread-safe: one thread records.
 package final class CommandEncoder {
-    package private(set) var capabilities: Capabilities
+    package var capabilities: Capabilities
     /// The kernel family to use instead of the device's own choice; set by tests and benchmarks.
     package var forcedFamily: String?
     /// What launchers go by instead of what was measured before; set by the tuner.
