@@ -40,12 +40,9 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
         uint at = keyRow(min(firstKey + rowOf(r), lastKey), kvHead, push.kvHeads);
         [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-            key[r * QUADS + i] = value[r * QUADS + i] = vec4(0);
+            key[r * QUADS + i] = HELD4(k, at, i) * (push.scale * LOG2E);
+            value[r * QUADS + i] = HELD4(v, at, i);
             dKey[r * QUADS + i] = dValue[r * QUADS + i] = vec4(0);
-            if (isHeld(i)) {
-                key[r * QUADS + i] = LOAD4(k, at + quadOf(i)) * (push.scale * LOG2E);
-                value[r * QUADS + i] = LOAD4(v, at + quadOf(i));
-            }
         }
     }
     int from[SUMS], to[SUMS];

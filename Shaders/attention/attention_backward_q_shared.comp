@@ -43,12 +43,10 @@ void main() {
         uint at = queryRow(min(firstRow + rowOf(r), lastRow), kvHead, push.kvHeads);
         float part = 0;
         [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-            query[r * QUADS + i] = dOutput[r * QUADS + i] = sum[r * QUADS + i] = vec4(0);
-            if (isHeld(i)) {
-                query[r * QUADS + i] = LOAD4(q, at + quadOf(i)) * (push.scale * LOG2E);
-                dOutput[r * QUADS + i] = LOAD4(dout, at + quadOf(i));
-                part = addDot(part, dOutput[r * QUADS + i], LOAD4(outputs, at + quadOf(i)));
-            }
+            query[r * QUADS + i] = HELD4(q, at, i) * (push.scale * LOG2E);
+            dOutput[r * QUADS + i] = HELD4(dout, at, i);
+            part = addDot(part, dOutput[r * QUADS + i], HELD4(outputs, at, i));
+            sum[r * QUADS + i] = vec4(0);
         }
         PART_AT(0, r) = part;
     }

@@ -39,8 +39,8 @@ void main() {
 
     vec4 one[QUADS], sum[QUADS];
     [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-        one[i] = sum[i] = vec4(0);
-        if (isHeld(i)) one[i] = LOAD4(q, group * D4 + quadOf(i)) * (push.scale * LOG2E);
+        one[i] = HELD4(q, group * D4, i) * (push.scale * LOG2E);
+        sum[i] = vec4(0);
     }
     float top = LOWEST, total = 0;
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TEAMS * TILE_ROWS)) {
@@ -50,11 +50,8 @@ void main() {
             uint at = keyRow(uint(min(key0 + int(rowOf(j)), lastKey)), kvHead, push.kvHeads);
             scores[j] = 0;
             [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-                values[j * QUADS + i] = vec4(0);
-                if (isHeld(i)) {
-                    scores[j] = addDot(scores[j], one[i], LOAD4(k, at + quadOf(i)));
-                    values[j * QUADS + i] = LOAD4(v, at + quadOf(i));
-                }
+                scores[j] = addDot(scores[j], one[i], HELD4(k, at, i));
+                values[j * QUADS + i] = HELD4(v, at, i);
             }
         }
         [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) PART_AT(0, j) = scores[j];

@@ -48,8 +48,8 @@ void main() {
         top[r] = LOWEST;
         total[r] = 0;
         [[unroll]] for (uint i = 0; i < QUADS; ++i) {
-            query[r * QUADS + i] = sum[r * QUADS + i] = vec4(0);
-            if (isHeld(i)) query[r * QUADS + i] = LOAD4(q, at + quadOf(i)) * (push.scale * LOG2E);
+            query[r * QUADS + i] = HELD4(q, at, i) * (push.scale * LOG2E);
+            sum[r * QUADS + i] = vec4(0);
         }
     }
     int from[SUMS], to[SUMS];

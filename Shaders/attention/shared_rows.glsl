@@ -35,6 +35,9 @@ uint rowOf(uint r) { return r * TEAMS + TEAM; }
 // The lane's vec4 i of a row, and whether the row has it.
 uint quadOf(uint i) { return i * ROW_LANES + PART; }
 bool isHeld(uint i) { return D4 % ROW_LANES == 0 || quadOf(i) < D4; }
+// It is read without a branch, for then all loads are under way at once.
+#define HELD4(source, at, i)                                                                             \
+    mix(vec4(0), LOAD4(source, (at) + (D4 % ROW_LANES == 0 ? quadOf(i) : min(quadOf(i), D4 - 1))), bvec4(isHeld(i)))
 
 // The n-th pair that this lane sums up; lanes without one repeat the last, which they must not put.
 uint pairOf(uint n) { return min(n * ROW_LANES + PART, PAIRS - 1); }
