@@ -97,14 +97,10 @@ struct Generate: ParsableCommand {
     }
 
     private func promptTokens(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {
-        guard !raw, let source = tokenizer.chatTemplate else { return tokenizer.encode(text) }
-        var messages: [ChatMessage] = []
-        if let system { messages.append(ChatMessage(role: "system", content: system)) }
-        messages.append(ChatMessage(role: "user", content: text))
-        let chat = try ChatTemplate(source).render(
-            messages: messages, addGenerationPrompt: true,
-            bosToken: tokenizer.specialIDs.bos.flatMap(tokenizer.token) ?? "",
-            eosToken: tokenizer.specialIDs.eos.flatMap(tokenizer.token) ?? "")
+        guard !raw, let renderer = try ChatRenderer(tokenizer) else { return tokenizer.encode(text) }
+        let messages =
+            (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: text)]
+        let chat = try renderer.render(Chat(messages), addGenerationPrompt: true)
         return tokenizer.encode(chat, addSpecialTokens: false)
     }
 }

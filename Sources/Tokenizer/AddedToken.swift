@@ -17,7 +17,8 @@ package struct AddedToken: Sendable, Equatable {
 
 /// A piece of text: an added token, or bytes still to be encoded.
 enum TextSection: Equatable {
-    case token(Int32)
+    /// `end`: where in the text the token ends.
+    case token(Int32, end: Int)
     case text(Range<Int>)
 }
 
@@ -70,7 +71,7 @@ struct AddedTokenMatcher: Sendable {
                 token.stripsLeft ? max(done, spaceStart(text, before: range.lowerBound)) : range.lowerBound
             let end = token.stripsRight ? spaceEnd(text, from: range.upperBound) : range.upperBound
             if done < start { sections.append(.text(done..<start)) }
-            sections.append(.token(token.id))
+            sections.append(.token(token.id, end: end))
             done = end
         }
         if done < text.count { sections.append(.text(done..<text.count)) }

@@ -85,12 +85,8 @@ package final class Tokenizer: Sendable {
         let text = Array(text.utf8)
         for section in matcher.sections(text) {
             switch section {
-            case .token(let id): ids.append(id)
-            case .text(let range):
-                var part = Array(text[range])
-                let isFirst = range.lowerBound == 0
-                for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-                encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
+            case .token(let id, _): ids.append(id)
+            case .text(let range): encode(text[range], into: &ids, &memory)
             }
         }
         if addSpecialTokens { ids.append(contentsOf: suffix) }
@@ -100,20 +96,53 @@ package final class Tokenizer: Sendable {
     /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
     /// piece in which it ends. (Pieces that are encoded by themselves can give other tokens than the whole.)
     package func encode(pieces: [String], addSpecialTokens: Bool = true) -> [[Int32]] {
-        let whole = encode(pieces.joined(), addSpecialTokens: addSpecialTokens)
-        var result: [[Int32]] = []
-        var done = 0
-        for count in pieces.indices {
-            var end = whole.count
-            if count + 1 < pieces.count {
-                let part = encode(pieces[...count].joined(), addSpecialTokens: addSpecialTokens)
-                let shared = zip(whole, part).prefix { $0 == $1 }.count
-                end = max(done, shared)
-            }
-            result.append(Array(whole[done..<end]))
-            done = end
+        var text: [UInt8] = []
+        var borders: [Int] = []
+        for piece in pieces {
+            text += piece.utf8
+            borders.append(text.count)
         }
-        return result
+        var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
+        defer { self.memory.withLock { [memory] in $0 = memory } }
+        var ids = addSpecialTokens ? prefix : []
+        // How many tokens lie before each border but the last.
+        var counts: [Int] = []
+        func border(below end: Int) -> Int? {
+            let border = counts.count + 1 < borders.count ? borders[counts.count] : nil
+            return border.flatMap { $0 < end ? $0 : nil }
+        }
+        for section in matcher.sections(text) {
+            let start = ids.count
+            switch section {
+            case .token(let id, let end):
+                while border(below: end) != nil { counts.append(start) }
+                ids.append(id)
+            case .text(let range):
+                while border(below: range.lowerBound + 1) != nil { counts.append(start) }
+                encode(text[range], into: &ids, &memory)
+                while let end = border(below: range.upperBound) {
+                    // No token lies over the edge of a section, so its beginning alone tells.
+                    var part: [Int32] = []
+                    encode(text[range.lowerBound..<end], into: &part, &memory)
+                    let shared = zip(ids[start...], part).prefix { $0 == $1 }.count
+                    counts.append(max(counts.last ?? 0, start + shared))
+                }
+            }
+        }
+        while border(below: .max) != nil { counts.append(ids.count) }
+        if addSpecialTokens { ids += suffix }
+        if !pieces.isEmpty { counts.append(ids.count) }
+        return zip([0] + counts, counts).map { Array(ids[$0..<$1]) }
+    }
+
+    /// Text without added tokens that is a whole section.
+    private func encode(
+        _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
+    ) {
+        var part = Array(section)
+        let isFirst = section.startIndex == 0
+        for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
+        encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
     }
 
     private func encodeNormalized(
@@ -121,7 +150,7 @@ package final class Tokenizer: Sendable {
     ) {
         for section in normalizedMatcher.sections(text) {
             switch section {
-            case .token(let id): ids.append(id)
+            case .token(let id, _): ids.append(id)
             case .text(let range):
                 var part = Array(text[range])
                 for transform in preTokenizer.transforms {

@@ -23,6 +23,7 @@ package struct TokenizerConfig: Sendable {
         if let path = chatTemplate {
             let file = try MappedFile(path)
             defer { withExtendedLifetime(file) {} }
+            try ChatTemplate.checkSize(file.bytes.count, path)
             if let offset = firstInvalidUTF8(file.bytes) {
                 throw FileError(path, at: .byte(offset), "the text is not valid UTF-8 here")
             }

@@ -38,9 +38,10 @@ struct ChatTemplateTests {
 
 struct HostileTemplateTests {
     private func render(_ source: String) throws -> String {
-        try ChatTemplate(source).render(
-            messages: [ChatMessage(role: "user", content: "x")], addGenerationPrompt: true, bosToken: "<s>",
-            eosToken: "</s>")
+        let renderer = ChatRenderer(
+            template: try ChatTemplate(source),
+            specialTokens: ["bos_token": .string("<s>"), "eos_token": .string("</s>")], date: .now())
+        return try renderer.render(Chat([(role: "user", content: "x")]), addGenerationPrompt: true)
     }
 
     private static func nested(_ open: String, _ middle: String, _ close: String, _ count: Int) -> String {
@@ -70,6 +71,28 @@ struct HostileTemplateTests {
             "too many steps"
         ),
         ("{{ 'x' * 1000000000000 }}", "too many steps"),
+        // Operations whose cost is in what they compare, hash or sort.
+        (
+            "{% set l = ('a' * 90000) | list %}{% for i in range(99999) %}{{ 'b'.startswith(l) }}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set n = namespace(d={}) %}{% set d = dict(a=1, b=2, c=3) %}"
+                + "{% for i in range(100000) %}{% set x = d | dictsort %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set k = 'k' * 4000000 %}{% set d = {k: 1} %}{% for i in range(99) %}{% set x = d[k] %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set k = 'k' * 2000000 %}{% for i in range(99) %}{% set x = k < k + 'a' %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% macro m(" + (0..<40_000).map { "a\($0)" }.joined(separator: ", ") + ") %}{% endmacro %}",
+            "a macro has at most 255 parameters"
+        ),
         ("{{ ('a' * 1000000) | replace('a', 'b' * 1000) }}", "too many steps"),
         ("{{ ('a' * 100000) | list | join('b' * 100000) }}", "too many steps"),
         ("{{ ('\\n' * 100000) | indent('b' * 100000, true, true) }}", "too many steps"),
@@ -136,6 +159,17 @@ struct HostileTemplateTests {
         }
     }
 
+    /// As long as the limits allow, and over in a moment: looking for a text takes time by the sum of the lengths.
+    @Test(arguments: [
+        "t.find(p)", "p in t", "t.split(p) | length", "t.replace(p, 'x') | length", "t.count(p)",
+    ])
+    func searchingIsLinear(expression: String) throws {
+        let source = "{% set t = 'a' * 800000 %}{% set p = 'a' * 400000 + 'b' %}{{ \(expression) }}"
+        let began = ContinuousClock.now
+        _ = try render(source)
+        #expect(ContinuousClock.now - began < .seconds(5))
+    }
+
     @Test func longTemplatesAreRefused() {
         #expect(throws: FileError.self) { try ChatTemplate(String(repeating: "x", count: (1 << 20) + 1)) }
     }
@@ -144,9 +178,10 @@ struct HostileTemplateTests {
         let template = try ChatTemplate(
             "{% for m in messages %}{{ '<' + m.role + '>' + m.content | trim + eos_token }}{% endfor %}")
         let content = String(repeating: "word ", count: 200_000)
-        let text = try template.render(
-            messages: Array(repeating: ChatMessage(role: "user", content: content), count: 8),
-            addGenerationPrompt: false, bosToken: "", eosToken: "</s>")
+        let renderer = ChatRenderer(
+            template: template, specialTokens: ["eos_token": .string("</s>")], date: .now())
+        let messages = Array(repeating: (role: "user", content: content), count: 8)
+        let text = try renderer.render(Chat(messages), addGenerationPrompt: false)
         #expect(text.utf8.count == 8 * (content.utf8.count - 1 + 10))
     }
 }

@@ -1,14 +1,15 @@
 // Filters: `value | name(arguments)`.
 
 import Checkpoints
+import Glibc
 
 extension TemplateEvaluator {
     mutating func filter(
         _ name: String, _ value: TemplateValue, _ call: TemplateCall
     ) throws(FileError) -> TemplateValue {
         switch name {
-        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "replace",
-            "indent":
+        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "forceescape",
+            "replace", "indent", "center":
             return .string(try textFilter(name, try text(value), call))
         case "length", "count": return .integer(try count(value))
         case "default", "d":
@@ -29,15 +30,37 @@ extension TemplateEvaluator {
             }
             return try list(try elements(of: value).reversed())
         case "sort": return try sorted(value, call)
+        case "min", "max":
+            let isMinimum = name == "min"
+            let order = TemplateCall(named: call.named + [("reverse", .bool(!isMinimum))])
+            let ordered = try elements(of: try sorted(value, order))
+            return ordered.first ?? .undefined("the \(name) of nothing")
+        case "sum": return try sum(value, call)
+        case "unique", "groupby", "batch", "slice": return try grouped(name, value, call)
+        case "attr":
+            guard case .string(let name)? = call.positional.first else { throw wrong("attr takes a name") }
+            // As Jinja: attributes of an object, which members of a mapping are not.
+            if case .dictionary = value { return .undefined(name) }
+            return try attribute(name, of: value)
+        case "format": return .string(try formatted(try text(value), call.positional))
+        case "wordcount":
+            return .integer(TemplateText.split(try text(value), nil, limit: -1).count)
+        case "round":
+            let digits = Double(call.argument(0, "precision")?.integer ?? 0)
+            guard let number = value.number else { throw wrong("\(value.summary) is no number") }
+            let scale = pow(10, min(max(digits, -300), 300))
+            var method = "common"
+            if case .string(let name)? = call.argument(1, "method") { method = name }
+            let rule: FloatingPointRoundingRule =
+                method == "ceil" ? .up : method == "floor" ? .down : .toNearestOrEven
+            return .float((number * scale).rounded(rule) / scale)
         case "items", "dictsort":
+            if name == "items", case .undefined = value { return try list([]) }
             guard case .dictionary(let dictionary) = value else {
                 throw wrong("\(value.summary) has no items")
             }
             if name == "items" { return try items(dictionary) }
-            let members = dictionary.members.sorted {
-                $0.key.lowercased().utf8.lexicographicallyPrecedes($1.key.lowercased().utf8)
-            }
-            return try items(TemplateDictionary(members))
+            return try sortedItems(dictionary, call)
         case "map": return try map(value, call)
         case "select", "reject", "selectattr", "rejectattr": return try select(name, value, call)
         default: throw wrong("there is no filter '\(name)'")
@@ -56,8 +79,13 @@ extension TemplateEvaluator {
         case "upper": return text.uppercased()
         case "lower": return text.lowercased()
         case "capitalize": return TemplateText.capitalize(text)
-        case "title": return TemplateText.title(text)
-        case "escape", "e": return TemplateText.escapeHTML(text)
+        case "title": return TemplateText.titleOfWords(text)
+        case "center":
+            let missing = max((call.argument(0, "width")?.integer ?? 80) - text.unicodeScalars.count, 0)
+            try charge(bytes: missing)
+            let left = missing / 2 + (missing & (text.unicodeScalars.count + missing) & 1)
+            return String(repeating: " ", count: left) + text + String(repeating: " ", count: missing - left)
+        case "escape", "e", "forceescape": return TemplateText.escapeHTML(text)
         case "replace":
             guard let old = call.argument(0, "old"), let new = call.argument(1, "new") else {
                 throw wrong("replace takes what to look for and what to put there")
@@ -108,9 +136,7 @@ extension TemplateEvaluator {
         var parts: [String] = []
         for element in try elements(of: value) {
             var part = element
-            if case .string(let name)? = call.argument(1, "attribute") {
-                part = try attribute(name, of: element)
-            }
+            if let name = call.argument(1, "attribute") { part = try self.part(name, of: element) }
             try charge(bytes: separator.utf8.count)
             parts.append(try text(part))
         }
@@ -139,7 +165,9 @@ extension TemplateEvaluator {
         case ("abs", .float(let number)): return .float(abs(number))
         case ("int", .string(let text)):
             let text = TemplateText.strip(text)
-            let whole = Int(text) ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }
+            let whole =
+                number(text, base: call.argument(1, "base")?.integer ?? 10)
+                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }
             return whole.map { .integer($0) } ?? call.argument(0, "default") ?? .integer(0)
         case ("float", .string(let text)):
             return Double(TemplateText.strip(text)).map { .float($0) } ?? call.argument(0, "default")
@@ -152,6 +180,14 @@ extension TemplateEvaluator {
         }
     }
 
+    /// As Python's int(): digits of the base, with a sign and single underscores between them.
+    private func number(_ text: String, base: Int) -> Int? {
+        guard 2...36 ~= base, !text.hasPrefix("_"), !text.hasSuffix("_"), !text.contains("__") else {
+            return nil
+        }
+        return Int(text.replacing("_", with: ""), radix: base)
+    }
+
     private mutating func sorted(_ value: TemplateValue, _ call: TemplateCall) throws(FileError)
         -> TemplateValue
     {
@@ -159,26 +195,140 @@ extension TemplateEvaluator {
         var keyed: [(key: TemplateValue, value: TemplateValue)] = []
         for element in try elements(of: value) {
             var key = element
-            if case .string(let name)? = call.argument(2, "attribute") {
-                key = try attribute(name, of: element)
-            }
+            if let name = call.argument(2, "attribute") { key = try part(name, of: element) }
             if !isCaseSensitive, case .string(let text) = key { key = .string(text.lowercased()) }
-            if let first = keyed.first { _ = try precedes(first.key, key) }
-            try charge(bytes: 64 + key.weight)
             keyed.append((key, element))
         }
         let isReversed = call.argument(0, "reverse")?.isTrue ?? false
-        // Every pair has an order: each key was compared with the first.
-        keyed.sort { (try? isReversed ? precedes($1.key, $0.key) : precedes($0.key, $1.key)) ?? false }
-        return try list(keyed.map(\.value))
+        return try list(try ordered(keyed, isReversed: isReversed))
+    }
+
+    private mutating func sortedItems(
+        _ dictionary: TemplateDictionary, _ call: TemplateCall
+    ) throws(FileError) -> TemplateValue {
+        let isCaseSensitive = call.argument(0, "case_sensitive")?.isTrue ?? false
+        var isByValue = false
+        if case .string("value")? = call.argument(1, "by") { isByValue = true }
+        var keyed: [(key: TemplateValue, value: TemplateValue)] = []
+        for member in dictionary.members {
+            var key = isByValue ? member.value : member.key.value
+            if !isCaseSensitive, case .string(let text) = key { key = .string(text.lowercased()) }
+            keyed.append((key, try list([member.key.value, member.value], isTuple: true)))
+        }
+        let isReversed = call.argument(2, "reverse")?.isTrue ?? false
+        return try list(try ordered(keyed, isReversed: isReversed))
+    }
+
+    /// Stable. Each comparison is paid before.
+    private mutating func ordered(
+        _ keyed: [(key: TemplateValue, value: TemplateValue)], isReversed: Bool
+    ) throws(FileError) -> [TemplateValue] {
+        let rounds = Int.bitWidth - keyed.count.leadingZeroBitCount
+        for element in keyed {
+            let (cost, overflow) = (64 + element.key.weight).multipliedReportingOverflow(by: rounds)
+            try charge(bytes: overflow ? .max : cost)
+            // Every pair has an order if each key has one with the first.
+            _ = try precedes(keyed[0].key, element.key)
+        }
+        var evaluator = self
+        return keyed.enumerated().sorted { a, b in
+            let (left, right) = isReversed ? (b, a) : (a, b)
+            if (try? evaluator.precedes(left.element.key, right.element.key)) ?? false { return true }
+            if (try? evaluator.precedes(right.element.key, left.element.key)) ?? false { return false }
+            return a.offset < b.offset
+        }.map(\.element.value)
+    }
+
+    private mutating func sum(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue
+    {
+        var total = call.argument(1, "start") ?? .integer(0)
+        for element in try elements(of: value) {
+            var part = element
+            if let name = call.argument(0, "attribute") { part = try self.part(name, of: element) }
+            total = try arithmetic(.add, total, part)
+        }
+        return total
+    }
+
+    private mutating func grouped(
+        _ name: String, _ value: TemplateValue, _ call: TemplateCall
+    ) throws(FileError) -> TemplateValue {
+        let elements = try elements(of: value)
+        func key(_ value: TemplateValue) -> TemplateValue {
+            if case .string(let text) = value { .string(text.lowercased()) } else { value }
+        }
+        switch name {
+        case "unique":
+            var kept: [TemplateValue] = []
+            for element in elements {
+                var isNew = true
+                for other in kept where try isEqual(key(other), key(element)) { isNew = false }
+                if isNew { kept.append(element) }
+            }
+            return try list(kept)
+        case "groupby":
+            guard let attribute = call.argument(0, "attribute") else {
+                throw wrong("groupby takes an attribute")
+            }
+            var groups: [(key: TemplateValue, elements: [TemplateValue])] = []
+            var sorting = TemplateCall()
+            sorting.named = [("attribute", attribute)]
+            for element in try self.elements(of: try sorted(value, sorting)) {
+                let part = try part(attribute, of: element)
+                if let last = groups.last, try isEqual(key(last.key), key(part)) {
+                    groups[groups.count - 1].elements.append(element)
+                } else {
+                    groups.append((part, [element]))
+                }
+            }
+            var pairs: [TemplateValue] = []
+            for group in groups {
+                pairs.append(try list([group.key, try list(group.elements)], isTuple: true))
+            }
+            return try list(pairs)
+        default:
+            guard let count = call.positional.first?.integer, count > 0, count <= limits.rangeCount else {
+                throw wrong("\(name) takes a number above 0")
+            }
+            let fill = call.argument(1, "fill_with")
+            let isBatch = name == "batch"
+            let parts = isBatch ? (elements.count + count - 1) / count : count
+            var result: [TemplateValue] = []
+            var start = 0
+            for index in 0..<parts {
+                let size = isBatch ? count : elements.count / count + (index < elements.count % count ? 1 : 0)
+                var part = Array(elements[start..<min(start + size, elements.count)])
+                start += part.count
+                let whole = isBatch ? count : (elements.count + count - 1) / count
+                if let fill, part.count < whole {
+                    try charge(whole)
+                    part += Array(repeating: fill, count: whole - part.count)
+                }
+                result.append(try list(part))
+            }
+            return try list(result)
+        }
+    }
+
+    /// `a`, `a.b` or a number, as filters take an attribute.
+    private mutating func part(_ name: TemplateValue, of element: TemplateValue) throws(FileError)
+        -> TemplateValue
+    {
+        guard case .string(let path) = name else { return try item(name, of: element) }
+        var value = element
+        for key in TemplateText.split(path, ".", limit: -1) {
+            value = try item(Int(key).map { .integer($0) } ?? .string(key), of: value)
+        }
+        return value
     }
 
     private mutating func map(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue
     {
         var result: [TemplateValue] = []
+        if case .none = value { return try list([]) }
         for element in try elements(of: value) {
-            if case .string(let name)? = call.named.first(where: { $0.name == "attribute" })?.value {
-                let part = try attribute(name, of: element)
+            if let name = call.named.first(where: { $0.name == "attribute" })?.value {
+                let part = try part(name, of: element)
                 if case .undefined = part,
                     let standard = call.named.first(where: { $0.name == "default" })?.value
                 {
@@ -212,8 +362,9 @@ extension TemplateEvaluator {
         var test: String?
         if case .string(let text)? = arguments.popFirst() { test = text }
         var kept: [TemplateValue] = []
+        if case .none = value { return try list([]) }
         for element in try elements(of: value) {
-            let tested = isByAttribute ? try attribute(attributeName, of: element) : element
+            let tested = isByAttribute ? try part(.string(attributeName), of: element) : element
             let holds =
                 if let test {
                     try self.test(test, tested, TemplateCall(positional: Array(arguments)))

@@ -6,16 +6,20 @@ import Checkpoints
 struct TemplateParser {
     /// Nesting of blocks, of brackets, and levels of an expression.
     static let maximumDepth = 100
+    static let maximumParameters = 255
 
     private let tokens: [TemplateToken]
     private var at = 0
     private var depth = 0
     private var loops = 0
+    private var marksGeneration = false
 
-    static func parse(_ source: String) throws(FileError) -> [TemplateStatement] {
+    static func parse(_ source: String) throws(FileError) -> (
+        body: [TemplateStatement], marksGeneration: Bool
+    ) {
         var parser = TemplateParser(tokens: try TemplateLexer.tokens(of: source))
         let (body, _) = try parser.body(until: [])
-        return body
+        return (body, parser.marksGeneration)
     }
 
     private init(tokens: [TemplateToken]) { self.tokens = tokens }
@@ -52,12 +56,15 @@ struct TemplateParser {
         case "for": return try loop()
         case "set": return try set()
         case "macro": return try macro()
+        case "call": return try call(line)
+        case "with": return try with()
         case "filter":
             let filters = try filterChain()
             try endOfBlock()
             return .filterBlock(filters, try closed(by: "endfilter"))
         case "generation":
             try endOfBlock()
+            marksGeneration = true
             return .generation(try closed(by: "endgeneration"))
         case "break", "continue":
             try endOfBlock()
@@ -103,46 +110,87 @@ struct TemplateParser {
 
     private mutating func set() throws(FileError) -> TemplateStatement.Kind {
         let targets = try targets()
-        if targets.count == 1, take(".") {
-            let attribute = try name()
-            try expect(.symbol("="), "'='")
-            let value = try list()
-            try endOfBlock()
-            return .setAttribute(targets[0], attribute, value)
-        }
         if take("=") {
             let value = try list()
             try endOfBlock()
             return .set(targets, value)
         }
-        guard targets.count == 1 else { throw wrong("expected '='", peek) }
+        guard targets.count == 1, case .name(let name) = targets[0] else { throw wrong("expected '='", peek) }
         let filters = take("|") ? try filterChain() : []
         try endOfBlock()
-        return .setBlock(targets[0], filters: filters, try closed(by: "endset"))
+        return .setBlock(name, filters: filters, try closed(by: "endset"))
     }
 
     private mutating func macro() throws(FileError) -> TemplateStatement.Kind {
         let name = try name()
         try expect(.symbol("("), "'('")
-        var parameters: [(name: String, standard: TemplateExpression?)] = []
+        return .macro(try macro(name, try parameters(), closedBy: "endmacro"))
+    }
+
+    /// Behind the opening bracket.
+    private mutating func parameters() throws(FileError) -> [TemplateMacro.Parameter] {
+        var parameters: [TemplateMacro.Parameter] = []
         while !take(")") {
-            if !parameters.isEmpty { try expect(.symbol(","), "','") }
-            let parameter = try self.name()
+            if !parameters.isEmpty {
+                try expect(.symbol(","), "','")
+                if take(")") { break }
+            }
+            let parameter = try name()
             parameters.append((parameter, take("=") ? try expression() : nil))
+            guard parameters.count <= TemplateParser.maximumParameters else {
+                throw wrong("a macro has at most \(TemplateParser.maximumParameters) parameters", peek)
+            }
         }
+        return parameters
+    }
+
+    private mutating func macro(
+        _ name: String, _ parameters: [TemplateMacro.Parameter], closedBy end: String
+    ) throws(FileError) -> TemplateMacro {
         try endOfBlock()
         let outerLoops = loops
         loops = 0
         defer { loops = outerLoops }
-        return .macro(TemplateMacro(name: name, parameters: parameters, body: try closed(by: "endmacro")))
+        return TemplateMacro(name: name, parameters: parameters, body: try closed(by: end))
     }
 
-    private mutating func targets() throws(FileError) -> [String] {
-        let isBracketed = take("(")
-        var names = [try name()]
-        while take(",") { names.append(try name()) }
-        if isBracketed { try expect(.symbol(")"), "')'") }
-        return names
+    private mutating func call(_ line: Int) throws(FileError) -> TemplateStatement.Kind {
+        let parameters = take("(") ? try parameters() : []
+        let call = try expression()
+        guard case .call = call.kind else { throw FileError.template(line, "'call' calls no macro") }
+        return .call(try macro("caller", parameters, closedBy: "endcall"), call)
+    }
+
+    private mutating func with() throws(FileError) -> TemplateStatement.Kind {
+        var members: [(name: String, value: TemplateExpression)] = []
+        while peek.kind != .blockEnd {
+            if !members.isEmpty { try expect(.symbol(","), "','") }
+            let name = try name()
+            try expect(.symbol("="), "'='")
+            members.append((name, try expression()))
+        }
+        try endOfBlock()
+        return .with(members, try closed(by: "endwith"))
+    }
+
+    /// `a, b`, `(a, b)`, `a, (b, c)`, `namespace.a`
+    private mutating func targets() throws(FileError) -> [TemplateTarget] {
+        var targets = [try target()]
+        while take(",") { targets.append(try target()) }
+        if targets.count == 1, case .several(let inner) = targets[0] { return inner }
+        return targets
+    }
+
+    private mutating func target() throws(FileError) -> TemplateTarget {
+        try enter()
+        defer { depth -= 1 }
+        if take("(") {
+            let inner = try targets()
+            try expect(.symbol(")"), "')'")
+            return .several(inner)
+        }
+        let name = try name()
+        return take(".") ? .attribute(name, try self.name()) : .name(name)
     }
 
     /// `name(arguments) | name …`, each with a hole where its input belongs.
@@ -158,7 +206,7 @@ struct TemplateParser {
 
     // MARK: Expressions
 
-    /// One expression, or several with commas between them as a list (Jinja makes a tuple).
+    /// One expression, or several with commas between them as a tuple.
     private mutating func list(isConditional: Bool = true) throws(FileError) -> TemplateExpression {
         let first = isConditional ? try expression() : try or()
         guard case .symbol(",") = peek.kind else { return first }
@@ -169,7 +217,7 @@ struct TemplateParser {
             default: elements.append(isConditional ? try expression() : try or())
             }
         }
-        return try node(.list(elements), elements.map(\.height).max() ?? 0)
+        return try node(.tuple(elements), elements.map(\.height).max() ?? 0)
     }
 
     private mutating func expression() throws(FileError) -> TemplateExpression {
@@ -369,11 +417,17 @@ struct TemplateParser {
     private mutating func arguments() throws(FileError) -> TemplateArguments {
         var arguments = TemplateArguments()
         while !take(")") {
-            if !arguments.positional.isEmpty || !arguments.named.isEmpty {
+            if !arguments.isEmpty {
                 try expect(.symbol(","), "','")
                 if take(")") { break }
             }
-            if case .name(let name) = peek.kind, at + 1 < tokens.count, tokens[at + 1].kind == .symbol("=") {
+            if take("*") {
+                arguments.spread = try expression()
+            } else if take("**") {
+                arguments.namedSpread = try expression()
+            } else if case .name(let name) = peek.kind, at + 1 < tokens.count,
+                tokens[at + 1].kind == .symbol("=")
+            {
                 at += 2
                 arguments.named.append((name, try expression()))
             } else {
@@ -399,7 +453,7 @@ struct TemplateParser {
             }
             return try node(.string(text))
         case .symbol("("):
-            if take(")") { return try node(.list([])) }
+            if take(")") { return try node(.tuple([])) }
             let inner = try list()
             try expect(.symbol(")"), "')'")
             return inner
