@@ -25,7 +25,8 @@ extension Tokenizer {
             return added.id(of: token) ?? encoder.vocabulary.id(of: token)
         }
         parts.specialIDs = SpecialIDs(
-            bos: id(config.bosToken), eos: id(config.eosToken), pad: id(config.padToken),
+            bos: id(config.bosToken), eos: id(config.eosToken) ?? config.stopIDs.first,
+            pad: id(config.padToken),
             unknown: id(config.unknownToken) ?? encoder.unknown)
         parts.specialIDs.stops = Set(config.stopIDs)
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
