@@ -128,6 +128,39 @@ struct HostileTemplateTests {
         ("{{ 1", "a tag is not closed"),
         ("{# never", "a comment is not closed"),
         ("{% if x %}", "the template ends where 'elif' belongs"),
+        (String(repeating: "{% raw %}", count: 100_000), "'raw' is not closed"),
+        (
+            "{% for i in range(99999) %}{% set x = [] | slice(99999) %}{% endfor %}", "too many steps"
+        ),
+        (
+            "{% set l = ['A' * 9000000] + range(99999) | list %}{{ l | unique | list | length }}",
+            "too many steps"
+        ),
+        (
+            "{% set f = 'x' * 4000000 %}{% for i in range(999) %}{% set x = f % () %}{% endfor %}",
+            "too many steps"
+        ),
+        ("{{ 'a'.ljust(1000000000000) }}", "too many steps"),
+        ("{{ 'a'.ljust(4, 'bb') }}", "fills with a character"),
+        ("{{ 'a' | center(1000000000000) }}", "too many steps"),
+        ("{{ '%s %s' % ('a',) }}", "too few values"),
+        ("{{ '{} {}'.format('a') }}", "has no value for '{}'"),
+        (
+            "{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}",
+            "'caller', which is not defined cannot be called"
+        ),
+        (
+            "{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}", "nested deeper"
+        ),
+        (
+            "{% macro m() %}{% set n = namespace(c=caller) %}{% endmacro %}{% call m() %}x{% endcall %}",
+            "cannot be stored"
+        ),
+        ("{% call x %}{% endcall %}", "'call' calls no macro"),
+        (
+            nested("{% generation %}", "{{ 'x' * 9000000 }}", "{% endgeneration %}", 90).captured,
+            "too many steps"
+        ),
         ("{% for x in [1] %}{% endif %}", "'endif' is not supported"),
         ("{% endfor %}", "'endfor' is not supported"),
         ("{% break %}", "outside of a loop"),
@@ -188,4 +221,5 @@ struct HostileTemplateTests {
 
 extension String {
     fileprivate var tag: String { "{{ \(self) }}" }
+    fileprivate var captured: String { "{% set x %}\(self){% endset %}" }
 }

@@ -19,11 +19,12 @@ package struct Dataset: Sendable {
     package var tokens: Int { examples.reduce(0) { $0 + $1.tokens.count } }
     package var countedTokens: Int { examples.reduce(0) { $0 + $1.countedTokens } }
 
-    package init(examples: [Example], path: String = "memory") {
+    package init(examples: [Example], path: String = "memory", date: TemplateDate? = nil) {
         self.examples = examples
         self.path = path
         (cutExamples, skippedExamples) = (0, 0)
-        (warnings, date) = ([], nil)
+        warnings = []
+        self.date = date
     }
 
     /// Reads a file, or in a folder that of `split`. A bad line is an error with its number.

@@ -23,13 +23,13 @@ struct TemplateEvaluator {
     let limits: TemplateLimits
     let now: TemplateDate
     private(set) var line = 1
-    private var scopes: [[String: TemplateValue]]
+    var scopes: [[String: TemplateValue]]
     private var output: [UInt8] = []
     /// Texts being captured around `output`, and their bytes: the main text is the outermost.
     private var captures = 0
     private var outerBytes = 0
     private var budget: Int
-    private var depth = 0
+    var depth = 0
     private var loopDepth = 0
     private(set) var recorder: TemplateRecorder
     var readsDate = false
@@ -58,7 +58,7 @@ struct TemplateEvaluator {
     // MARK: Statements
 
     @discardableResult
-    private mutating func run(_ statements: [TemplateStatement]) throws(FileError) -> Flow {
+    mutating func run(_ statements: [TemplateStatement]) throws(FileError) -> Flow {
         try enter()
         defer { depth -= 1 }
         for statement in statements {
@@ -69,7 +69,7 @@ struct TemplateEvaluator {
         return .next
     }
 
-    private mutating func run(_ statement: TemplateStatement) throws(FileError) -> Flow {
+    mutating func run(_ statement: TemplateStatement) throws(FileError) -> Flow {
         try charge(1)
         switch statement.kind {
         case .text(let text):
@@ -101,12 +101,14 @@ struct TemplateEvaluator {
         case .generation(let body):
             let start = output.count
             try runScoped(body)
+            // A captured mark is kept to be looked for.
+            if captures > 0 { try charge(bytes: output.count - start) }
             recorder.addGenerated(output[start...], at: outerBytes + start, isCaptured: captures > 0)
         }
         return .next
     }
 
-    private mutating func runScoped(
+    mutating func runScoped(
         _ body: [TemplateStatement], _ scope: [String: TemplateValue] = [:]
     ) throws(FileError) {
         scopes.append(scope)
@@ -114,7 +116,7 @@ struct TemplateEvaluator {
         scopes.removeLast()
     }
 
-    private mutating func loop(
+    mutating func loop(
         _ targets: [TemplateTarget], _ sequence: TemplateExpression, _ filter: TemplateExpression?,
         _ body: [TemplateStatement], _ otherwise: [TemplateStatement]
     ) throws(FileError) -> Flow {
@@ -148,7 +150,7 @@ struct TemplateEvaluator {
         return .next
     }
 
-    private mutating func assign(_ targets: [TemplateTarget], _ value: TemplateValue) throws(FileError) {
+    mutating func assign(_ targets: [TemplateTarget], _ value: TemplateValue) throws(FileError) {
         if targets.count == 1 { return try assign(targets[0], value) }
         let parts = try elements(of: value)
         guard parts.count == targets.count else {
@@ -157,7 +159,7 @@ struct TemplateEvaluator {
         for (target, part) in zip(targets, parts) { try assign(target, part) }
     }
 
-    private mutating func assign(_ target: TemplateTarget, _ value: TemplateValue) throws(FileError) {
+    mutating func assign(_ target: TemplateTarget, _ value: TemplateValue) throws(FileError) {
         switch target {
         case .name(let name): scopes[scopes.count - 1][name] = value
         case .attribute(let name, let attribute):
@@ -170,7 +172,7 @@ struct TemplateEvaluator {
     }
 
     /// What a body writes, as a value instead.
-    private mutating func captured(
+    mutating func captured(
         _ body: (inout TemplateEvaluator) throws(FileError) -> Void
     ) throws(FileError) -> String {
         let outer = output
@@ -186,7 +188,7 @@ struct TemplateEvaluator {
     }
 
     /// `scopes`: what the body of a call block sees; a macro sees the names of the whole template.
-    private mutating func call(
+    mutating func call(
         _ macro: TemplateMacro, _ arguments: TemplateCall, caller: TemplateCaller? = nil,
         scopes visible: [[String: TemplateValue]]? = nil
     ) throws(FileError) -> TemplateValue {
@@ -216,157 +218,6 @@ struct TemplateEvaluator {
         return .string(text)
     }
 
-    // MARK: Expressions
-
-    mutating func evaluate(_ expression: TemplateExpression) throws(FileError) -> TemplateValue {
-        try enter()
-        defer { depth -= 1 }
-        try charge(1)
-        switch expression.kind {
-        case .none: return .none
-        case .bool(let value): return .bool(value)
-        case .integer(let value): return .integer(value)
-        case .float(let value): return .float(value)
-        case .string(let text): return .string(text)
-        case .name(let name): return lookUp(name)
-        case .list(let elements): return try list(try evaluateAll(elements))
-        case .tuple(let elements): return try list(try evaluateAll(elements), isTuple: true)
-        case .dictionary(let members): return try dictionary(members)
-        case .attribute(let target, let name): return try attribute(name, of: try evaluate(target))
-        case .item(let target, let index): return try item(try evaluate(index), of: try evaluate(target))
-        case .slice(let target, let start, let stop, let step):
-            return try slice(
-                try evaluate(target), try start.map { (e) throws(FileError) in try evaluate(e) },
-                try stop.map { (e) throws(FileError) in try evaluate(e) },
-                try step.map { (e) throws(FileError) in try evaluate(e) })
-        case .call: return try evaluateCall(expression)
-        case .filter(let input, let name, let arguments):
-            guard let input else { throw wrong("the filter '\(name)' has no input") }
-            return try filter(name, try evaluate(input), try evaluate(arguments))
-        case .test(let input, let name, let arguments):
-            return .bool(try test(name, try evaluate(input), try evaluate(arguments)))
-        case .not(let operand): return .bool(!(try evaluate(operand).isTrue))
-        case .negative(let operand): return try negative(try evaluate(operand))
-        case .positive(let operand): return try positive(try evaluate(operand))
-        case .arithmetic(let operation, let left, let right):
-            return try arithmetic(operation, try evaluate(left), try evaluate(right))
-        case .concatenation(let operands):
-            var parts: [String] = []
-            for operand in operands { parts.append(try text(try evaluate(operand))) }
-            return .string(parts.joined())
-        case .all(let operands): return try lastOf(operands) { !$0.isTrue }
-        case .any(let operands): return try lastOf(operands) { $0.isTrue }
-        case .comparison(let first, let rest): return try comparison(first, rest)
-        case .conditional(let condition, let then, let otherwise):
-            if try evaluate(condition).isTrue { return try evaluate(then) }
-            return try otherwise.map { (e) throws(FileError) in try evaluate(e) } ?? .undefined("else")
-        }
-    }
-
-    private mutating func evaluateAll(_ expressions: [TemplateExpression]) throws(FileError)
-        -> [TemplateValue]
-    {
-        var values: [TemplateValue] = []
-        for expression in expressions { values.append(try evaluate(expression)) }
-        return values
-    }
-
-    mutating func evaluate(_ arguments: TemplateArguments) throws(FileError) -> TemplateCall {
-        var call = TemplateCall(positional: try evaluateAll(arguments.positional))
-        for (name, value) in arguments.named { call.named.append((name, try evaluate(value))) }
-        if let spread = arguments.spread { call.positional += try elements(of: try evaluate(spread)) }
-        if let spread = arguments.namedSpread {
-            guard case .dictionary(let dictionary) = try evaluate(spread) else {
-                throw wrong("'**' takes a mapping")
-            }
-            for member in dictionary.members {
-                guard case .string(let name) = member.key else {
-                    throw wrong("arguments are named by strings")
-                }
-                try charge(1)
-                call.named.append((name.text, member.value))
-            }
-        }
-        return call
-    }
-
-    /// `and` and `or` give the operand that decided.
-    private mutating func lastOf(
-        _ operands: [TemplateExpression], decides: (TemplateValue) -> Bool
-    ) throws(FileError) -> TemplateValue {
-        var value = TemplateValue.none
-        for operand in operands {
-            value = try evaluate(operand)
-            if decides(value) { break }
-        }
-        return value
-    }
-
-    private mutating func dictionary(
-        _ members: [(key: TemplateExpression, value: TemplateExpression)]
-    ) throws(FileError) -> TemplateValue {
-        var result: [TemplateDictionary.Member] = []
-        for (key, value) in members {
-            let name = try evaluate(key)
-            guard let key = TemplateKey(name) else { throw wrong("\(name.summary) cannot be a key") }
-            result.append((key, try evaluate(value)))
-        }
-        return try dictionary(result)
-    }
-
-    private mutating func comparison(
-        _ first: TemplateExpression, _ rest: [(TemplateExpression.Comparison, TemplateExpression)]
-    ) throws(FileError) -> TemplateValue {
-        var left = try evaluate(first)
-        for (operation, expression) in rest {
-            let right = try evaluate(expression)
-            guard try compare(operation, left, right) else { return .bool(false) }
-            left = right
-        }
-        return .bool(true)
-    }
-
-    private mutating func evaluateCall(
-        _ expression: TemplateExpression, caller: TemplateCaller? = nil
-    ) throws(FileError) -> TemplateValue {
-        guard case .call(let callee, let arguments) = expression.kind else { return try evaluate(expression) }
-        if case .attribute(let target, let name) = callee.kind {
-            let target = try evaluate(target)
-            let arguments = try evaluate(arguments)
-            if case .namespace(let namespace) = target,
-                case .macro(let macro)? = namespace.members[ExactString(name)]
-            {
-                return try call(macro, arguments, caller: caller)
-            }
-            return try method(name, of: target, arguments)
-        }
-        switch try evaluate(callee) {
-        case .macro(let macro): return try call(macro, try evaluate(arguments), caller: caller)
-        case .caller(let block):
-            return try call(block.macro, try evaluate(arguments), scopes: block.scopes)
-        case .function(let name): return try function(name, try evaluate(arguments))
-        case let other: throw wrong("\(other.summary) cannot be called")
-        }
-    }
-
-    private mutating func applied(
-        _ filters: [TemplateExpression], to input: TemplateValue
-    ) throws(FileError) -> TemplateValue {
-        var value = input
-        for filter in filters {
-            guard case .filter(_, let name, let arguments) = filter.kind else { continue }
-            value = try self.filter(name, value, try evaluate(arguments))
-        }
-        return value
-    }
-
-    private func lookUp(_ name: String) -> TemplateValue {
-        for scope in scopes.reversed() {
-            if let value = scope[name] { return value }
-        }
-        return .undefined(name)
-    }
-
     // MARK: Limits
 
     mutating func charge(_ count: Int) throws(FileError) {
@@ -377,14 +228,14 @@ struct TemplateEvaluator {
         budget = rest
     }
 
-    private mutating func enter() throws(FileError) {
+    mutating func enter() throws(FileError) {
         depth += 1
         guard depth <= limits.depth else {
             throw wrong("the template runs nested deeper than \(limits.depth) levels")
         }
     }
 
-    private mutating func write(_ text: String) throws(FileError) {
+    mutating func write(_ text: String) throws(FileError) {
         output.append(contentsOf: text.utf8)
         guard output.count <= limits.outputBytes else {
             throw wrong("the template writes more than \(limits.outputBytes) bytes")

@@ -5,6 +5,7 @@ import Checkpoints
 extension TemplateEvaluator {
     /// `%s`, `%r`, `%d`, `%i`, `%%`, as far as templates need them: no widths.
     mutating func formatted(_ format: String, _ values: [TemplateValue]) throws(FileError) -> String {
+        try charge(bytes: format.utf8.count)
         var result = ""
         var values = values[...]
         var isDirective = false
@@ -30,7 +31,6 @@ extension TemplateEvaluator {
                 result += String(whole)
             default: throw wrong("the format %\(scalar) is not supported")
             }
-            try charge(bytes: result.utf8.count)
         }
         guard !isDirective else { throw wrong("the format ends with %") }
         guard values.isEmpty else { throw wrong("there are too many values for the format") }
