@@ -33,22 +33,28 @@ package struct Chat: Sendable {
 // MARK: Forms
 
 extension Chat {
-    /// What is given to the template, the form that transformers' users write first. Templates that know only texts get
-    /// parts joined and null empty; those that paste a call's arguments get them as JSON text.
-    var forms: [Chat] {
-        let texts = changed { message in
+    /// What a template can be given, in the order in which to try.
+    enum Form: CaseIterable {
+        case asWritten
+        /// For templates that know only texts: parts joined, and null empty.
+        case texts
+        /// For templates that paste the arguments of a call: as JSON text.
+        case pastedArguments
+    }
+
+    func inForm(_ form: Form) -> Chat {
+        if form == .asWritten { return self }
+        return changed { message in
             switch message["content"] {
             case .array(let parts)?: message["content"] = .string(Chat.text(parts))
             case .null?: message["content"] = .string("")
             default: break
             }
-        }
-        let pasted = texts.changed { message in
+            if form == .texts { return }
             Chat.changeArguments(of: &message) { arguments in
                 if case .string = arguments { arguments } else { .string(TemplateValue(arguments).json) }
             }
         }
-        return [self, texts, pasted]
     }
 
     private func changed(_ change: (inout JSON.Object) -> Void) -> Chat {

@@ -43,8 +43,9 @@ package struct ChatRenderer: Sendable {
     package func whole(_ chat: Chat) throws(FileError) -> (chat: Chat, trace: TemplateTrace) {
         var reason: FileError?
         var odd: (Chat, TemplateTrace)?
-        for form in chat.forms {
+        for form in Chat.Form.allCases {
             do throws(FileError) {
+                let form = chat.inForm(form)
                 let trace = try trace(form, addGenerationPrompt: false)
                 if form.isPlain(in: trace.text) { return (form, trace) }
                 odd = odd ?? (form, trace)

@@ -90,14 +90,20 @@ package struct ChatTurns {
             guard let (own, _) = turnAlone(index) else { return nil }
             end = turn.lowerBound + Self.sharedCount(bytes[turn], own)
         }
-        let prompts = [prompt(before: index), prompt(before: 0)]
+        let prompt = prompt(before: index)
         let tail = tail(of: index)
-        if bytes[end...].starts(with: tail), !prompts.contains(Array(tail)) { end += tail.count }
-        let text = bytes[turn.lowerBound..<end]
-        // A line end between turns may stand in the turn before.
-        let beginnings = prompts.flatMap { [$0[...], $0.drop { $0 == 0x20 || $0 == 0x0A }] }
-        let start = turn.lowerBound + (beginnings.map { Self.promptCount(text, $0) }.max() ?? 0)
+        if bytes[end...].starts(with: tail), !tail.elementsEqual(prompt) { end += tail.count }
+        let start = turn.lowerBound + promptCount(bytes[turn.lowerBound..<end], prompt)
         return start < end ? start..<end : nil
+    }
+
+    /// How much of a turn is the prompt. A line end between turns may stand in the turn before, and the prompt behind some
+    /// messages is another than the beginning of a turn (it ends the turn before).
+    private mutating func promptCount(_ turn: ArraySlice<UInt8>, _ prompt: [UInt8]) -> Int {
+        let count = Self.promptCount(turn, prompt[...])
+        if count == prompt.count { return count }
+        let others = [prompt, self.prompt(before: 0)].flatMap { [$0[...], $0.drop { $0 == 0x20 || $0 == 0x0A }] }
+        return others.map { Self.promptCount(turn, $0) }.max() ?? count
     }
 
     /// A turn as the last of the chat, and what the template writes behind it.
