@@ -162,6 +162,29 @@ struct ChatTurnTests {
         #expect(same > 0 && same + rewritten >= 15)
     }
 
+    /// However a template comes to its messages; in a macro nothing is traced, and prefixes tell.
+    @Test(arguments: [
+        "{% for i in range(messages | length) %}{% set m = messages[i] %}TURN{% endfor %}PROMPT",
+        "{% for i in range(1) %}{% for m in messages[:1] %}TURN{% endfor %}{% endfor %}"
+            + "{% for m in messages[1:] %}TURN{% endfor %}PROMPT",
+        "{% macro all() %}{% for m in messages %}TURN{% endfor %}{% endmacro %}{{ all() }}PROMPT",
+        "{% set text %}{% for m in messages %}TURN{% endfor %}{% endset %}{{ text }}PROMPT",
+        "{% for m in messages %}TURN{% if loop.last %}PROMPT{% endif %}{% endfor %}",
+        "{% for m in messages %}{{ '<e>' if not loop.first }}<{{ m.role }}>{{ m.content }}{% endfor %}<e>PROMPT",
+    ])
+    func anyWayToTheMessages(_ source: String) throws {
+        let source = source.replacing("TURN", with: "<{{ m.role }}>{{ m.content }}<e>")
+            .replacing("PROMPT", with: "{% if add_generation_prompt %}<assistant>{% endif %}")
+        let renderer = ChatRenderer(template: try ChatTemplate(source), specialTokens: [:], date: .now())
+        let chat = Chat([
+            (role: "user", content: "a"), (role: "assistant", content: "b"), (role: "user", content: "c"),
+            (role: "assistant", content: "<a"),
+        ])
+        let learned = try renderer.learned(chat)
+        #expect(learned.text == "<user>a<e><assistant>b<e><user>c<e><assistant><a<e>")
+        #expect(learned.parts == ["b<e>", "<a<e>"] && learned.notes == ChatNotes())
+    }
+
     @Test(arguments: ["chatml", "qwen3", "mistral-nemo", "gpt-oss"])
     func timeGrowsWithTheTurns(_ name: String) throws {
         let renderer = try ChatModel(name).renderer

@@ -31,7 +31,7 @@ struct TemplateEvaluator {
     private var budget: Int
     var depth = 0
     private var loopDepth = 0
-    private(set) var recorder: TemplateRecorder
+    var recorder: TemplateRecorder
     var readsDate = false
 
     static let functions = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
@@ -141,9 +141,9 @@ struct TemplateEvaluator {
             let loop = TemplateLoop(elements: list, index: index, depth: loopDepth, memory: memory)
             scopes.append(["loop": .loop(loop)])
             try assign(targets, element)
-            let message = captures == 0 ? recorder.begin(element, at: output.count) : nil
+            let isRecorded = captures == 0 && recorder.begin(element, at: output.count)
             let flow = try run(body)
-            if let message { recorder.end(message, at: output.count) }
+            if isRecorded { recorder.end(at: output.count) }
             scopes.removeLast()
             if flow == .breakLoop { break }
         }

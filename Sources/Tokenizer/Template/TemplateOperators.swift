@@ -184,7 +184,9 @@ extension TemplateEvaluator {
         case (.list(let list), _):
             guard let position = index.integer else { break }
             let place = position < 0 ? position + list.elements.count : position
-            return list.elements.indices.contains(place) ? list.elements[place] : .undefined("[\(position)]")
+            guard list.elements.indices.contains(place) else { return .undefined("[\(position)]") }
+            recorder.visit(list.elements[place], at: position)
+            return list.elements[place]
         case (.string(let text), _):
             guard let position = index.integer else { break }
             try charge(bytes: text.utf8.count)

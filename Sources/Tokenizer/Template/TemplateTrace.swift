@@ -17,7 +17,8 @@ package struct TemplateTrace: Sendable {
 struct TemplateRecorder {
     private var indices: [ObjectIdentifier: Int] = [:]
     private var messages: [[Range<Int>]]
-    private var start: Int?
+    /// The iteration that writes a message, or one of a loop over numbers that may come to one.
+    private var iteration: (start: Int, message: Int?, number: Int?)?
     private var end: Int?
     private var generated: [(range: Range<Int>, captured: [UInt8]?)] = []
 
@@ -32,21 +33,35 @@ struct TemplateRecorder {
         }
     }
 
-    /// The number of the message that a loop comes to, inside of no other message.
-    mutating func begin(_ element: TemplateValue, at offset: Int) -> Int? {
-        guard start == nil, case .dictionary(let message) = element,
-            let index = indices[ObjectIdentifier(message)]
-        else { return nil }
-        start = offset
-        return index
+    /// A loop comes to an element; whether it may be a message, inside of no other.
+    mutating func begin(_ element: TemplateValue, at offset: Int) -> Bool {
+        guard iteration?.message == nil else { return false }
+        if let message = message(element) {
+            iteration = (offset, message, nil)
+            return true
+        }
+        guard iteration == nil, case .integer(let number) = element else { return false }
+        iteration = (offset, nil, number)
+        return true
     }
 
-    mutating func end(_ message: Int, at offset: Int) {
-        if let start, start < offset {
-            messages[message].append(start..<offset)
+    /// `messages[i]` in a loop over i.
+    mutating func visit(_ element: TemplateValue, at position: Int) {
+        guard let current = iteration, current.message == nil, current.number == position else { return }
+        iteration = (current.start, message(element), current.number)
+    }
+
+    mutating func end(at offset: Int) {
+        if let iteration, let message = iteration.message, iteration.start < offset {
+            messages[message].append(iteration.start..<offset)
             end = offset
         }
-        start = nil
+        iteration = nil
+    }
+
+    private func message(_ element: TemplateValue) -> Int? {
+        guard case .dictionary(let message) = element else { return nil }
+        return indices[ObjectIdentifier(message)]
     }
 
     /// Where text is captured, whether and where it comes out is seen at the end.
