@@ -1,4 +1,5 @@
-// `tokenizer_config.json` and the files beside it: which tokens begin, end and pad a text, and the chat template.
+// `tokenizer_config.json` and the files beside it: which tokens begin, end and pad a text, and the chat
+// template.
 
 import Checkpoints
 
@@ -13,8 +14,8 @@ package struct TokenizerConfig: Sendable {
 
     package init() {}
 
-    /// Of two files that name the same, the more special one counts: a file of its own for the template, what generation goes
-    /// by before the model's config, the tokenizer's config before the map of special tokens.
+    /// Of two files that name the same, the more special one counts: a file of its own for the template, what
+    /// generation goes by before the model's config, the tokenizer's config before the map of special tokens.
     package init(_ files: Checkpoint.TokenizerFiles) throws(FileError) {
         self.init()
         if let path = files.tokenizerConfig { self = try TokenizerConfig(json: JSON.read(path), path: path) }

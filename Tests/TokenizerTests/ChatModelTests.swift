@@ -1,5 +1,5 @@
-// Models' own chat templates: rendered as transformers does, and of what they write the assistant's part learned
-// (Data/chat_models.json, written by Tests/Oracles/chat_model_fixtures.py).
+// Models' own chat templates: rendered as transformers does, and of what they write the assistant's part
+// learned (Data/chat_models.json, written by Tests/Oracles/chat_model_fixtures.py).
 
 import Checkpoints
 import Testing
@@ -132,13 +132,15 @@ struct ChatTurnTests {
         return Chat(messages)
     }
 
-    /// Where the prefix way finds an answer, the trace finds the same, or one with the line end or token that ends it.
+    /// Where the prefix way finds an answer, the trace finds the same, or one with the line end or token that
+    /// ends it.
     @Test(arguments: ChatModel.names) func tracesAndPrefixesAgree(_ name: String) throws {
         let renderer = try ChatModel(name).renderer
         var random = SplitMix(state: UInt64(name.utf8.reduce(7) { $0 &* 31 &+ Int($1) } & 0xFFFF))
         var (same, rewritten) = (0, 0)
         for _ in 0..<20 {
-            // Mistral's put the system message into the last question, so that no chat begins as its prefix does.
+            // Mistral's put the system message into the last question, so that no chat begins as its prefix
+            // does.
             let made = Self.chat(&random, hasSystem: !name.hasPrefix("mistral"))
             // Ministral's refuses empty answers.
             guard let (chat, whole) = try? renderer.whole(made) else { continue }

@@ -1,5 +1,5 @@
-// What Jinja makes of templates (Data/chat_templates.json, written by Tests/Oracles/chat_template_fixtures.py), and what must
-// happen with templates that are broken or hostile.
+// What Jinja makes of templates (Data/chat_templates.json, written by
+// Tests/Oracles/chat_template_fixtures.py), and what must happen with templates that are broken or hostile.
 
 import Checkpoints
 import Testing
@@ -192,7 +192,8 @@ struct HostileTemplateTests {
         }
     }
 
-    /// As long as the limits allow, and over in a moment: looking for a text takes time by the sum of the lengths.
+    /// As long as the limits allow, and over in a moment: looking for a text takes time by the sum of the
+    /// lengths.
     @Test(arguments: [
         "t.find(p)", "p in t", "t.split(p) | length", "t.replace(p, 'x') | length", "t.count(p)",
     ])

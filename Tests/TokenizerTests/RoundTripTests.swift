@@ -1,4 +1,5 @@
-// Text comes back as it was, whole or token by token; what is not text becomes U+FFFD and nothing else is lost.
+// Text comes back as it was, whole or token by token; what is not text becomes U+FFFD and nothing else is
+// lost.
 
 import Testing
 import Tokenizer
@@ -52,7 +53,8 @@ struct RoundTripTests {
         #expect(tokenizer.encode(pieces: []) == [])
     }
 
-    /// Each piece has what the text up to its end has beyond the text up to its beginning, as far as the whole agrees.
+    /// Each piece has what the text up to its end has beyond the text up to its beginning, as far as the
+    /// whole agrees.
     @Test(arguments: ["gpt2", "smollm", "llama3", "qwen2", "llama2", "metaspace", "flags"])
     func piecesAreWhatPrefixesShare(name: String) throws {
         let tokenizer = try Fixtures.tokenizer(name)

@@ -1,5 +1,5 @@
-// A conversation as tokens with labels. The text is the whole chat as the model's template writes it, special tokens
-// included; `LearnedChat` says which parts of it are learned.
+// A conversation as tokens with labels. The text is the whole chat as the model's template writes it, special
+// tokens included; `LearnedChat` says which parts of it are learned.
 
 import Checkpoints
 import Tokenizer

@@ -5,7 +5,8 @@ import Checkpoints
 package struct Chat: Sendable {
     /// Each has a `role`; all keys reach the template as they are.
     package var messages: [JSON.Object]
-    /// Variables beside `messages`: `tools`, `documents`, and options of the template such as `enable_thinking`.
+    /// Variables beside `messages`: `tools`, `documents`, and options of the template such as
+    /// `enable_thinking`.
     package var variables: JSON.Object
 
     package init(_ messages: [JSON.Object], variables: JSON.Object = [:]) {

@@ -1,5 +1,6 @@
-// The Jinja template that comes with a model and writes a chat as the text that the model was trained on. The interpreter
-// is a safe subset: no attribute reaches anything but the values given, and work, output and nesting are capped.
+// The Jinja template that comes with a model and writes a chat as the text that the model was trained on. The
+// interpreter is a safe subset: no attribute reaches anything but the values given, and work, output and
+// nesting are capped.
 
 import Checkpoints
 

@@ -1,11 +1,12 @@
-// Which parts of a chat's text are learned: what the assistant writes, from where its turn parts from the generation prompt
-// to the end of what the template writes for it.
+// Which parts of a chat's text are learned: what the assistant writes, from where its turn parts from the
+// generation prompt to the end of what the template writes for it.
 //
 //     whole    … <user>Hi<end> <assistant>Hey<end> <user>And?<end> <assistant>Bye<end>
 //     learned                             ^^^^^^^^                            ^^^^^^^^
 //
-// The template's own `{% generation %}` marks go before that. The text is always the whole chat as inference has it for
-// its history: of answers that the template writes anew there (without their thinking) the new form is learned.
+// The template's own `{% generation %}` marks go before that. The text is always the whole chat, as inference
+// has it for its history. Of answers that the template writes anew there (without their thinking) the new
+// form is learned.
 
 import Checkpoints
 
@@ -97,12 +98,14 @@ package struct ChatTurns {
         return start < end ? start..<end : nil
     }
 
-    /// How much of a turn is the prompt. A line end between turns may stand in the turn before, and the prompt behind some
-    /// messages is another than the beginning of a turn (it ends the turn before).
+    /// How much of a turn is the prompt. A line end between turns may stand in the turn before, and behind
+    /// some messages the prompt also ends the turn before.
     private mutating func promptCount(_ turn: ArraySlice<UInt8>, _ prompt: [UInt8]) -> Int {
         let count = Self.promptCount(turn, prompt[...])
         if count == prompt.count { return count }
-        let others = [prompt, self.prompt(before: 0)].flatMap { [$0[...], $0.drop { $0 == 0x20 || $0 == 0x0A }] }
+        let others = [prompt, self.prompt(before: 0)].flatMap { prompt in
+            [prompt[...], prompt.drop { $0 == 0x20 || $0 == 0x0A }]
+        }
         return others.map { Self.promptCount(turn, $0) }.max() ?? count
     }
 
@@ -127,7 +130,8 @@ package struct ChatTurns {
         return tail
     }
 
-    /// By the difference of the chat before the answer, with a generation prompt, and with it: two renderings an answer.
+    /// By what the chat with the answer has beyond the chat before it with a generation prompt: two
+    /// renderings an answer.
     package func answerByPrefixes(_ index: Int) -> Range<Int>? {
         guard let before = try? renderer.render(chat.prefix(index), addGenerationPrompt: true),
             let after = try? renderer.render(chat.prefix(index + 1), addGenerationPrompt: false),
@@ -162,7 +166,7 @@ package struct ChatTurns {
         return Array(after[Self.promptCount(after[...], before[..<end])...])
     }
 
-    /// How much of a turn is a prompt. Where they part inside of the prompt, only whole lines and tags of it count.
+    /// How much of a turn is a prompt. Where they part inside of the prompt, only whole lines and tags count.
     private static func promptCount(_ turn: ArraySlice<UInt8>, _ prompt: ArraySlice<UInt8>) -> Int {
         let count = sharedCount(turn, prompt)
         guard count < prompt.count else { return count }

@@ -1,10 +1,11 @@
-// A rendering and where its parts lie in the text: what the loop over `messages` wrote for each message, and what stands
-// in `{% generation %}` marks.
+// A rendering and where its parts lie in the text: what the loop over `messages` wrote for each message, and
+// what stands in `{% generation %}` marks.
 
 /// Offsets are in bytes of UTF-8.
 package struct TemplateTrace: Sendable {
     package var text: String
-    /// The text of each message; nil where the template wrote none, or not in one piece, or not by a loop over `messages`.
+    /// The text of each message; nil where the template wrote none, or not in one piece, or not by a loop
+    /// over `messages`.
     package var messages: [Range<Int>?]
     /// Where the last message that was looped over ends.
     package var end: Int?
