@@ -130,6 +130,7 @@ import Tokenizer
             #"{"conversations": [{"from": "human", "value": "Say hello."}, {"from": "gpt", "value": "Hello there"}]}"#,
             #"{"conversations": [{"role": "user", "content": "Say hello."}, {"role": "assistant", "content": "Hello there"}]}"#,
             #"{"instruction": "Say hello.", "input": "", "output": "Hello there"}"#,
+            #"{"prompt": [{"role": "user", "content": "Say hello."}], "completion": [{"role": "assistant", "content": "Hello there"}]}"#,
         ] { #expect(try read(line).examples == plain, "\(line)") }
         for (line, reason) in [
             (

@@ -48,6 +48,18 @@ extension ExampleReader {
         return example
     }
 
+    /// A line whose prompt and completion are messages, as one with `messages`: of the prompt none is learned.
+    func answered(_ prompt: [JSON], _ fields: JSONFields) throws -> JSONFields {
+        let asked = prompt.map { message -> JSON in
+            guard case .object(var message) = message else { return message }
+            message["train"] = .bool(false)
+            return .object(message)
+        }
+        var line = fields.object
+        line["messages"] = .array(asked + (try fields.array("completion")))
+        return JSONFields(line, path: fields.path)
+    }
+
     /// Instruction, what it is about, and the answer.
     func alpaca(_ fields: JSONFields) throws -> Chat {
         let input = try fields.optionalString("input") ?? ""

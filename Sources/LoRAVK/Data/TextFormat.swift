@@ -56,6 +56,8 @@ struct ExampleReader {
             whole = try chatExample(try Chat(fields), fields, &notes)
         } else if fields["instruction"] != nil, fields["output"] != nil {
             whole = try chatExample(try alpaca(fields), fields, &notes)
+        } else if case .array(let asked)? = fields["prompt"] {
+            whole = try chatExample(try Chat(answered(asked, fields)), fields, &notes)
         } else if fields["prompt"] != nil || fields["completion"] != nil {
             whole = tokenized([
                 TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts),
