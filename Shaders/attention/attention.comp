@@ -1,5 +1,6 @@
-// Causal grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(scale q_i·k_j − lse_i).
-// Query i sees the keys from its segment's start to itself (i + keyOffset when the keys are a cache).
+// Causal grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(s_ij − lse_i),
+// s_ij = cap(scale q_i·k_j). Query i sees the keys from the start of its span to itself (i + keyOffset when the
+// keys are a cache).
 // Powers of 2 inside, base e in lse.
 // Milakov and Gimelshein: Online normalizer calculation for softmax (2018); Dao et al.: FlashAttention (2022).
 #version 450
@@ -8,6 +9,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
+#include "attention/score_cap.glsl"
 
 OUTPUT4(0, outputs);   // (queries, heads · D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
@@ -73,7 +75,7 @@ void main() {
             [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) {
                 int key = key0 + int(j);
                 uint at = r * TILE_ROWS + j;
-                p[at] = key >= from[r] && key <= to[r] ? p[at] : 2 * LOWEST;
+                p[at] = key >= from[r] && key <= to[r] ? capped(p[at]) : 2 * LOWEST;
                 highest = max(highest, p[at]);
             }
             float shrink = exp2(top[r] - highest);

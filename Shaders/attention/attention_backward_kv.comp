@@ -1,5 +1,7 @@
-// Attention's gradient for keys and values: the sum over the query heads of the group and the queries that see a key.
-// p_ij = exp(scale q_i·k_j − lse_i),  dv_j = Σ_i p_ij do_i,  dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) q_i
+// Attention's gradient for keys and values: the sum over the query heads of the group and the queries that see a key,
+// which are those from its own to the end of its span.
+// s_ij = cap(scale q_i·k_j),  p_ij = exp(s_ij − lse_i),  dv_j = Σ_i p_ij do_i,
+// dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) cap' q_i
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED
@@ -7,6 +9,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
+#include "attention/score_cap.glsl"
 
 OUTPUT4(0, dk);            // (tokens, kvHeads · D)
 OUTPUT4(1, dv);
@@ -73,8 +76,10 @@ void main() {
             int query = int((row0 + j) / GROUP_SIZE);
             [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
                 uint at = r * TILE_ROWS + j;
-                p[at] = query >= from[r] && query < to[r] ? exp2(p[at] - rowLse) : 0;
+                float score = capped(p[at]);
+                p[at] = query >= from[r] && query < to[r] ? exp2(score - rowLse) : 0;
                 ds[at] = p[at] * (ds[at] - rowDelta);
+                if (SCORE_CAP > 0) ds[at] *= capSlope(score);
             }
         }
         ADD_WEIGHTED(dKey, ds, qTile)

@@ -1,6 +1,6 @@
 // Attention's gradient for the queries, probabilities recomputed from lse; also delta, which the keys' gradient needs.
-// delta_i = do_i·o_i,  p_ij = exp(scale q_i·k_j − lse_i),  ds_ij = p_ij (do_i·v_j − delta_i),
-// dq_i = scale Σ_j ds_ij k_j
+// delta_i = do_i·o_i,  s_ij = cap(scale q_i·k_j),  p_ij = exp(s_ij − lse_i),
+// ds_ij = p_ij (do_i·v_j − delta_i) cap',  dq_i = scale Σ_j ds_ij k_j
 // Dao et al.: FlashAttention (2022), algorithm 4.
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP SHARED
@@ -8,6 +8,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
+#include "attention/score_cap.glsl"
 
 OUTPUT4(0, dq);            // (tokens, heads · D)
 layout(std430, binding = 1) writeonly buffer DeltaStorage { float delta[]; };     // (tokens, heads)
@@ -71,7 +72,9 @@ void main() {
             [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) {
                 int key = key0 + int(j);
                 uint at = r * TILE_ROWS + j;
-                ds[at] = key >= from[r] && key <= to[r] ? exp2(ds[at] - rowLse[r]) * (dp[at] - rowDelta[r]) : 0;
+                float score = capped(ds[at]);
+                ds[at] = key >= from[r] && key <= to[r] ? exp2(score - rowLse[r]) * (dp[at] - rowDelta[r]) : 0;
+                if (SCORE_CAP > 0) ds[at] *= capSlope(score);
             }
         ADD_WEIGHTED(sum, ds, kTile)
     }

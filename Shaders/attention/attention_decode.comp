@@ -6,6 +6,7 @@
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
+#include "attention/score_cap.glsl"
 
 layout(constant_id = 1) const uint HEAD_SIZE = 64;
 layout(constant_id = 2) const uint GROUP_SIZE = 3;     // query heads per key/value head
@@ -49,7 +50,7 @@ void main() {
         uint at = (uint(min(key, lastKey)) * push.kvHeads + kvHead) * D4;
         float score = 0;
         [[unroll]] for (uint d = 0; d < D4; ++d) score += dot(one[d], LOAD4(k, at + d));
-        score = key <= lastKey ? score : 2 * LOWEST;
+        score = key <= lastKey ? capped(score) : 2 * LOWEST;
         float highest = max(top, score);
         float shrink = exp2(top - highest), p = exp2(score - highest);
         top = highest;

@@ -3,19 +3,15 @@
 #version 450
 //! variants FAMILY = TEXEL SHARED
 #include "lib/load.glsl"
-
-layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint LANES = 8;
-layout(constant_id = 1) const uint HEAD_SIZE = 64;     // a multiple of 8
 #include "attention/rotate.glsl"
 
-OUTPUT4(0, rotated);    // (tokens, heads · D); may be q
+OUTPUT4(0, rotated);    // (tokens, heads · D): q, in its place
 OUTPUT4(1, keys);         // (capacity, kvHeads · D)
 OUTPUT4(2, values);
 INPUT4(3, q);
 INPUT4(4, k);                                                                     // (tokens, kvHeads · D)
 INPUT4(5, v);
-INPUT4(6, table);                                                                 // (positions, D): cosines, sines
+INPUT4(6, table);                                                                 // (positions, R): cosines, sines
 layout(std430, binding = 7) readonly buffer PositionStorage { uint positions[]; };
 layout(std430, binding = 8) readonly buffer OffsetStorage { uint offset[]; };
 layout(push_constant) uniform Push {
@@ -25,20 +21,25 @@ layout(push_constant) uniform Push {
     uint lastPosition;
     uint firstToken;   // of this span of the tokens
     uint capacity;
+    uint qPitch;       // vec4s from row to row
+    uint qColumn;      // vec4s in front of the first
+    uint kPitch;
+    uint kColumn;
+    uint vPitch;
+    uint vColumn;
 } push;
 
 void main() {
     uint token = gl_WorkGroupID.x + push.groupBase;
-    uint angles = min(positions[token], push.lastPosition) * 2 * HALF4;
-    uint queryRow = token * push.heads * 2 * HALF4;
-    for (uint i = gl_LocalInvocationID.x; i < push.heads * HALF4; i += LANES)
-        ROTATE(rotated, queryRow, q, queryRow, table, angles, 1.0, i)
+    uint angles = min(positions[token], push.lastPosition) * ROTARY_SIZE;
+    uint qRow = token * push.qPitch + push.qColumn;
+    ROTATE(rotated, qRow, q, qRow, table, angles, 1.0, push.heads)
 
-    uint width4 = push.kvHeads * 2 * HALF4;
-    uint row = token * width4, cacheToken = offset[0] + push.firstToken + token;
+    uint width4 = push.kvHeads * HEAD4, cacheToken = offset[0] + push.firstToken + token;
     if (cacheToken >= push.capacity) return;
     uint cacheRow = cacheToken * width4;
-    for (uint i = gl_LocalInvocationID.x; i < push.kvHeads * HALF4; i += LANES)
-        ROTATE(keys, cacheRow, k, row, table, angles, 1.0, i)
-    for (uint i = gl_LocalInvocationID.x; i < width4; i += LANES) STORE4(values, cacheRow + i, LOAD4(v, row + i));
+    uint kRow = token * push.kPitch + push.kColumn, vRow = token * push.vPitch + push.vColumn;
+    ROTATE(keys, cacheRow, k, kRow, table, angles, 1.0, push.kvHeads)
+    PASS(keys, cacheRow, k, kRow, push.kvHeads)
+    for EACH(i, width4) STORE4(values, cacheRow + i, LOAD4(v, vRow + i));
 }

@@ -1,5 +1,6 @@
 // Cross-entropy of one row of logits a workgroup: loss = log Σ exp(x − max) − (x[label] − max). GRADIENT_REPLACING
 // replaces the logits by (softmax − onehot)·lossScale; GRADIENT_NONE tells whether the first largest logit is the label's.
+// Where the logits are c·tanh(z/c), CAPPED gives the gradient of z, which is theirs times 1 − tanh².
 // A label outside [0, V) is ignored: zero loss, zero gradient, not correct. Columns from V on are padding.
 // The sum is kept relative to a running maximum (Milakov, Gimelshein: Online normalizer calculation for softmax, 2018).
 #version 450
@@ -27,7 +28,14 @@ layout(push_constant) uniform Push {
     uint width4;   // Vp / 4
     uint firstRow; // of this span of the matrices
     uint columns;  // V
+#if defined(GRADIENT_REPLACING)
+    float cap;     // c
+#endif
 } push;
+
+#if defined(GRADIENT_REPLACING)
+layout(constant_id = 1) const bool CAPPED = false;
+#endif
 
 const float LOWEST = -3.402823466e38;
 const uint BLOCK = 4; // vec4 a turn: one rescaling exponential for sixteen others
@@ -79,8 +87,14 @@ void main() {
     float scale = state.lossScale;
     for (uint i = LANE; i < push.width4; i += LANES) {
         uvec4 column = columnsOf(i);
-        vec4 probability = exp(masked(LOAD4(logits, start + i), i) - maximum) / sum;
-        STORE4(gradient, start + i, (probability - vec4(equal(column, uvec4(label)))) * scale);
+        vec4 logit = masked(LOAD4(logits, start + i), i);
+        vec4 probability = exp(logit - maximum) / sum;
+        vec4 four = (probability - vec4(equal(column, uvec4(label)))) * scale;
+        if (CAPPED) {
+            vec4 tangent = logit / push.cap;
+            four *= mix(vec4(0), 1 - tangent * tangent, lessThan(column, uvec4(push.columns)));
+        }
+        STORE4(gradient, start + i, four);
     }
 #else
     uint firstLargest = push.columns;

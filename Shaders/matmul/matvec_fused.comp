@@ -1,5 +1,5 @@
 // One row through a frozen weight with all that stands around it, where starting a kernel costs as much as its work:
-//   y (+)= n·Wᵀ + s·(n·Aᵀ)·Bᵀ, n = x or rms(x)      GATED, W two weights in one: y = silu(gate)·up of their halves
+//   y (+)= n·Wᵀ + s·(n·Aᵀ)·Bᵀ, n = x or rms(x)      GATED, W two weights in one: y = f(gate)·up of their halves
 // Every workgroup norms x and projects it to the adapter's rank for itself. A second adapter is that of the half `up`.
 #version 450
 //! variants FAMILY = TEXEL SUBGROUP
@@ -10,11 +10,11 @@
 #define WEIGHT_BINDING 8
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
-#include "lib/sigmoid.glsl"
+#include "lib/activation.glsl"
 #include "lib/weight_blocks.glsl"
 
 layout(constant_id = 1) const uint GROUPS = 2;          // GATED: 2
-layout(constant_id = 2) const bool ACCUMULATE = false;  // y += instead of y =
+layout(constant_id = 2) const bool ACCUMULATE = false;  // y = oldY + instead of y =
 layout(constant_id = 3) const bool NORMED = false;
 layout(constant_id = 4) const bool GATED = false;
 const uint ROWS = 1;
@@ -28,7 +28,7 @@ layout(push_constant) uniform Push {
 } push;
 
 OUTPUT4(0, y);
-INPUT4(1, oldY);
+INPUT4(1, oldY);   // y itself, or a bias
 INPUT4(2, x);      // (K)
 INPUT4(3, norm);   // (K)
 INPUT4(4, loraA);  // (R, K)
@@ -79,7 +79,7 @@ void main() {
     }
 
     if (GATED) {
-        if (band < outputs) STORE4(y, band, c[0][0] * sigmoid(c[0][0]) * c[0][1]);
+        if (band < outputs) STORE4(y, band, c[0][0] * activationFactor(c[0][0]) * c[0][1]);
     } else {
         EACH(g, GROUPS) {
             uint at = band + g * LANES;

@@ -17,6 +17,10 @@ struct AttentionBenchmark: ParsableCommand {
     @Option(help: "Device, by number or name.") var device: String?
     @Flag(help: "Also the families that are not this device's choice.") var allFamilies = false
 
+    private var shape: AttentionShape {
+        AttentionShape(heads: heads, kvHeads: kvHeads, headSize: headSize)
+    }
+
     func run() throws {
         let device = try Device.open(device)
         print("\(device.capabilities.name): \(heads) heads over \(kvHeads) of \(headSize), \(tokens) tokens")
@@ -43,17 +47,14 @@ struct AttentionBenchmark: ParsableCommand {
             encoder throws(VulkanError) in
             try encoder.attention(
                 into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v,
-                spans: tensors.spans,
-                heads: heads, kvHeads: kvHeads)
+                spans: tensors.spans, shape: shape)
         }
         try time(device, family, "backward, sequences of \(length)", flops: 5 * product) {
             encoder throws(VulkanError) in
             try encoder.attentionBackward(
                 intoQ: tensors.dq, k: tensors.dk, v: tensors.dv, delta: tensors.delta, tensors.q,
-                out: tensors.out,
-                lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v, spans: tensors.spans,
-                heads: heads,
-                kvHeads: kvHeads)
+                out: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v,
+                spans: tensors.spans, shape: shape)
         }
         let table = try device.makeTensor(
             RotaryAngles(headSize: headSize, base: 10000).table(positions: tokens), [tokens, headSize])
@@ -73,8 +74,7 @@ struct AttentionBenchmark: ParsableCommand {
             encoder throws(VulkanError) in
             try encoder.attention(
                 into: tensors.out, lse: tensors.lse, q: tensors.q, k: tensors.k, v: tensors.v,
-                spans: tensors.spans,
-                heads: heads, kvHeads: kvHeads, keyOffset: offset)
+                spans: tensors.spans, shape: shape, keyOffset: offset)
         }
     }
 

@@ -35,7 +35,7 @@ struct GenerateBenchmark: ParsableCommand {
         config.rank = max(rank, 1)
         let adapter = rank > 0 ? try Adapter.create(for: model, config) : nil
         var random = RandomNumbers(seed: 1)
-        let vocabulary = UInt64(model.config.vocabSize)
+        let vocabulary = UInt64(model.spec.vocabulary)
         let promptTokens = (0..<prompt).map { _ in Int32(random.next() % vocabulary) }
         var runs: [GenerationTimes] = []
         for _ in 0..<rounds {

@@ -112,7 +112,7 @@ func randomExamples(
     guard parts.count == 2, parts[0] > 0, parts[1] > 1 else {
         throw ValidationError("'\(shape)' is no shape like 4x128")
     }
-    let vocabulary = UInt64(model.config.vocabSize)
+    let vocabulary = UInt64(model.spec.vocabulary)
     let ignored = max(0, parts[1] - (counted ?? parts[1]))
     return (0..<parts[0]).map { _ in
         let tokens = (0..<parts[1]).map { _ in Int32(random.next() % vocabulary) }

@@ -37,7 +37,7 @@ struct Eval: ParsableCommand {
         _ = try formatOptions.format  // wrong options are told before a model is loaded
         Interrupt.install()
         let (model, tokenizer) = try modelOptions.open()
-        let format = try formatOptions.format(for: model.config)
+        let format = try formatOptions.format(for: model.spec)
         let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train

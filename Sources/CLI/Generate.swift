@@ -70,11 +70,11 @@ struct Generate: ParsableCommand {
         _ renderer: ChatRenderer?, _ sampling: SamplerConfig
     ) throws {
         let tokens = try promptTokens(text, tokenizer, renderer)
-        let limit = model.config.contextLength
+        let limit = model.spec.contextLength
         let generator = try Generator(
             model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
-        var stop = Set(model.config.eosTokenIDs.map { Int32($0) })
+        var stop = Set(model.spec.tokens.eos.map { Int32($0) })
         stop.formUnion(tokenizer.specialIDs.stops)
         if raw { Terminal.print(text, terminator: "") }
         try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) {

@@ -18,25 +18,20 @@ struct Inspect: ParsableCommand {
 
     private func model() throws {
         let checkpoint = try Checkpoint.open(path: path)
-        let config = checkpoint.config
+        let spec = checkpoint.spec
         let parameters = checkpoint.tensors.reduce(0) { $0 + $1.count }
         let bytes = checkpoint.tensors.reduce(0) { $0 + $1.byteCount }
         var types: [String: Int] = [:]
         for tensor in checkpoint.tensors { types[tensor.type.name, default: 0] += 1 }
-        Terminal.print("\(checkpoint.format.rawValue) model, architecture \(config.modelType)")
+        Terminal.print("\(checkpoint.format.rawValue) model, architecture \(spec.modelType)")
         Terminal.print("  parameters   \(parameters) in \(Terminal.bytes(bytes))")
         Terminal.print(
-            "  shape        \(config.layers) blocks, width \(config.hiddenSize), feed-forward \(config.intermediateSize)"
+            "  shape        \(spec.blocks.count) blocks, width \(spec.width), feed-forward \(spec.feedForward)"
         )
+        for line in attention(spec) { Terminal.print("  attention    \(line)") }
         Terminal.print(
-            "  attention    \(config.heads) heads of \(config.headDim), \(config.kvHeads) for keys and values"
-        )
-        Terminal.print(
-            "  vocabulary   \(config.vocabSize)\(config.tieWordEmbeddings ? ", output tied to the embedding" : "")"
-        )
-        Terminal.print(
-            "  positions    \(config.maxPositions), rope base \(Terminal.number(config.ropeTheta, digits: 8))"
-        )
+            "  vocabulary   \(spec.vocabulary)\(spec.head.isTied ? ", output tied to the embedding" : "")")
+        Terminal.print("  positions    \(spec.positions)")
         Terminal.print(
             "  types        "
                 + types.sorted { $0.value > $1.value }.map { "\($0.value) \($0.key)" }.joined(separator: ", ")
@@ -45,6 +40,23 @@ struct Inspect: ParsableCommand {
         for tensor in checkpoint.tensors {
             Terminal.print("  \(tensor.name)  \(tensor.shape)  \(tensor.type.name)")
         }
+    }
+
+    /// A line for each kind of attention, with the number of its layers where there are several.
+    private func attention(_ spec: ModelSpec) -> [String] {
+        var kinds: [(text: String, count: Int)] = []
+        for attention in spec.attentions {
+            var text =
+                "\(attention.heads) heads of \(attention.headSize), \(attention.kvHeads) for keys and values"
+            if let window = attention.window { text += ", window \(window)" }
+            text += attention.rope.map { ", rope base \(Terminal.number($0.base, digits: 8))" } ?? ", no rope"
+            if let index = kinds.firstIndex(where: { $0.text == text }) {
+                kinds[index].count += 1
+            } else {
+                kinds.append((text, 1))
+            }
+        }
+        return kinds.map { kinds.count == 1 ? $0.text : "\($0.count) layers: \($0.text)" }
     }
 
     private func adapter() throws {

@@ -91,7 +91,7 @@ struct Merge: ParsableCommand {
     }
 
     private func logits(_ tokens: [Int32], _ model: Transformer, _ adapter: Adapter?) throws -> [Float] {
-        let limit = model.config.contextLength
+        let limit = model.spec.contextLength
         guard !tokens.isEmpty, tokens.count < limit else {
             throw ConfigError(
                 "the text of --check has \(tokens.count) tokens; it must have 1 to \(limit - 1)")

@@ -54,10 +54,10 @@ struct Plan: ParsableCommand {
         Terminal.print("\(capabilities.name), bytes of device memory for training")
         print("shape", "again", "in passes of", columns.map(\.name) + ["total"])
         for shape in wanted {
-            guard shape.tokens <= checkpoint.config.contextLength else {
+            guard shape.tokens <= checkpoint.spec.contextLength else {
                 throw ConfigError(
                     "a shape has \(shape.tokens) tokens a sequence, and the model has "
-                        + "\(checkpoint.config.contextLength) positions")
+                        + "\(checkpoint.spec.contextLength) positions")
             }
             for layout in try layouts(shape, planner, capabilities) {
                 let name = "\(shape.sequences)x\(shape.tokens)"

@@ -41,14 +41,7 @@ struct ModelOptions: ParsableArguments {
 
     func openFiles() throws -> (Checkpoint, Tokenizer) {
         let checkpoint = try Checkpoint.open(path: model)
-        let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
-        guard tokenizer.vocabularySize <= checkpoint.config.vocabSize else {
-            throw FileError(
-                model,
-                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
-                    + "\(checkpoint.config.vocabSize)", remedy: "use the tokenizer that belongs to the model")
-        }
-        return (checkpoint, tokenizer)
+        return (checkpoint, try Tokenizer.load(for: checkpoint))
     }
 
     func load(_ checkpoint: Checkpoint, _ device: Device) throws -> Transformer {
@@ -161,9 +154,9 @@ struct FormatOptions: ParsableArguments {
     var noEnd = false
 
     /// Examples are cut to what the model's positions allow, too.
-    func format(for config: ModelConfig) throws -> TextFormat {
+    func format(for model: ModelSpec) throws -> TextFormat {
         var format = try self.format
-        format.maxTokens = min(format.maxTokens, config.contextLength)
+        format.maxTokens = min(format.maxTokens, model.contextLength)
         return format
     }
 

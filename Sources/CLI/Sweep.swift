@@ -68,7 +68,7 @@ struct Sweep: ParsableCommand {
         }
         try training.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles()
-        let format = try formatOptions.format(for: checkpoint.config)
+        let format = try formatOptions.format(for: checkpoint.spec)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)

@@ -70,7 +70,7 @@ struct Train: ParsableCommand {
         try training.runConfig(examples: 1).validate()
         try training.run.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles()
-        var format = try formatOptions.format(for: checkpoint.config)
+        var format = try formatOptions.format(for: checkpoint.spec)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
@@ -123,7 +123,7 @@ struct Train: ParsableCommand {
 
     private func describe(_ model: Transformer, _ adapter: Adapter, _ data: Dataset, _ config: RunConfig) {
         Terminal.error(
-            "\(model.device.capabilities.name): \(model.config.layers) blocks of width \(model.config.hiddenSize), "
+            "\(model.device.capabilities.name): \(model.spec.blocks.count) blocks of width \(model.spec.width), "
                 + "weights \(Terminal.bytes(model.weightByteCount)); \(adapter.layers.count) adapted layers, "
                 + "\(adapter.parameterCount) parameters")
         Terminal.error(

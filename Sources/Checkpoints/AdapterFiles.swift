@@ -6,7 +6,7 @@
 package struct AdapterFiles: Sendable {
     package let folder: String
     package let config: PEFTConfig
-    package let modules: [AdapterModule]
+    package private(set) var modules: [AdapterModule]
     /// All, under the file's names.
     package let tensors: [StoredTensor]
     /// Tensors of `modules_to_save`, under the base model's names.
@@ -165,17 +165,16 @@ package struct AdapterFiles: Sendable {
     }
 
     /// An adapter of another model is an error that says so, never an adapter without effect.
-    package func check(against base: Checkpoint) throws(FileError) {
+    func check(against base: Checkpoint) throws(FileError) {
         let path = "\(folder)/\(AdapterFiles.weightsName)"
         let shapes = Dictionary(
             base.tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+        let layers = Set(base.spec.linears.map(\.name.huggingFace) + [base.spec.head.name?.huggingFace])
         func wrong(_ message: String) -> FileError {
             FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
         }
         for module in modules {
-            guard let shape = shapes[module.name + ".weight"], shape.count == 2,
-                module.name != "model.embed_tokens"
-            else {
+            guard let shape = shapes[module.name + ".weight"], layers.contains(module.name) else {
                 throw wrong("the base model has no linear layer '\(module.name.shortened)'")
             }
             guard module.fits(shape) else {
@@ -188,5 +187,11 @@ package struct AdapterFiles: Sendable {
         for tensor in saved where shapes[tensor.name].map({ $0 != tensor.shape }) ?? false {
             throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is another")
         }
+    }
+
+    func renamed(_ name: (String) -> String) -> AdapterFiles {
+        var files = self
+        for index in modules.indices { files.modules[index].name = name(modules[index].name) }
+        return files
     }
 }

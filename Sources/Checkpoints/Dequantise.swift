@@ -82,10 +82,32 @@ extension StoredTensor {
         precondition(0 <= range.lowerBound && range.upperBound <= rows, "rows \(range) of \(rows)")
         precondition(target.count == range.count * columns, "\(target.count) floats for \(range.count) rows")
         guard var next = target.baseAddress, columns > 0 else { return }
+        if isTransposed { return decodeTransposed(range, decoder, into: next) }
         let blocks = columns / type.blockElements
         for row in range {
             if let source = rowBytes(row).baseAddress { decoder(source, next, blocks) }
             next += columns
+        }
+    }
+
+    /// Of a type without blocks. Many rows are found column by column, few number by number.
+    private func decodeTransposed(
+        _ range: Range<Int>, _ decoder: StorageType.Decoder, into target: UnsafeMutablePointer<Float>
+    ) {
+        precondition(type.blockElements == 1, "\(type.name) has no transpose")
+        let size = type.blockBytes
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { column in
+            for index in 0..<columns {
+                guard let source = fileRowBytes(index).baseAddress, let values = column.baseAddress else {
+                    continue
+                }
+                if range.count > 4 {
+                    decoder(source, values, rows)
+                } else {
+                    for row in range { decoder(source + row * size, values + row, 1) }
+                }
+                for row in range { target[(row - range.lowerBound) * columns + index] = values[row] }
+            }
         }
     }
 }
@@ -114,8 +136,8 @@ extension StoredTensor {
     package var firstRowNotFinite: Int? {
         guard let (offsets, mask) = type.exponents else { return nil }
         let size = type.blockBytes
-        return (0..<rows).first { row in
-            let bytes = rowBytes(row)
+        return (0..<fileRows).first { row in
+            let bytes = isTransposed ? fileRowBytes(row) : rowBytes(row)
             guard let base = bytes.baseAddress else { return false }
             return offsets.contains { offset in
                 var at = offset
@@ -196,4 +218,12 @@ private func decodeQ5_1(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Flo
 private func decodeQ8_0(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
     let d = block.half(0)
     for j in 0..<32 { x[j] = d * Float(block.load(fromByteOffset: 2 + j, as: Int8.self)) }
+}
+
+extension StoredTensor {
+    /// A tensor of one dimension, in Hugging Face's order: a bias is stored as the rows of its matrix are.
+    package func vector() throws(FileError) -> [Float] {
+        let stored = try floats()
+        return order == .asStored ? stored : stored.indices.map { stored[order.storedRow($0)] }
+    }
 }

@@ -4,7 +4,7 @@
 package struct JSONFields: Sendable {
     package let path: String
     package let object: JSON.Object
-    private let prefix: String
+    package let prefix: String
 
     package init(_ object: JSON.Object, path: String, prefix: String = "") {
         self.path = path

@@ -26,9 +26,9 @@ package struct TensorSource {
         }
     }
 
-    /// A copy of a stored tensor, rows in Hugging Face order.
+    /// A copy of a stored tensor as its file has it, but rows in Hugging Face's order.
     package init(_ tensor: StoredTensor, name: String? = nil) {
-        self.init(name ?? tensor.name, tensor.type, shape: tensor.shape) { (emit) throws(FileError) in
+        self.init(name ?? tensor.name, tensor.type, shape: tensor.fileShape) { (emit) throws(FileError) in
             if tensor.order == .asStored { return try emit(tensor.storedBytes) }
             for row in 0..<tensor.rows { try emit(tensor.rowBytes(row)) }
         }

@@ -4,11 +4,13 @@
 package struct StoredTensor: Sendable {
     package let name: String
     package let type: StorageType
-    package let shape: [Int]
-    package let columns: Int
-    package let rows: Int
-    package let bytesPerRow: Int
+    package private(set) var shape: [Int]
+    package private(set) var columns: Int
+    package private(set) var rows: Int
+    private let bytesPerRow: Int
     package private(set) var order = RowOrder.asStored
+    /// The file has its columns as rows.
+    package private(set) var isTransposed = false
     private let file: MappedFile
     private let offset: Int
 
@@ -39,18 +41,27 @@ package struct StoredTensor: Sendable {
     }
 
     package var count: Int { rows * columns }
-    package var byteCount: Int { rows * bytesPerRow }
+    package var byteCount: Int { (isTransposed ? columns : rows) * bytesPerRow }
     package var path: String { file.path }
     package var byteRange: Range<Int> { offset..<offset + byteCount }
 
     /// The bytes of row `i`, valid as long as this value (or another of its file) lives.
     package func rowBytes(_ i: Int) -> UnsafeRawBufferPointer {
-        precondition(0 <= i && i < rows, "row \(i) of \(rows)")
+        precondition(0 <= i && i < rows && !isTransposed, "row \(i) of \(rows)")
         let start = offset + order.storedRow(i) * bytesPerRow
         return UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + bytesPerRow])
     }
 
-    /// All bytes in the order of the file: that of the rows unless `order` says otherwise.
+    /// The bytes of a row of the file, which is a column where `isTransposed`.
+    package func fileRowBytes(_ i: Int) -> UnsafeRawBufferPointer {
+        let start = offset + i * bytesPerRow
+        return UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + bytesPerRow])
+    }
+
+    package var fileRows: Int { isTransposed ? columns : rows }
+    package var fileShape: [Int] { isTransposed ? shape.reversed() : shape }
+
+    /// All bytes in the order of the file: that of the rows unless `order` or `isTransposed` says otherwise.
     package var storedBytes: UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(rebasing: file.bytes[byteRange])
     }
@@ -58,10 +69,17 @@ package struct StoredTensor: Sendable {
     /// Frees what reading the tensor took of memory; it can be read again.
     package func forget() { file.forget(byteRange) }
 
-    /// The same tensor under another name and row order.
-    func renamed(_ name: String, order: RowOrder = .asStored) -> StoredTensor {
+    /// The same tensor under another name and row order, or seen as its transpose.
+    func renamed(
+        _ name: String, order: RowOrder = .asStored, isTransposed: Bool = false
+    ) -> StoredTensor {
         var result = StoredTensor(copying: self, name: name)
         result.order = order
+        if isTransposed, shape.count == 2 {
+            result.isTransposed = true
+            result.shape = shape.reversed()
+            (result.rows, result.columns) = (columns, rows)
+        }
         return result
     }
 

@@ -28,8 +28,7 @@ extension CommandEncoder {
         precondition(
             inFours && v.count == width && x.width == width && x.rows == y.rows,
             "\(label): \(x.shape), by \(v.shape), into \(y.shape)")
-        let lanes = capabilities.lanes(family)
-        let vectors = capabilities.type == .cpu ? 8 : 1
+        let stripe = stripe
         for span in capabilities.spans(
             of: y.rows, rowByteCounts: [y.pitch * 4, x.pitch * 4], family: family)
         {
@@ -39,8 +38,7 @@ extension CommandEncoder {
                 Shader.scaleColumns(family: family == .texel ? .texel : .shared, destination: destination),
                 [y.rows(span).slice, x.rows(span).slice, v.slice] + old,
                 push: [count, width / 4, y.pitch / 4, x.pitch / 4],
-                specialization: ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)],
-                groups: (count + lanes * vectors - 1) / (lanes * vectors), label: label)
+                specialization: stripe.constants, groups: stripe.groups(count), label: label)
         }
     }
 

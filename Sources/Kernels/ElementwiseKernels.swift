@@ -1,7 +1,14 @@
-// Operations whose every output element depends on the same element of their inputs: sums, SwiGLU, dropout. Outputs
+// Operations whose every output element depends on the same element of their inputs: sums, activations, dropout. Outputs
 // may be inputs. Counts are multiples of 4.
 
 import VulkanCompute
+
+extension Shader {
+    /// What stands between the matrices of an MLP; `lib/activation.glsl` has the formulas. The values are its constant's.
+    package enum Activation: UInt32, CaseIterable, Sendable {
+        case silu, gelu, geluTanh, relu2
+    }
+}
 
 extension CommandEncoder {
     /// y = a + scale·b
@@ -31,21 +38,37 @@ extension CommandEncoder {
         try elementwise([y, x], label: label) { family, _ in (Shader.scale(family: family), [factor]) }
     }
 
-    /// a = silu(gate)·up
-    package func swiGLU(
-        into a: Tensor, gate: Tensor, up: Tensor, label: String = "swiGLU"
+    /// y = c·tanh(x/c)
+    package func cap(
+        into y: Tensor, _ x: Tensor, by limit: Float, label: String = "cap"
     ) throws(VulkanError) {
-        try elementwise([a, gate, up], label: label) { family, _ in (Shader.swiglu(family: family), []) }
+        precondition(limit > 0, "\(label): a cap of \(limit)")
+        try elementwise([y, x], label: label) { family, _ in (Shader.cap(family: family), [limit]) }
     }
 
-    /// Also a itself once more, which the gradients behind it are computed from.
-    package func swiGLUBackward(
-        intoGate dgate: Tensor, up dup: Tensor, activation a: Tensor, _ da: Tensor, gate: Tensor, up: Tensor,
-        label: String = "swiGLUBackward"
+    /// a = f(x)·gate, or f(x) where there is no gate
+    package func activation(
+        _ function: Shader.Activation, into a: Tensor, _ x: Tensor, times gate: Tensor? = nil,
+        label: String = "activation"
     ) throws(VulkanError) {
-        try elementwise([dgate, dup, a, da, gate, up], label: label) { family, _ in
-            (Shader.swigluBackward(family: family), [])
-        }
+        try elementwise(
+            [a, x, gate ?? x], constants: constants(function, gate), label: label
+        ) { family, _ in (Shader.activation(family: family), []) }
+    }
+
+    /// dx = da·gate·f′(x), dgate = da·f(x), and a itself once more, which the gradients behind it are computed from.
+    package func activationBackward(
+        _ function: Shader.Activation, intoX dx: Tensor, gate dgate: Tensor? = nil, activation a: Tensor,
+        _ da: Tensor, x: Tensor, gate: Tensor? = nil, label: String = "activationBackward"
+    ) throws(VulkanError) {
+        precondition((dgate == nil) == (gate == nil), "\(label): a gate or its gradient is missing")
+        try elementwise(
+            [dx, dgate ?? dx, a, da, x, gate ?? x], constants: constants(function, gate), label: label
+        ) { family, _ in (Shader.activationBackward(family: family), []) }
+    }
+
+    private func constants(_ function: Shader.Activation, _ gate: Tensor?) -> [String: UInt32] {
+        ["ACTIVATION": function.rawValue, "GATED": gate == nil ? 0 : 1]
     }
 
     /// y = x·mask/(1 − p), the mask drawn from the seed and pass in `state`, the layer, the site in it and the element.
@@ -65,7 +88,8 @@ extension CommandEncoder {
     /// Runs a kernel over all elements of tensors of one size; `kernel` gives it, and what it is pushed after the count,
     /// for the span that begins at the vec4 it is told. The kernel binds `tensors`, then `uniforms`, then `more` tensors.
     func elementwise(
-        _ tensors: [Tensor], uniforms: [BufferSlice] = [], more: [Tensor] = [], label: String,
+        _ tensors: [Tensor], uniforms: [BufferSlice] = [], more: [Tensor] = [],
+        constants: [String: UInt32] = [:], label: String,
         kernel: (Shader.Family, Int) -> (Shader, [any PushWord])
     ) throws(VulkanError) {
         let count = tensors[0].storedCount
@@ -76,8 +100,7 @@ extension CommandEncoder {
                         && $0.pitch - $0.width == tensors[0].pitch - tensors[0].width
                 },
             "\(label): shapes \((tensors + more).map(\.shape)), rows at \((tensors + more).map(\.pitch))")
-        let lanes = capabilities.lanes(family)
-        let vectors = capabilities.type == .cpu ? 8 : 1
+        let stripe = stripe
         for span in capabilities.spans(of: count / 4, rowByteCounts: [16], family: family) {
             let (shader, push) = kernel(family == .texel ? .texel : .shared, span.lowerBound)
             func slices(_ tensors: [Tensor]) -> [BufferSlice] {
@@ -85,8 +108,21 @@ extension CommandEncoder {
             }
             try dispatch(
                 shader, slices(tensors) + uniforms + slices(more), push: [span.count] + push,
-                specialization: ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)],
-                groups: (span.count + lanes * vectors - 1) / (lanes * vectors), label: label)
+                specialization: stripe.constants.merging(constants) { $1 },
+                groups: stripe.groups(span.count), label: label)
         }
     }
+
+    /// How kernels share out consecutive runs of four: `lib/stripe.glsl`.
+    var stripe: Stripe {
+        Stripe(lanes: capabilities.lanes(family), vectors: capabilities.type == .cpu ? 8 : 1)
+    }
+}
+
+struct Stripe {
+    let lanes: Int
+    let vectors: Int
+
+    var constants: [String: UInt32] { ["LANES": UInt32(lanes), "VECTORS": UInt32(vectors)] }
+    func groups(_ count4: Int) -> Int { (count4 + lanes * vectors - 1) / (lanes * vectors) }
 }

@@ -8,25 +8,26 @@ extension Shader {
 
 extension CommandEncoder {
     /// The loss of each row and whether its largest logit is the label's (1 or 0). `logits` (n, Vp) of which `columns` count;
-    /// `labels` (n) of ints, negative: ignored, loss 0. `losses`, `correct` (n).
+    /// `labels` (n) of ints, negative: ignored, loss 0. `losses`, `correct` (n). With a cap c the logits are first replaced
+    /// by c·tanh(logits/c).
     package func crossEntropy(
         into losses: Tensor, correct: Tensor, _ logits: Tensor, labels: Tensor, columns: Int,
-        label: String = "crossEntropy"
+        cap: Float? = nil, label: String = "crossEntropy"
     ) throws(VulkanError) {
         precondition(
             correct.count == losses.count && correct.dtype == .i32, "\(label): flags of \(correct.shape)")
-        try crossEntropy(.none, losses, logits, labels, columns, label) { span in
+        try crossEntropy(.none, losses, logits, labels, columns, cap, label) { span in
             [losses, correct, logits.rows(span), labels].map(\.slice)
         }
     }
 
     /// The loss of each row, and in place of the logits their gradient (softmax − onehot)·lossScale, the scale from `state`.
+    /// With a cap c the loss is that of y = c·tanh(logits/c), and the gradient has the factor 1 − (y/c)².
     package func crossEntropy(
         into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, columns: Int,
-        state: BufferSlice,
-        label: String = "crossEntropy"
+        state: BufferSlice, cap: Float? = nil, label: String = "crossEntropy"
     ) throws(VulkanError) {
-        try crossEntropy(.replacing, losses, logits, labels, columns, label) { span in
+        try crossEntropy(.replacing, losses, logits, labels, columns, cap, label) { span in
             let rows = logits.rows(span)
             return [losses, rows, rows, labels].map(\.slice) + [state]
         }
@@ -34,7 +35,7 @@ extension CommandEncoder {
 
     private func crossEntropy(
         _ gradient: Shader.Gradient, _ losses: Tensor, _ logits: Tensor, _ labels: Tensor, _ columns: Int,
-        _ label: String, bindings: (Range<Int>) -> [BufferSlice]
+        _ limit: Float?, _ label: String, bindings: (Range<Int>) -> [BufferSlice]
     ) throws(VulkanError) {
         let width = logits.pitch  // what lies between rows is past `columns` and gets a gradient of zero
         precondition(
@@ -42,11 +43,17 @@ extension CommandEncoder {
                 && labels.count == logits.rows && labels.dtype == .i32,
             "\(label): logits \(logits.shape) of \(columns) columns, labels \(labels.shape), losses \(losses.shape)"
         )
+        if let limit { try cap(into: logits, logits, by: limit) }
+        var (push, constants): ([any PushWord], [String: UInt32]) = ([], rowLanes)
+        if gradient == .replacing {
+            push = [limit ?? 0]
+            constants["CAPPED"] = limit == nil ? 0 : 1
+        }
         for span in capabilities.spans(of: losses.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(
                 Shader.crossEntropy(family: family, gradient: gradient), bindings(span),
-                push: [width / 4, span.lowerBound, columns],
-                specialization: rowLanes, groups: span.count, flops: 20 * Double(span.count * width),
+                push: [width / 4, span.lowerBound, columns] + push,
+                specialization: constants, groups: span.count, flops: 20 * Double(span.count * width),
                 label: label)
         }
     }

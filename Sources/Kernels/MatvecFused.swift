@@ -34,39 +34,41 @@ extension CommandEncoder {
             && adapters.allSatisfy { max($0?.down.byteCount ?? 0, $0?.up.byteCount ?? 0) <= limit }
     }
 
-    /// y = n·Wᵀ + s·(n·Dᵀ)·Uᵀ, n = x or rms(x); `x` (1, I), `y` (1, O).
+    /// y = n·Wᵀ + s·(n·Dᵀ)·Uᵀ + bias, n = x or rms(x); `x` (1, I), `y` (1, O), `bias` (O).
     package func linearStep(
         into y: Tensor, _ x: Tensor, weight: Weight, norm: InputNorm? = nil, adapter: LowRankFactors? = nil,
-        label: String = "linearStep"
+        bias: Tensor? = nil, label: String = "linearStep"
     ) throws(VulkanError) {
-        try fused(y, x, weight, norm, [adapter], accumulate: false, gated: false, label)
+        try fused(y, x, weight, norm, [adapter], plus: bias, gated: nil, label)
     }
 
-    /// y += x·Wᵀ + s·(x·Dᵀ)·Uᵀ
+    /// y += x·Wᵀ + s·(x·Dᵀ)·Uᵀ + bias; the bias takes a kernel of its own.
     package func linearStep(
-        addingTo y: Tensor, _ x: Tensor, weight: Weight, adapter: LowRankFactors? = nil,
+        addingTo y: Tensor, _ x: Tensor, weight: Weight, adapter: LowRankFactors? = nil, bias: Tensor? = nil,
         label: String = "linearStep"
     ) throws(VulkanError) {
-        try fused(y, x, weight, nil, [adapter], accumulate: true, gated: false, label)
+        try fused(y, x, weight, nil, [adapter], plus: y, gated: nil, label)
+        if let bias { try addRow(bias, to: y, label: label) }
     }
 
-    /// y = silu(gate)·up, where the first half of W's rows (and the adapter `gate`) gives the one, the second the other.
+    /// y = f(gate)·up, where the first half of W's rows (and the adapter `gate`) gives the one, the second the other.
     package func gatedStep(
-        into y: Tensor, _ x: Tensor, weight: Weight, norm: InputNorm? = nil, gate: LowRankFactors? = nil,
-        up: LowRankFactors? = nil, label: String = "gatedStep"
+        into y: Tensor, _ x: Tensor, weight: Weight, activation: Shader.Activation = .silu,
+        norm: InputNorm? = nil, gate: LowRankFactors? = nil, up: LowRankFactors? = nil,
+        label: String = "gatedStep"
     ) throws(VulkanError) {
-        try fused(y, x, weight, norm, [gate, up], accumulate: false, gated: true, label)
+        try fused(y, x, weight, norm, [gate, up], plus: nil, gated: activation, label)
     }
 
     private func fused(
         _ y: Tensor, _ x: Tensor, _ weight: Weight, _ norm: InputNorm?, _ adapters: [LowRankFactors?],
-        accumulate: Bool, gated: Bool, _ label: String
+        plus: Tensor?, gated activation: Shader.Activation?, _ label: String
     ) throws(VulkanError) {
-        let layout = weight.layout
+        let (layout, gated) = (weight.layout, activation != nil)
         let outputs = gated ? layout.rows / 2 : layout.rows
         precondition(
             x.rows == 1 && y.rows == 1 && x.width == layout.columns && y.width == outputs && outputs % 4 == 0
-                && norm?.weight.count ?? x.width == x.width,
+                && norm?.weight.count ?? x.width == x.width && plus?.count ?? outputs == outputs,
             "\(label): \(x.shape) by (\(layout.rows), \(layout.columns)) into \(y.shape)")
         for case let adapter? in adapters {
             precondition(
@@ -79,9 +81,10 @@ extension CommandEncoder {
         let tile = KernelSelection.matvecTile(m: 1, n: layout.rows, family: family, lanes: lanes)
         var constants = tile.specialization
         constants["ROWS"] = nil
-        constants["ACCUMULATE"] = accumulate ? 1 : 0
+        constants["ACCUMULATE"] = plus == nil ? 0 : 1
         constants["NORMED"] = norm == nil ? 0 : 1
         constants["GATED"] = gated ? 1 : 0
+        constants["ACTIVATION"] = (activation ?? .silu).rawValue
         if gated { constants["GROUPS"] = 2 }
         let columns = gated ? 4 * lanes : tile.columns
         let (first, second) = (adapters[0], adapters.count > 1 ? adapters[1] : nil)
@@ -91,7 +94,7 @@ extension CommandEncoder {
         let factors = [first?.down, first?.up, second?.down, second?.up].map { ($0 ?? x).slice }
         try dispatch(
             Shader.matvecFused(family: family, weight: layout.type),
-            [y.slice, accumulate ? y.slice : x.slice, x.slice, (norm?.weight ?? x).slice] + factors + planes,
+            [y.slice, (plus ?? x).slice, x.slice, (norm?.weight ?? x).slice] + factors + planes,
             push: [
                 layout.rows, layout.columns, first?.down.rows ?? 0, second?.down.rows ?? 0,
                 first?.scaling ?? 0, second?.scaling ?? 0, norm?.epsilon ?? 0,

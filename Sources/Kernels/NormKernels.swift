@@ -7,22 +7,25 @@ extension Shader {
 }
 
 extension CommandEncoder {
-    /// `y`, `x` (N, C); `rstd` (N) is kept for the backward; `weight` (C).
+    /// y = x·rstd·w, or `residual` + x·rstd·w. `y`, `x`, `residual` (N, C), y may be x or the residual; `rstd` (N) is kept
+    /// for the backward; `weight` (C).
     package func rmsNorm(
-        into y: Tensor, rstd: Tensor, _ x: Tensor, weight: Tensor, epsilon: Float, label: String = "rmsNorm"
+        into y: Tensor, plus residual: Tensor? = nil, rstd: Tensor, _ x: Tensor, weight: Tensor,
+        epsilon: Float, label: String = "rmsNorm"
     ) throws(VulkanError) {
         let width = weight.count
-        checkRows([y, x], column: rstd, width: width, label)
+        checkRows([y, x, residual ?? x], column: rstd, width: width, label)
+        let shader = Shader.rmsNorm(family: family, destination: residual == nil ? .into : .adding)
         for span in capabilities.spans(of: rstd.count, rowByteCounts: [width * 4], family: family) {
+            var buffers = [y.rows(span), rstd, x.rows(span), weight]
+            if let residual { buffers.append(residual.rows(span)) }
             try dispatch(
-                Shader.rmsNorm(family: family), [y.rows(span), rstd, x.rows(span), weight].map(\.slice),
-                push: [width / 4, span.lowerBound, epsilon], specialization: rowTurns(width),
-                groups: span.count,
-                label: label)
+                shader, buffers.map(\.slice), push: [width / 4, span.lowerBound, epsilon],
+                specialization: rowTurns(width), groups: span.count, label: label)
         }
     }
 
-    /// `dx`, `dy`, `x` (N, C); `rstd` (N) from the forward.
+    /// `dx`, `dy`, `x` (N, C), dx may be dy; `rstd` (N) from the forward.
     package func rmsNormBackward(
         into dx: Tensor, _ dy: Tensor, x: Tensor, weight: Tensor, rstd: Tensor,
         label: String = "rmsNormBackward"
@@ -56,15 +59,16 @@ extension CommandEncoder {
     }
 
     /// A row that a few turns of a subgroup fill stays in registers between its sum and its result.
-    private func rowTurns(_ width: Int) -> [String: UInt32] {
+    func rowTurns(_ width: Int) -> [String: UInt32] {
         let turn = 4 * capabilities.lanes(family)
         let turns = family != .shared && width % turn == 0 && width / turn <= 16 ? width / turn : 0
         return rowLanes.merging(["TURNS": UInt32(turns)]) { $1 }
     }
 
-    private func checkRows(_ matrices: [Tensor], column: Tensor, width: Int, _ label: String) {
+    func checkRows(_ matrices: [Tensor], column: Tensor, width: Int, _ label: String) {
         precondition(
-            width % 4 == 0 && matrices.allSatisfy { $0.width == width && $0.rows == column.count },
+            width % 4 == 0
+                && matrices.allSatisfy { $0.width == width && $0.pitch == width && $0.rows == column.count },
             "\(label): shapes \(matrices.map(\.shape)) with rows \(column.shape) and width \(width)")
     }
 }

@@ -1,5 +1,5 @@
 // The axes along which shaders come in variants (`//! variants NAME = A B C`): one enum an axis, its cases the
-// values in lower case. The generated functions take them: Shader.rmsNorm(family: .texel).
+// values in lower case. The generated functions take them: Shader.layerNorm(family: .texel).
 
 import VulkanCompute
 

@@ -14,9 +14,11 @@ package struct Tensor: Sendable {
     package let slice: BufferSlice
     package let shape: [Int]
     package let dtype: DType
-    /// Elements from one row to the next. Products, elementwise operations and the loss take any; the rest wants `width`.
+    /// Elements from one row to the next. Products, elementwise operations, the loss, rotation and the cache's new
+    /// rows take any; the rest wants `width`.
     package let pitch: Int
-    /// Elements of a row before the first of this tensor, where it is some columns of a wider one; only products take such.
+    /// Elements of a row before the first of this tensor, where it is some columns of a wider one; products, rotation, the
+    /// cache's new rows, `addRow` and `copyColumns` take such.
     package let column: Int
 
     package init(

@@ -41,9 +41,9 @@ extension ModelObject {
         stops: Set<Int32>
     ) throws -> [Int32] {
         // Attention reads the cached keys whole.
-        let keyBytes = model.config.kvHeads * model.config.headDim * 4
+        let keyBytes = model.spec.attentions.map { $0.kvHeads * $0.headSize * 4 }.max() ?? 4
         let limit = min(
-            model.config.contextLength, model.device.capabilities.maxStorageBufferRange / keyBytes)
+            model.spec.contextLength, model.device.capabilities.maxStorageBufferRange / keyBytes)
         guard prompt.count < limit else {
             throw APIError.argument(
                 "the prompt has \(prompt.count) tokens, and the model on this device \(limit) positions; cut it"
@@ -54,7 +54,7 @@ extension ModelObject {
             model, adapter, capacity: min(limit, prompt.count + min(maxTokens, limit)))
         // A model may have come without a tokenizer: then its config alone says what ends an answer.
         let tokenizer = try? self.tokenizer()
-        var ends = stops.union(model.config.eosTokenIDs.map { Int32($0) })
+        var ends = stops.union(model.spec.tokens.eos.map { Int32($0) })
         ends.formUnion(tokenizer?.specialIDs.stops ?? [])
         var decoder = tokenizer?.streamDecoder(skipSpecialTokens: true)
         func tell(_ token: Int32, _ text: String) -> Bool {

@@ -146,8 +146,7 @@ private func checkCrossEntropy(
             guard attention.q.rows > 0 else { return }
             try encoder.attention(
                 into: out.tensor, lse: lse.tensor, q: attention.q.tensor, k: attention.k.tensor,
-                v: attention.v.tensor, spans: try attention.spans(), heads: attention.heads,
-                kvHeads: attention.kvHeads)
+                v: attention.v.tensor, spans: try attention.spans(), shape: attention.shape)
         }
     }
 }
@@ -182,7 +181,7 @@ private func checkCrossEntropy(
             try encoder.attentionBackward(
                 intoQ: dq.tensor, k: dk.tensor, v: dv.tensor, delta: delta, dout.tensor, out: out.tensor,
                 lse: lse.tensor, q: attention.q.tensor, k: attention.k.tensor, v: attention.v.tensor,
-                spans: try attention.spans(), heads: attention.heads, kvHeads: attention.kvHeads)
+                spans: try attention.spans(), shape: attention.shape)
         }
     }
 }
@@ -210,6 +209,10 @@ private struct Attention {
         } else {
             lengths = [self.q.rows]
         }
+    }
+
+    var shape: AttentionShape {
+        AttentionShape(heads: heads, kvHeads: kvHeads, headSize: q.width / heads)
     }
 
     func check(

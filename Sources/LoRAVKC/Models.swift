@@ -34,13 +34,7 @@ final class ModelObject: HandleObject, @unchecked Sendable {
 
     func tokenizer() throws -> Tokenizer {
         if let loadedTokenizer { return loadedTokenizer }
-        let tokenizer = try Tokenizer.load(model.checkpoint.tokenizerSource())
-        guard tokenizer.vocabularySize <= model.config.vocabSize else {
-            throw FileError(
-                model.source,
-                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for \(model.config.vocabSize)",
-                remedy: "use the tokenizer that belongs to the model")
-        }
+        let tokenizer = try Tokenizer.load(for: model.checkpoint)
         loadedTokenizer = tokenizer
         return tokenizer
     }
@@ -66,14 +60,14 @@ final class ModelObject: HandleObject, @unchecked Sendable {
     }
 
     func requireFits(tokens: Int) throws {
-        try LoRAVKC.requireFits(tokens: tokens, model.config, model.device.capabilities)
+        try LoRAVKC.requireFits(tokens: tokens, model.spec, model.device.capabilities)
     }
 }
 
 /// Refuses what activations would need more than one piece of memory for.
-func requireFits(tokens: Int, _ config: ModelConfig, _ capabilities: Capabilities) throws {
-    let attention = config.heads * config.headDim
-    let widest = max(config.hiddenSize, config.intermediateSize, attention)
+func requireFits(tokens: Int, _ spec: ModelSpec, _ capabilities: Capabilities) throws {
+    let attention = spec.attentions.map { $0.heads * $0.headSize }.max() ?? 1
+    let widest = max(spec.widest, attention)
     let most = min(
         capabilities.maxAllocation / (widest * 4), capabilities.maxStorageBufferRange / (attention * 4))
     guard tokens <= most else {
@@ -156,18 +150,20 @@ func named<Case: RawRepresentable & CaseIterable>(
 
 extension loravk_model_info {
     init(_ checkpoint: Checkpoint, weightBytes: Int) {
-        let config = checkpoint.config
+        let spec = checkpoint.spec
         self.init()
-        vocab_size = Int32(config.vocabSize)
-        hidden_size = Int32(config.hiddenSize)
-        intermediate_size = Int32(config.intermediateSize)
-        layers = Int32(config.layers)
-        heads = Int32(config.heads)
-        kv_heads = Int32(config.kvHeads)
-        head_size = Int32(config.headDim)
-        context_length = Int32(config.contextLength)
+        vocab_size = Int32(spec.vocabulary)
+        hidden_size = Int32(spec.width)
+        intermediate_size = Int32(spec.feedForward)
+        layers = Int32(spec.blocks.count)
+        if let attention = spec.attentions.first {
+            heads = Int32(attention.heads)
+            kv_heads = Int32(attention.kvHeads)
+            head_size = Int32(attention.headSize)
+        }
+        context_length = Int32(spec.contextLength)
         weight_bytes = Int64(weightBytes)
-        copy(config.modelType, into: &model_type)
+        copy(spec.modelType, into: &model_type)
         parameters = Int64(checkpoint.tensors.reduce(0) { $0 + $1.count })
     }
 }
@@ -208,7 +204,7 @@ extension loravk_model_info {
     call {
         let object = try modelObject(handle)
         let adapter = try optionalAdapter(adapter, of: object)
-        let vocabulary = object.model.config.vocabSize
+        let vocabulary = object.model.spec.vocabulary
         let needed = try product([batch, length, vocabulary], "logits")
         guard count == needed else {
             throw APIError.argument(
@@ -342,7 +338,7 @@ extension ModelObject {
         format.completionTemplate = try optionalText(config.completion_template, "data.completion_template")
         format.learnsPrompts = config.learn_prompts
         format.appendsEndOfText = !config.no_end
-        format.maxTokens = min(Int(config.max_tokens), model.config.contextLength)
+        format.maxTokens = min(Int(config.max_tokens), model.spec.contextLength)
         format.date = date
         let tokenizer = try context.locked { try self.tokenizer() }
         return try Dataset(

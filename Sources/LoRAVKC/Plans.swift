@@ -17,7 +17,7 @@ import VulkanCompute
         let lora = try LoRAConfig(try read(config.adapter, defaults: .defaults))
         try checkRoom(try required(plan, "plan"))
         let checkpoint = try Checkpoint.open(path: path)
-        try check(config, checkpoint.config, capabilities)
+        try check(config, checkpoint.spec, capabilities)
         let planner = try MemoryPlanner(checkpoint, weights: weights, capabilities: capabilities) { model in
             try Adapter.create(for: model, lora)
         }
@@ -37,7 +37,7 @@ import VulkanCompute
 }
 
 private func check(
-    _ config: loravk_plan_config, _ model: ModelConfig, _ capabilities: Capabilities
+    _ config: loravk_plan_config, _ model: ModelSpec, _ capabilities: Capabilities
 ) throws {
     guard config.budget_bytes >= 0 else {
         throw APIError.argument(

@@ -1,4 +1,4 @@
-// The generated Swift: `Shader.rmsNorm(family: .texel)` from rms_norm.comp with its variants.
+// The generated Swift: `Shader.layerNorm(family: .texel)` from layer_norm.comp with its variants.
 // SPIR-V is embedded as base64 in a StaticString: an array literal of words takes the compiler seconds a shader.
 
 import Foundation

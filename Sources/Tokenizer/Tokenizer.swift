@@ -22,6 +22,9 @@ package final class Tokenizer: Sendable {
     package let addedTokens: [AddedToken]
     /// One more than the largest id.
     package let vocabularySize: Int
+    /// The ids put before and behind a text by `encode(_:addSpecialTokens: true)`.
+    package var prefix: [Int32] { parts.prefix }
+    package var suffix: [Int32] { parts.suffix }
 
     private let encoder: WordEncoder
     private let decoder: TokenDecoder
@@ -31,8 +34,7 @@ package final class Tokenizer: Sendable {
     private let normalizedMatcher: AddedTokenMatcher
     private let addedIDs: [ExactString: Int32]
     private let addedTexts: [Int32: String]
-    private let prefix: [Int32]
-    private let suffix: [Int32]
+    let parts: Parts
     private let memory = Mutex<WordEncoder.Memory?>(nil)
 
     /// Everything that a file says about a tokenizer, checked by whoever read it.
@@ -42,11 +44,12 @@ package final class Tokenizer: Sendable {
         var normalizers: [Normalizer] = []
         var preTokenizer = PreTokenizer()
         var addedTokens: [AddedToken] = []
-        /// The ids put before and behind a text by `encode(_:addSpecialTokens: true)`.
         var prefix: [Int32] = []
         var suffix: [Int32] = []
         var specialIDs = SpecialIDs()
         var chatTemplate: String?
+        /// Ids that the model has no embedding for.
+        var missing: Set<Int32> = []
     }
 
     init(_ parts: Parts) {
@@ -56,11 +59,12 @@ package final class Tokenizer: Sendable {
         normalizers = parts.normalizers
         preTokenizer = parts.preTokenizer
         addedTokens = parts.addedTokens
-        (prefix, suffix) = (parts.prefix, parts.suffix)
+        self.parts = parts
         specialIDs = parts.specialIDs
         chatTemplate = parts.chatTemplate
-        vocabularySize = max(
-            parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
+        var size = parts.encoder.vocabulary.count
+        while size > 0, parts.missing.contains(Int32(size - 1)) { size -= 1 }
+        vocabularySize = max(size, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
         addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first
         }
         addedTexts = Dictionary(parts.addedTokens.map { ($0.id, $0.content) }) { first, _ in first }
@@ -89,7 +93,7 @@ package final class Tokenizer: Sendable {
             case .text(let range): encode(text[range], into: &ids, &memory)
             }
         }
-        if addSpecialTokens { ids.append(contentsOf: suffix) }
+        if addSpecialTokens { ids += suffix }
         return ids
     }
 
@@ -135,28 +139,46 @@ package final class Tokenizer: Sendable {
         return zip([0] + counts, counts).map { Array(ids[$0..<$1]) }
     }
 
-    /// Text without added tokens that is a whole section.
     private func encode(
         _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
     ) {
-        var part = Array(section)
-        let isFirst = section.startIndex == 0
-        for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-        encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
+        forEachPart(of: section) { part in
+            switch part {
+            case .token(let id): ids.append(id)
+            case .word(let word): encoder.encode(word, into: &ids, &memory)
+            }
+        }
     }
 
-    private func encodeNormalized(
-        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
-    ) {
+    /// The words of a text inside which pairs merge, normalized.
+    package func words(_ text: String) -> [String] {
+        let text = Array(text.utf8)
+        var words: [String] = []
+        for case .text(let range) in matcher.sections(text) {
+            forEachPart(of: text[range]) { part in
+                if case .word(let word) = part { words.append(String(decoding: word, as: UTF8.self)) }
+            }
+        }
+        return words
+    }
+
+    private enum Part {
+        case token(Int32)
+        case word(ArraySlice<UInt8>)
+    }
+
+    /// A section is what lies between the added tokens that are looked for in the text as it is. Its parts are those
+    /// looked for in the normalized text, and words.
+    private func forEachPart(of section: ArraySlice<UInt8>, _ body: (Part) -> Void) {
+        let isFirst = section.startIndex == 0
+        var text = Array(section)
+        for normalizer in normalizers { normalizer.apply(to: &text, isFirst: isFirst) }
         for section in normalizedMatcher.sections(text) {
             switch section {
-            case .token(let id, _): ids.append(id)
+            case .token(let id, _): body(.token(id))
             case .text(let range):
-                var part = Array(text[range])
-                for transform in preTokenizer.transforms {
-                    transform.apply(to: &part, isFirst: isFirst && range.lowerBound == 0)
-                }
-                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &memory) }
+                let piece = Array(text[range])
+                preTokenizer.words(piece, isFirst: isFirst && range.lowerBound == 0) { body(.word($0)) }
             }
         }
     }

@@ -95,11 +95,11 @@ private let corpus = badGGUFFiles + badSafetensorsFiles + badJSONFiles + badAdap
         var object = fields.object
         object["num_attention_heads"] = .integer(3)
         object["head_dim"] = .integer(8)
-        object["sliding_window"] = .integer(4096)
         object["pad_token_id"] = .integer(-1)
         object["eos_token_id"] = .array([.integer(2), .integer(3)])
-        let config = try ModelConfig(huggingFace: JSONFields(object, path: "config.json"))
-        #expect(config.headDim == 8 && config.heads == 3 && config.hiddenSize == 32)
-        #expect(config.padTokenID == nil && config.eosTokenIDs == [2, 3])
+        let spec = try ModelSpec(huggingFace: JSONFields(object, path: "config.json"))
+        let attention = spec.attentions[0]
+        #expect(attention.headSize == 8 && attention.heads == 3 && spec.width == 32)
+        #expect(spec.tokens.pad == nil && spec.tokens.eos == [2, 3])
     }
 }

@@ -170,14 +170,15 @@ let badGGUFFiles: [BadFile] = [
     .gguf("cut inside the tensor list", "the name of a tensor, more than fit") { try fixtureCut(1_500) },
     .gguf("cut before the data", "ends at byte") { try fixtureCut(2_000) },
     .gguf("cut inside the last tensor", "ends at byte 28832, the file has 28800") { try fixtureCut(28_800) },
-    .ggufKey("another architecture", "is the string \"gemma\", expected \"llama\"", without: ["architecture"])
-    {
-        $0.key("general.architecture", "gemma")
+    .ggufKey("another architecture", "is the string \"bloom\", expected llama", without: ["architecture"]) {
+        $0.key("general.architecture", "bloom")
     },
     .ggufKey("no architecture", "'general.architecture' is missing", without: ["architecture"]) { _ in },
     .ggufKey("an adapter", "'general.type' is the string \"adapter\"") { $0.key("general.type", "adapter") },
     .ggufKey("a part of a split file", "only whole GGUF files") { $0.key("split.count", UInt32(3)) },
-    .ggufKey("a mixture of experts", "mixtures of experts") { $0.key("llama.expert_count", UInt32(8)) },
+    .ggufKey("a mixture of experts", "'llama.expert_count' is the uint32 8") {
+        $0.key("llama.expert_count", UInt32(8))
+    },
     .ggufKey("0 heads", "'llama.attention.head_count' is the uint32 0", without: ["attention.head_count"]) {
         $0.key("llama.attention.head_count", UInt32(0))
     },
@@ -211,13 +212,14 @@ let badGGUFFiles: [BadFile] = [
     .ggufKey("a rope base of infinity", "'llama.rope.freq_base' is the float32 inf") {
         $0.key("llama.rope.freq_base", Float.infinity)
     },
-    .ggufKey("an unknown rope scaling", "'llama.rope.scaling.type' is the string \"yarn\"") {
-        $0.key("llama.rope.scaling.type", "yarn")
+    .ggufKey("an unknown rope scaling", "'llama.rope.scaling.type' is the string \"spiral\"") {
+        $0.key("llama.rope.scaling.type", "spiral")
     },
     .ggufKey(
-        "partly rotated heads", "'llama.rope.dimension_count' is the uint32 8, expected the head size 16"
+        "more than whole heads rotate",
+        "'llama.rope.dimension_count' is the uint32 32, expected an integer from 2 to 16"
     ) {
-        $0.key("llama.rope.dimension_count", UInt32(8))
+        $0.key("llama.rope.dimension_count", UInt32(32))
     },
     .ggufKey("eos id 2^32 − 1", "the eos token id 4294967295 is not one of the 40 tokens") {
         $0.key("tokenizer.ggml.eos_token_id", UInt32.max)

@@ -56,7 +56,7 @@ let badJSONFiles: [BadFile] = [
     },
     .config("an adapter's config", "is the configuration of an adapter", ["peft_type": "\"LORA\""]),
     .config(
-        "another model", "'model_type' is the string \"bert\", expected llama or mistral",
+        "another model", "'model_type' is the string \"bert\", expected llama, mistral",
         ["model_type": "\"bert\""]),
     .config("no model type", "'model_type' is missing", ["model_type": nil]),
     .config("0 heads", "'num_attention_heads' is the number 0", ["num_attention_heads": "0"]),
@@ -92,8 +92,8 @@ let badJSONFiles: [BadFile] = [
         "key/value heads that do not divide", "3 attention heads cannot share 2 key/value heads",
         ["num_attention_heads": "3", "num_key_value_heads": "2"]),
     .config(
-        "an unknown rope scaling", "'rope_scaling.rope_type' is the string \"yarn\"",
-        ["rope_scaling": #"{"rope_type":"yarn","factor":4}"#]),
+        "an unknown rope scaling", "'rope_scaling.rope_type' is the string \"spiral\"",
+        ["rope_scaling": #"{"rope_type":"spiral","factor":4}"#]),
     .config(
         "rope scaling without a factor", "'rope_scaling.factor' is missing",
         ["rope_scaling": #"{"type":"linear"}"#]),
@@ -103,13 +103,20 @@ let badJSONFiles: [BadFile] = [
     .config(
         "rope scaling out of order", "are out of order",
         ["rope_scaling": #"{"rope_type":"llama3","factor":8,"low_freq_factor":4,"high_freq_factor":1}"#]),
-    .config("biases", "'attention_bias' is true, expected false", ["attention_bias": "true"]),
-    .config("biases of the MLP", "'mlp_bias' is true, expected false", ["mlp_bias": "true"]),
     .config(
-        "another activation", "'hidden_act' is the string \"gelu\", expected \"silu\"",
-        ["hidden_act": "\"gelu\""]),
-    .config("a sliding window", "a sliding window is not supported", ["sliding_window": "64"]),
-    .config("partly rotated heads", "partly rotated heads", ["partial_rotary_factor": "0.5"]),
+        "biases that are not there", "'model.layers.0.self_attn.q_proj.bias' is missing",
+        ["attention_bias": "true"]),
+    .config(
+        "biases of the MLP that are not there", "'model.layers.0.mlp.gate_proj.bias' is missing",
+        ["mlp_bias": "true"]),
+    .config(
+        "an unknown activation", "'hidden_act' is the string \"mish\", expected silu",
+        ["hidden_act": "\"mish\""]),
+    .config("a window that llama has not", "'sliding_window' is the number 64", ["sliding_window": "64"]),
+    .config("more than whole heads rotate", "expected a number up to 1", ["partial_rotary_factor": "1.5"]),
+    .config(
+        "scores that are capped", "'attn_logit_softcapping' is the number 50",
+        ["attn_logit_softcapping": "50"]),
     .config(
         "quantised weights", "'quantization_config' is an object of 1 keys",
         ["quantization_config": #"{"bits":4}"#]),

@@ -10,16 +10,18 @@ import Testing
         let gguf = try Checkpoint.open(path: fixture("tiny.gguf"))
         let single = try Checkpoint.open(path: fixture("tiny-hf"))
         let sharded = try Checkpoint.open(path: fixture("tiny-hf-sharded"))
-        #expect(gguf.config == single.config && sharded.config == single.config)
-        #expect(single.config.layers == 2 && single.config.kvHeads == 1 && single.config.headDim == 16)
+        #expect(gguf.spec == single.spec && sharded.spec == single.spec)
+        let attention = single.spec.attentions[0]
+        #expect(single.spec.blocks.count == 2 && attention.kvHeads == 1 && attention.headSize == 16)
         #expect(gguf.tensors.count == 21)
         for tensor in single.tensors {
             let expected = try tensor.floats()
             #expect(try gguf.tensor(tensor.name).floats() == expected, "\(tensor.name) of the GGUF")
             #expect(try sharded.tensor(tensor.name).floats() == expected, "\(tensor.name) of the shards")
         }
-        #expect(try gguf.tensor(1, .qProj).order == .interleavedPairs(headDim: 16))
-        #expect(try gguf.tensor(1, .vProj).order == .asStored)
+        #expect(
+            try gguf.tensor("model.layers.1.self_attn.q_proj.weight").order == .interleavedPairs(headDim: 16))
+        #expect(try gguf.tensor("model.layers.1.self_attn.v_proj.weight").order == .asStored)
         #expect(errorText { _ = try single.tensor("x") }?.contains("has no tensor 'x'") == true)
     }
 
@@ -88,7 +90,7 @@ import Testing
         let llama3 = RopeScaling.llama3(
             factor: 8, lowFrequencyFactor: 1, highFrequencyFactor: 4, originalMaxPositions: 8192)
         for (name, scaling) in [("llama3", llama3), ("linear", RopeScaling.linear(factor: 4))] {
-            let ours = scaling.inverseFrequencies(theta: 500_000, headDim: 64)
+            let ours = scaling.inverseFrequencies(theta: 500_000, size: 64)
             let reference = try fields.array(name)
             #expect(ours.count == 32 && reference.count == 32)
             for (value, expected) in zip(ours, reference) {
@@ -108,12 +110,12 @@ import Testing
             builder.dataBytes = 32
             builder.dataByte = 0x40
             try put(builder.bytes, at: folder + "/x.gguf")
-            let config = try ModelConfig(gguf: GGUFFile(folder + "/x.gguf"))
+            let spec = try ModelSpec(gguf: GGUFFile(folder + "/x.gguf"))
             let factor = Float(bitPattern: 0x4040_4040)
-            #expect(config.ropeScaling == .divisors([Float](repeating: factor, count: 8)))
+            #expect(spec.attentions[0].rope?.scaling == .divisors([Float](repeating: factor, count: 8)))
         }
-        let plain = RopeScaling.none.inverseFrequencies(theta: 10_000, headDim: 8)
-        let divided = RopeScaling.divisors([1, 2, 4, 8]).inverseFrequencies(theta: 10_000, headDim: 8)
+        let plain = RopeScaling.none.inverseFrequencies(theta: 10_000, size: 8)
+        let divided = RopeScaling.divisors([1, 2, 4, 8]).inverseFrequencies(theta: 10_000, size: 8)
         #expect(zip(plain, divided).map { $0 / $1 } == [1, 2, 4, 8])
     }
 }

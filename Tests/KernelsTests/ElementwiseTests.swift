@@ -1,8 +1,15 @@
-// Sums, scaling and SwiGLU against their f64 references, in every family.
+// Sums, scaling, capping and activations against their f64 references, in every family.
 
 import Kernels
 import TestSupport
 import Testing
+import VulkanCompute
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Darwin)
+    import Darwin
+#endif
 
 @Suite struct ElementwiseTests {
     /// Multiples of 4 about a workgroup's share (subgroup × 8 vec4) of 4 and of 8 lanes.
@@ -26,53 +33,108 @@ import Testing
         #expect(mismatch(try run.values(accumulated), expected, .float(roundings: 2, scale: 4)) == nil)
     }
 
-    @Test func swiGLUReferenceBackwardIsTheGradient() {
-        var random = RandomValues(seed: 6)
-        let (gate, up, da) = (random.normal(8).doubles, random.normal(8).doubles, random.normal(8).doubles)
-        let backward = ReferenceSwiGLU.backward(da, gate: gate, up: up)
-        let tolerance = Tolerance(absolute: 1e-9, relative: 1e-9)
-        let dgate = finiteDifference(at: gate) { weightedSum(ReferenceSwiGLU.forward(gate: $0, up: up), da) }
-        let dup = finiteDifference(at: up) { weightedSum(ReferenceSwiGLU.forward(gate: gate, up: $0), da) }
-        #expect(mismatch(backward.dgate, dgate, tolerance) == nil)
-        #expect(mismatch(backward.dup, dup, tolerance) == nil)
+    @Test(arguments: try FamilyRun.all(), counts)
+    func capping(_ run: FamilyRun, _ count: Int) throws {
+        var random = RandomValues(seed: 8)
+        var x = random.normal(count, deviation: 20)
+        let edges: [Float] = [0, 1e-6, -1e30, 1e30, .infinity, -.infinity, 5.99, 6.01, 1e-20, -4, 300, -300]
+        for (i, edge) in zip(x.indices, edges) { x[i] = edge }
+        let (y, tensor) = (try run.output([count]), try run.input(x, [count]))
+        let inPlace = try run.output(x, [count])
+        try run.run {
+            try $0.cap(into: y, tensor, by: 30)
+            try $0.cap(into: inPlace, inPlace, by: 30)
+        }
+        let expected = x.doubles.map { 30 * tanh($0 / 30) }
+        for values in [y, inPlace] {
+            // Relative to the last digits of the smallest numbers too.
+            #expect(mismatch(try run.values(values), expected, .float(scale: 1e-30)) == nil)
+        }
     }
 
-    @Test(arguments: try FamilyRun.all(), counts)
-    func swiGLU(_ run: FamilyRun, _ count: Int) throws {
-        var random = RandomValues(seed: 7)
-        var gate = random.normal(count, deviation: 4)
-        let (up, da) = (random.normal(count), random.normal(count))
-        for (i, extreme) in zip(gate.indices, [0, -0.0, 100, -100, 1e4, -1e4, 88, -88] as [Float]) {
-            gate[i] = extreme
+    @Test(arguments: Shader.Activation.allCases)
+    func referenceActivationBackwardIsTheGradient(_ function: Shader.Activation) {
+        var random = RandomValues(seed: 6)
+        let (x, gate, da) = (random.normal(8).doubles, random.normal(8).doubles, random.normal(8).doubles)
+        let backward = ReferenceActivation.backward(function, da, x: x, gate: gate)
+        let tolerance = Tolerance(absolute: 1e-9, relative: 1e-9)
+        let dx = finiteDifference(at: x) {
+            weightedSum(ReferenceActivation.forward(function, $0, gate: gate), da)
         }
+        let dgate = finiteDifference(at: gate) {
+            weightedSum(ReferenceActivation.forward(function, x, gate: $0), da)
+        }
+        #expect(mismatch(backward.dx, dx, tolerance) == nil)
+        #expect(mismatch(backward.dgate, dgate, tolerance) == nil)
+    }
 
-        let (a, dgate, dup) = (try run.output([count]), try run.output([count]), try run.output([count]))
-        // In place: the gradients replace what they are computed from.
-        let (gateInPlace, upInPlace, daInPlace) = (
-            try run.output(gate, [count]), try run.output(up, [count]), try run.output(da, [count])
-        )
-        let again = try run.output([count])
-        let (gateTensor, upTensor, daTensor) = (
-            try run.input(gate, [count]), try run.input(up, [count]), try run.input(da, [count])
-        )
-        try run.run {
-            try $0.swiGLU(into: a, gate: gateTensor, up: upTensor)
-            try $0.swiGLUBackward(
-                intoGate: dgate, up: dup, activation: again, daTensor, gate: gateTensor, up: upTensor)
-            try $0.swiGLUBackward(
-                intoGate: gateInPlace, up: upInPlace, activation: daInPlace, daInPlace, gate: gateInPlace,
-                up: upInPlace)
+    /// Values of x whose activations are where formulas overflow, change over or lose digits.
+    private static let edges: [Float] = [
+        0, -0.0, 100, -100, 1e4, -1e4, 88, -88, 16, -16, 15.9, -5.5, 1e-3, -1e-3, 1e18, -1e18,
+    ]
+
+    @Test(arguments: try FamilyRun.all(), counts)
+    func gatedActivations(_ run: FamilyRun, _ count: Int) throws {
+        for function in Shader.Activation.allCases {
+            var random = RandomValues(seed: 7)
+            var x = random.normal(count, deviation: 4)
+            let (gate, da) = (random.normal(count), random.normal(count))
+            for (i, edge) in zip(x.indices, Self.edges) { x[i] = edge }
+
+            let (a, dx, dgate) = (try run.output([count]), try run.output([count]), try run.output([count]))
+            // In place: the gradients replace what they are computed from.
+            let (xInPlace, gateInPlace, daInPlace) = (
+                try run.output(x, [count]), try run.output(gate, [count]), try run.output(da, [count])
+            )
+            let again = try run.output([count])
+            let (xTensor, gateTensor, daTensor) = (
+                try run.input(x, [count]), try run.input(gate, [count]), try run.input(da, [count])
+            )
+            try run.run {
+                try $0.activation(function, into: a, xTensor, times: gateTensor)
+                try $0.activationBackward(
+                    function, intoX: dx, gate: dgate, activation: again, daTensor, x: xTensor,
+                    gate: gateTensor)
+                try $0.activationBackward(
+                    function, intoX: xInPlace, gate: gateInPlace, activation: daInPlace, daInPlace,
+                    x: xInPlace, gate: gateInPlace)
+            }
+            let expected = ReferenceActivation.forward(function, x.doubles, gate: gate.doubles)
+            let backward = ReferenceActivation.backward(
+                function, da.doubles, x: x.doubles, gate: gate.doubles)
+            for (outputs, expected, scale) in [
+                ([a, again, daInPlace], expected, 1.0), ([dx, xInPlace], backward.dx, 4.0),
+                ([dgate, gateInPlace], backward.dgate, 1.0),
+            ] {
+                for output in outputs {
+                    let wrong = mismatch(try run.values(output), expected, .float(scale: scale))
+                    #expect(wrong == nil, "\(function): \(wrong ?? "")")
+                }
+            }
         }
-        let expected = ReferenceSwiGLU.forward(gate: gate.doubles, up: up.doubles)
-        let backward = ReferenceSwiGLU.backward(da.doubles, gate: gate.doubles, up: up.doubles)
-        for activation in [a, again, daInPlace] {
-            #expect(mismatch(try run.values(activation), expected, .float()) == nil)
-        }
-        for gradient in [dgate, gateInPlace] {
-            #expect(mismatch(try run.values(gradient), backward.dgate, .float(scale: 4)) == nil)
-        }
-        for gradient in [dup, upInPlace] {
-            #expect(mismatch(try run.values(gradient), backward.dup, .float()) == nil)
+    }
+
+    @Test(arguments: try FamilyRun.all(), [0, 36, 18_432])
+    func activationsAlone(_ run: FamilyRun, _ count: Int) throws {
+        for function in Shader.Activation.allCases {
+            var random = RandomValues(seed: 8)
+            var x = random.normal(count, deviation: 4)
+            let da = random.normal(count)
+            for (i, edge) in zip(x.indices, Self.edges) { x[i] = edge }
+            let a = try run.output([count])
+            let (dx, again) = (try run.output(x, [count]), try run.output(da, [count]))
+            let xTensor = try run.input(x, [count])
+            try run.run {
+                try $0.activation(function, into: a, xTensor)
+                try $0.activationBackward(function, intoX: dx, activation: again, again, x: dx)
+            }
+            let ones = [Double](repeating: 1, count: count)
+            let expected = ReferenceActivation.forward(function, x.doubles, gate: ones)
+            let gradient = ReferenceActivation.backward(function, da.doubles, x: x.doubles, gate: ones).dx
+            for (output, expected, scale) in [(a, expected, 1.0), (again, expected, 1), (dx, gradient, 4)] {
+                let wrong = mismatch(try run.values(output), expected, .float(scale: scale))
+                #expect(wrong == nil, "\(function): \(wrong ?? "")")
+            }
         }
     }
 }

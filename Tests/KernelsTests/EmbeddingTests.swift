@@ -28,13 +28,27 @@ import VulkanCompute
             let all = ids + [-1, .min, Int32(rows), .max]
             let y = try run.output([all.count, width])
             let idTensor = try run.input(all, [all.count])
-            try run.run { try $0.embedding(into: y, idTensor, weight: weight) }
+            let before = random.normal(all.count * width)
+            let (scaled, sum) = (
+                try run.output([all.count, width]), try run.output(before, [all.count, width])
+            )
+            try run.run {
+                try $0.embedding(into: y, idTensor, weight: weight)
+                try $0.embedding(into: scaled, idTensor, weight: weight, scaledBy: 11.5)
+                try $0.embedding(addingTo: sum, idTensor, weight: weight, scaledBy: -0.25)
+            }
             let expected = all.flatMap { id in
                 let row = Int(min(max(id, 0), Int32(rows - 1)))
                 return reference.matrix.values[(row * width)..<((row + 1) * width)].map { Double(Float($0)) }
             }
             let wrong = mismatch(try run.values(y), expected, .exact)
             #expect(wrong == nil, "\(rows)x\(width): \(wrong ?? "")")
+            let wrongScaled = mismatch(
+                try run.values(scaled), expected.map { $0 * 11.5 }, .float(roundings: 1, scale: 0))
+            #expect(wrongScaled == nil, "\(rows)x\(width), scaled: \(wrongScaled ?? "")")
+            let sums = zip(before.doubles, expected).map { $0 - 0.25 * $1 }
+            let wrongSum = mismatch(try run.values(sum), sums, .float(roundings: 2))
+            #expect(wrongSum == nil, "\(rows)x\(width), added: \(wrongSum ?? "")")
         }
     }
 }

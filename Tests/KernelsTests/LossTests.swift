@@ -40,19 +40,23 @@ import VulkanCompute
         var random = RandomValues(seed: 12)
         let logits = random.normal(18, deviation: 2).doubles
         let labels: [Int32] = [4, -100, 0]
-        func losses(_ logits: [Double]) -> [Double] {
-            ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 1).losses
+        for cap in [nil, 2.5] {
+            func loss(_ logits: [Double], scale: Double) -> (losses: [Double], gradient: [Double]) {
+                let all = ReferenceLoss.crossEntropy(
+                    logits, width: 6, columns: 5, labels: labels, scale: scale, cap: cap)
+                return (all.losses, all.gradient)
+            }
+            let measured = finiteDifference(at: logits) { loss($0, scale: 1).losses.reduce(0, +) * 0.7 }
+            let tolerance = Tolerance(absolute: 1e-9, relative: 1e-9)
+            #expect(mismatch(loss(logits, scale: 0.7).gradient, measured, tolerance) == nil)
         }
-        let gradient = ReferenceLoss.crossEntropy(logits, width: 6, columns: 5, labels: labels, scale: 0.7)
-            .gradient
-        let measured = finiteDifference(at: logits) { losses($0).reduce(0, +) * 0.7 }
-        #expect(mismatch(gradient, measured, Tolerance(absolute: 1e-9, relative: 1e-9)) == nil)
     }
 
     @Test(arguments: try FamilyRun.all(), shapes)
     func crossEntropy(_ run: FamilyRun, _ shape: Shape) throws {
         let (logits, labels) = Self.inputs(shape, seed: 13)
         try check(run, shape, logits, labels)
+        try check(run, shape, logits, labels, cap: 8)
     }
 
     @Test(arguments: try FamilyRun.ownLimits())
@@ -67,7 +71,10 @@ import VulkanCompute
         let rows: [[Float]] = [
             [1e4, -1e4, 0, 1e4], [-1e30, -1e30, -1e30, -1e30], [3e38, 1, 2, 3], [0, 0, 0, 0], [0, 0, 0, 0],
         ]
-        try check(run, Shape(rows: 5, width: 4, columns: 4), rows.flatMap { $0 }, [3, 0, 1, 0, 2])
+        for cap: Float? in [nil, 8] {
+            try check(
+                run, Shape(rows: 5, width: 4, columns: 4), rows.flatMap { $0 }, [3, 0, 1, 0, 2], cap: cap)
+        }
     }
 
     @Test(arguments: try FamilyRun.all(), [Float.nan, .infinity])
@@ -82,7 +89,11 @@ import VulkanCompute
         #expect(try !run.values(losses)[0].isFinite)
     }
 
-    private func check(_ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32]) throws {
+    private func check(
+        _ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32], cap: Float? = nil
+    )
+        throws
+    {
         let scale: Float = 0.125
         let (losses, again) = (try run.output([shape.rows]), try run.output([shape.rows]))
         let correct = try run.output([shape.rows], dtype: .i32)
@@ -95,13 +106,15 @@ import VulkanCompute
         try run.device.upload([state], into: stateSlice)
         try run.run {
             try $0.crossEntropy(
-                into: losses, correct: correct, tensor, labels: labelTensor, columns: shape.columns)
+                into: losses, correct: correct, tensor, labels: labelTensor, columns: shape.columns,
+                cap: cap)
             try $0.crossEntropy(
                 into: again, gradientInPlaceOf: inPlace, labels: labelTensor, columns: shape.columns,
-                state: stateSlice)
+                state: stateSlice, cap: cap)
         }
         let expected = ReferenceLoss.crossEntropy(
-            logits.doubles, width: shape.width, columns: shape.columns, labels: labels, scale: Double(scale))
+            logits.doubles, width: shape.width, columns: shape.columns, labels: labels, scale: Double(scale),
+            cap: cap.map(Double.init))
         for values in [losses, again] {
             #expect(mismatch(try run.values(values), expected.losses, .float(scale: 4)) == nil)
         }

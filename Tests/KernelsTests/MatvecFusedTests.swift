@@ -6,20 +6,15 @@ import TestSupport
 import Testing
 import VulkanCompute
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
 struct FusedCase: CustomTestStringConvertible, Sendable {
     var out: Int
     var columns: Int
     var rank = 0
     var normed = false
     var adds = false
+    var biased = false
     var testDescription: String {
-        "\(out)x\(columns) rank \(rank)\(normed ? " normed" : "")\(adds ? " adding" : "")"
+        "\(out)x\(columns) rank \(rank)\(normed ? " normed" : "")\(adds ? " adding" : "")\(biased ? " biased" : "")"
     }
 }
 
@@ -31,6 +26,8 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
     static let cases = [
         FusedCase(out: 4, columns: 32, normed: true), FusedCase(out: 300, columns: 96, rank: 8, adds: true),
         FusedCase(out: 68, columns: 160, rank: 24, normed: true),
+        FusedCase(out: 300, columns: 64, rank: 8, normed: true, biased: true),
+        FusedCase(out: 36, columns: 64, adds: true, biased: true),
     ]
 
     private func weight(
@@ -79,16 +76,20 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
                 shape.adds ? old : [Float](repeating: .nan, count: shape.out), [1, shape.out])
             let input = try run.input(x)
             let norm = shape.normed ? InputNorm(weight: try run.input(scale, [columns]), epsilon: 0.01) : nil
+            let biases = random.normal(shape.out)
+            let bias = shape.biased ? try run.input(biases, [shape.out]) : nil
             try run.run {
                 guard $0.fuses(weights[0], [factors]) else { throw TestFailure(description: "not fused") }
                 if shape.adds {
-                    try $0.linearStep(addingTo: y, input, weight: weights[0], adapter: factors)
+                    try $0.linearStep(addingTo: y, input, weight: weights[0], adapter: factors, bias: bias)
                 } else {
-                    try $0.linearStep(into: y, input, weight: weights[0], norm: norm, adapter: factors)
+                    try $0.linearStep(
+                        into: y, input, weight: weights[0], norm: norm, adapter: factors, bias: bias)
                 }
             }
             var expected = layer(matrices[0]).forward(shape.normed ? normed(x, scale, epsilon: 0.01) : x)
             if shape.adds { expected = expected + Matrix(1, shape.out, old) }
+            if shape.biased { expected = expected + Matrix(1, shape.out, biases) }
             let tolerance = Tolerance.float(roundings: Double(columns), scale: 2)
             let wrong = mismatch(try run.values(y), expected.values, tolerance)
             #expect(wrong == nil, "\(shape.testDescription): \(wrong ?? "")")
@@ -110,19 +111,28 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
             let (up, upLayer) = try adapter(run, rank: shape.upRank, out: out, columns: columns, &random)
             let x = Matrix(1, columns, random.normal(columns, deviation: 0.3))
             let scale = random.uniform(columns, in: 0.5...1.5)
-            let y = try run.output([1, out])
+            let outputs = try Shader.Activation.allCases.map { ($0, try run.output([1, out])) }
             let (input, norm) = (try run.input(x), try run.input(scale, [columns]))
             try run.run {
-                try $0.gatedStep(
-                    into: y, input, weight: joined, norm: InputNorm(weight: norm, epsilon: 0.01), gate: gate,
-                    up: up)
+                for (activation, y) in outputs {
+                    try $0.gatedStep(
+                        into: y, input, weight: joined, activation: activation,
+                        norm: InputNorm(weight: norm, epsilon: 0.01), gate: gate, up: up)
+                }
             }
             let n = normed(x, scale, epsilon: 0.01)
-            let expected = zip(
+            let (gates, ups) = (
                 gateLayer(matrices[0]).forward(n).values, upLayer(matrices[1]).forward(n).values
-            ).map { gate, up in gate / (1 + exp(-gate)) * up }
-            let wrong = mismatch(try run.values(y), expected, .float(roundings: 256, scale: 64))
-            #expect(wrong == nil, "\(type): \(wrong ?? "")")
+            )
+            // A square's error grows with its root.
+            let size = gates.reduce(1) { max($0, abs($1)) }
+            for (activation, y) in outputs {
+                let expected = ReferenceActivation.forward(activation, gates, gate: ups)
+                let wrong = mismatch(
+                    try run.values(y), expected,
+                    .float(roundings: 256, scale: activation == .relu2 ? 64 * size : 64))
+                #expect(wrong == nil, "\(type), \(activation): \(wrong ?? "")")
+            }
         }
     }
 

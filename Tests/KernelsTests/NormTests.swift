@@ -30,12 +30,53 @@ import Testing
         let (xTensor, weightTensor) = (
             try run.input(x, [shape.rows, shape.width]), try run.input(weight, [shape.width])
         )
+        let residual = random.normal(x.count)
+        let (sum, residualTensor) = (
+            try run.output([shape.rows, shape.width]), try run.input(residual, [shape.rows, shape.width])
+        )
+        let inPlace = try run.output(residual, [shape.rows, shape.width])
         try run.run {
             try $0.rmsNorm(into: y, rstd: rstd, xTensor, weight: weightTensor, epsilon: Self.epsilon)
+            for (sum, residual) in [(sum, residualTensor), (inPlace, inPlace)] {
+                try $0.rmsNorm(
+                    into: sum, plus: residual, rstd: rstd, xTensor, weight: weightTensor,
+                    epsilon: Self.epsilon)
+            }
         }
         let expected = ReferenceNorm.forward(x.doubles, weight: weight.doubles, epsilon: Double(Self.epsilon))
         #expect(mismatch(try run.values(y), expected.y, .float()) == nil)
         #expect(mismatch(try run.values(rstd), expected.rstd, .float()) == nil)
+        let expectedSum = zip(residual.doubles, expected.y).map(+)
+        for sum in [sum, inPlace] {
+            #expect(mismatch(try run.values(sum), expectedSum, .float(scale: 4)) == nil)
+        }
+    }
+
+    /// The norm of every head of a query or key, in place: the rows (N·H, D) of a matrix (N, H·D), in more than one binding of
+    /// tiny limits.
+    @Test(arguments: try FamilyRun.all(), [64, 80, 96, 128, 256])
+    func heads(_ run: FamilyRun, _ headSize: Int) throws {
+        var random = RandomValues(seed: 5)
+        let (tokens, heads) = (101, 3)
+        let (width, rows) = (heads * headSize, tokens * heads)
+        let (x, dy) = (random.normal(tokens * width), random.normal(tokens * width))
+        let weight = random.normal(headSize)
+        let (normed, dx) = (try run.output(x, [tokens, width]), try run.output(dy, [tokens, width]))
+        let (rstd, xTensor) = (try run.output([rows]), try run.input(x, [tokens, width]))
+        let weightTensor = try run.input(weight, [headSize])
+        try run.run {
+            let y = normed.reshaped([rows, headSize])
+            try $0.rmsNorm(into: y, rstd: rstd, y, weight: weightTensor, epsilon: Self.epsilon)
+            let gradient = dx.reshaped([rows, headSize])
+            try $0.rmsNormBackward(
+                into: gradient, gradient, x: xTensor.reshaped([rows, headSize]), weight: weightTensor,
+                rstd: rstd)
+        }
+        let expected = ReferenceNorm.forward(x.doubles, weight: weight.doubles, epsilon: Double(Self.epsilon))
+        let gradient = ReferenceNorm.backward(
+            dy.doubles, x: x.doubles, weight: weight.doubles, rstd: expected.rstd)
+        #expect(mismatch(try run.values(normed), expected.y, .float()) == nil)
+        #expect(mismatch(try run.values(dx), gradient, .float(scale: 4)) == nil)
     }
 
     @Test(arguments: try FamilyRun.all(), shapes)

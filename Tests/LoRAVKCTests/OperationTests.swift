@@ -2,6 +2,7 @@
 
 import CLoRAVK
 import LoRAVKC
+import Kernels
 import TestSupport
 import Testing
 
@@ -131,7 +132,8 @@ import Testing
         let (heads, kvHeads, size, lengths) = (4, 2, 8, [3, 0, 6] as [Int32])
         let tokens = 9
         let reference = ReferenceAttention(
-            segments: lengths.map { Int($0) }, heads: heads, kvHeads: kvHeads, headSize: size)
+            segments: lengths.map { Int($0) },
+            shape: AttentionShape(heads: heads, kvHeads: kvHeads, headSize: size))
         let (wide, narrow) = (tokens * heads * size, tokens * kvHeads * size)
         let (qs, ks, vs, ds) = (
             random.normal(wide), random.normal(narrow), random.normal(narrow), random.normal(wide)

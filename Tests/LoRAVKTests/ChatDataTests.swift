@@ -269,18 +269,25 @@ import Tokenizer
 
     // MARK: Texts and tokens
 
-    @Test func aTextThatBeginsWithTheFirstTokenHasItOnce() throws {
-        let llama = try DatasetTests.tokenizer("llama2", template: nil)
-        let bos = try #require(llama.id("<s>"))
+    /// Whether the post-processor adds the tokens or the flags of the config do.
+    @Test(arguments: [nil, true] as [Bool?])
+    func aTextWithItsOwnFirstAndLastTokenHasThemOnce(flag: Bool?) throws {
         var config = TokenizerConfig()
         (config.bosToken, config.eosToken) = ("<s>", "</s>")
+        (config.addsBOS, config.addsEOS) = (flag, flag)
         let path =
             URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().path
             + "/TokenizerTests/Data/llama2.tokenizer.json"
         let tokenizer = try Tokenizer(json: JSON.read(path), path: path, config: config)
-        let data = try read(#"{"text": "<s>[INST] Say hello. [/INST] Hello there </s>"}"#, tokenizer)
-        #expect(data.examples[0].tokens.count { $0 == bos } == 1 && data.examples[0].tokens.first == bos)
-        #expect(data.examples[0].tokens.count == data.examples[0].labels.count)
+        let (bos, eos) = (try #require(tokenizer.id("<s>")), try #require(tokenizer.id("</s>")))
+        #expect(tokenizer.prefix == [bos] && tokenizer.suffix == (flag == true ? [eos] : []))
+        let said = "[INST] Say hello. [/INST] Hello there "
+        for text in [said, "<s>\(said)</s>"] {
+            let example = try read(#"{"text": "\#(text)"}"#, tokenizer).examples[0]
+            #expect(example.tokens.first == bos && example.tokens.last == eos)
+            #expect(example.tokens.count { [bos, eos].contains($0) } == 2)
+            #expect(example.tokens.count == example.labels.count)
+        }
     }
 
     @Test func masksOfTokensAreFollowed() throws {

@@ -43,25 +43,7 @@ import Testing
 
     /// A GGUF of the tiny model, all weights F32.
     private func writeGGUF(_ model: String, to path: String) throws {
-        let checkpoint = try Checkpoint.open(path: model)
-        let config = checkpoint.config
-        var metadata = GGUFMetadata(path: path)
-        metadata.set("general.architecture", .string("llama"))
-        for (key, value) in [
-            ("context_length", config.maxPositions), ("embedding_length", config.hiddenSize),
-            ("block_count", config.layers), ("feed_forward_length", config.intermediateSize),
-            ("attention.head_count", config.heads), ("attention.head_count_kv", config.kvHeads),
-        ] { metadata.set("llama.\(key)", .uint32(UInt32(value))) }
-        metadata.set("llama.attention.layer_norm_rms_epsilon", .float32(Float(config.rmsNormEps)))
-        let tensors = try config.expectedTensors.map { expected in
-            let tensor = try checkpoint.tensor(expected.name)
-            let rows = try (0..<tensor.rows).flatMap { place in
-                let row = expected.ggufOrder.row(storedAt: place)
-                return try tensor.floats(rows: row..<row + 1)
-            }
-            return TensorSource(expected.ggufName, shape: tensor.shape, rows)
-        }
-        try GGUFWriter.write(tensors, metadata: metadata, to: path)
+        try TinyCheckpoint.writeGGUF(ofFolder: model, to: path)
     }
 
     /// W + 1.5·B·A of a module in f64.

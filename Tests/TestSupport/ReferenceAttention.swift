@@ -1,5 +1,7 @@
-// Causal grouped-query attention and rotary embedding in f64, straight from their definitions:
-// p_ij = softmax_j(q_i·k_j / √D) over start_i ≤ j ≤ i, o_i = Σ_j p_ij v_j.
+// Causal grouped-query attention in f64, straight from its definition:
+// s_ij = cap(scale q_i·k_j), p_ij = softmax_j(s_ij) over the keys that i sees, o_i = Σ_j p_ij v_j.
+
+import Kernels
 
 #if canImport(Glibc)
     import Glibc
@@ -8,57 +10,53 @@
 #endif
 
 package struct ReferenceAttention: Sendable {
-    package let heads: Int
-    package let kvHeads: Int
-    package let headSize: Int
+    package let shape: AttentionShape
     /// First key that each query sees, and the last.
     package let seen: [ClosedRange<Int>]
+    /// (start, end) of each token, as the kernels read them.
+    package let spans: [Int32]
 
-    /// Segments of these lengths, one after the other.
-    package init(segments: [Int], heads: Int, kvHeads: Int, headSize: Int) {
+    /// Segments of these lengths, one after the other, of which a query sees the last `window` keys.
+    package init(segments: [Int], window: Int = .max, shape: AttentionShape) {
         var seen: [ClosedRange<Int>] = []
+        var spans: [Int32] = []
         for length in segments {
             let start = seen.count
-            seen += (start..<start + length).map { start...$0 }
+            for own in start..<start + length {
+                let first = own - start < window ? start : own - window + 1
+                let end = start + length - own < window ? start + length : own + window
+                seen.append(first...own)
+                spans += [Int32(first), Int32(end)]
+            }
         }
-        self.init(seen: seen, heads: heads, kvHeads: kvHeads, headSize: headSize)
+        (self.shape, self.seen, self.spans) = (shape, seen, spans)
     }
 
     /// Queries that follow `offset` keys of a cache.
-    package init(queries: Int, offset: Int, heads: Int, kvHeads: Int, headSize: Int) {
-        self.init(
-            seen: (0..<queries).map { 0...$0 + offset }, heads: heads, kvHeads: kvHeads, headSize: headSize)
-    }
-
-    private init(seen: [ClosedRange<Int>], heads: Int, kvHeads: Int, headSize: Int) {
-        (self.seen, self.heads, self.kvHeads, self.headSize) = (seen, heads, kvHeads, headSize)
-    }
-
-    /// (start, end) of each token's segment, as the kernels read them.
-    package var spans: [Int32] {
-        seen.flatMap { own in
-            let last = seen.lastIndex { $0.lowerBound == own.lowerBound } ?? own.upperBound
-            return [Int32(own.lowerBound), Int32(last + 1)]
-        }
+    package init(queries: Int, offset: Int, window: Int = .max, shape: AttentionShape) {
+        let all = ReferenceAttention(segments: [offset + queries], window: window, shape: shape)
+        self.shape = shape
+        seen = Array(all.seen.suffix(queries))
+        spans = Array(all.spans.suffix(queries * 2))
     }
 
     package func forward(q: [Double], k: [Double], v: [Double]) -> (out: [Double], lse: [Double]) {
         var out = [Double](repeating: 0, count: q.count)
-        var lse = [Double](repeating: 0, count: seen.count * heads)
+        var lse = [Double](repeating: 0, count: seen.count * shape.heads)
         forEachRow { token, head in
-            let scores = seen[token].map { score(q, k, token, head, $0) }
+            let scores = seen[token].map { score(q, k, token, head, $0).value }
             let highest = scores.max() ?? 0
             let logSum = highest + log(scores.reduce(0) { $0 + exp($1 - highest) })
-            lse[token * heads + head] = logSum
+            lse[token * shape.heads + head] = logSum
             for (key, score) in zip(seen[token], scores) {
                 let p = exp(score - logSum)
-                for d in 0..<headSize { out[query(token, head) + d] += p * v[self.key(key, head) + d] }
+                for d in 0..<shape.headSize { out[query(token, head) + d] += p * v[self.key(key, head) + d] }
             }
         }
         return (out, lse)
     }
 
-    /// dv_j = Σ p do, ds = p (do·v − Σ_j p do·v), dq = ds k / √D, dk = ds q / √D
+    /// dv_j = Σ p do, ds = p (do·v − Σ_j p do·v) cap', dq = scale ds k, dk = scale ds q
     package func backward(
         _ dout: [Double], q: [Double], k: [Double], v: [Double]
     ) -> (dq: [Double], dk: [Double], dv: [Double]) {
@@ -66,15 +64,16 @@ package struct ReferenceAttention: Sendable {
         var (dq, dk, dv) = (q.map { _ in 0.0 }, k.map { _ in 0.0 }, v.map { _ in 0.0 })
         forEachRow { token, head in
             let own = query(token, head)
-            let p = seen[token].map { exp(score(q, k, token, head, $0) - lse[token * heads + head]) }
+            let scores = seen[token].map { score(q, k, token, head, $0) }
+            let p = scores.map { exp($0.value - lse[token * shape.heads + head]) }
             let dp = seen[token].map { key in
-                (0..<headSize).reduce(0) { $0 + dout[own + $1] * v[self.key(key, head) + $1] }
+                (0..<shape.headSize).reduce(0) { $0 + dout[own + $1] * v[self.key(key, head) + $1] }
             }
             let delta = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
             for (index, key) in seen[token].enumerated() {
                 let other = self.key(key, head)
-                let ds = p[index] * (dp[index] - delta) / Double(headSize).squareRoot()
-                for d in 0..<headSize {
+                let ds = p[index] * (dp[index] - delta) * scores[index].slope * Double(shape.scale)
+                for d in 0..<shape.headSize {
                     dv[other + d] += p[index] * dout[own + d]
                     dq[own + d] += ds * k[other + d]
                     dk[other + d] += ds * q[own + d]
@@ -85,35 +84,22 @@ package struct ReferenceAttention: Sendable {
     }
 
     private func forEachRow(_ body: (_ token: Int, _ head: Int) -> Void) {
-        for token in seen.indices { for head in 0..<heads { body(token, head) } }
+        for token in seen.indices { for head in 0..<shape.heads { body(token, head) } }
     }
-    private func query(_ token: Int, _ head: Int) -> Int { (token * heads + head) * headSize }
+    private func query(_ token: Int, _ head: Int) -> Int { (token * shape.heads + head) * shape.headSize }
     private func key(_ token: Int, _ head: Int) -> Int {
-        (token * kvHeads + head / (heads / kvHeads)) * headSize
+        (token * shape.kvHeads + head / (shape.heads / shape.kvHeads)) * shape.headSize
     }
-    private func score(_ q: [Double], _ k: [Double], _ token: Int, _ head: Int, _ key: Int) -> Double {
-        let (own, other) = (query(token, head), self.key(key, head))
-        return (0..<headSize).reduce(0) { $0 + q[own + $1] * k[other + $1] } / Double(headSize).squareRoot()
-    }
-}
 
-package enum ReferenceRotary {
-    /// Every pair (x[i], x[i + D/2]) of every head turned by position · frequency[i].
-    package static func rotate(
-        _ x: [Double], positions: [Int32], frequencies: [Double], heads: Int, direction: Double = 1
-    ) -> [Double] {
-        let half = frequencies.count
-        var y = x
-        for (row, position) in positions.enumerated() {
-            for head in 0..<heads {
-                for i in 0..<half {
-                    let first = (row * heads + head) * 2 * half + i
-                    let angle = Double(position) * frequencies[i] * direction
-                    y[first] = x[first] * cos(angle) - x[first + half] * sin(angle)
-                    y[first + half] = x[first + half] * cos(angle) + x[first] * sin(angle)
-                }
-            }
-        }
-        return y
+    /// A score, and its slope by what it was before the cap.
+    private func score(
+        _ q: [Double], _ k: [Double], _ token: Int, _ head: Int, _ key: Int
+    ) -> (value: Double, slope: Double) {
+        let (own, other) = (query(token, head), self.key(key, head))
+        let product = (0..<shape.headSize).reduce(0) { $0 + q[own + $1] * k[other + $1] }
+        let score = product * Double(shape.scale)
+        guard let cap = shape.scoreCap.map(Double.init) else { return (score, 1) }
+        let bent = tanh(score / cap)
+        return (cap * bent, 1 - bent * bent)
     }
 }

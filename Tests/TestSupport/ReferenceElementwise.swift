@@ -1,4 +1,7 @@
-// SwiGLU, row gather and scatter, and the dropout mask in plain Swift.
+// Activations, row gather and scatter, and the dropout mask in plain Swift.
+
+import Kernels
+import VulkanCompute
 
 #if canImport(Glibc)
     import Glibc
@@ -6,24 +9,48 @@
     import Darwin
 #endif
 
-package enum ReferenceSwiGLU {
-    static func sigmoid(_ z: Double) -> Double { 1 / (1 + exp(-z)) }
-
-    /// silu(gate)·up
-    package static func forward(gate: [Double], up: [Double]) -> [Double] {
-        zip(gate, up).map { $0 * sigmoid($0) * $1 }
-    }
-
-    /// dup = da·gate·σ,  dgate = da·up·σ·(1 + gate·(1 − σ))
-    package static func backward(
-        _ da: [Double], gate: [Double], up: [Double]
-    ) -> (dgate: [Double], dup: [Double]) {
-        let dgate = da.indices.map { i in
-            let s = sigmoid(gate[i])
-            return da[i] * up[i] * s * (1 + gate[i] * (1 - s))
+package enum ReferenceActivation {
+    package static func value(_ function: Shader.Activation, _ x: Double) -> Double {
+        switch function {
+        case .silu: x * sigmoid(x)
+        case .gelu: x * normal(x)
+        case .geluTanh: 0.5 * x * (1 + tanh(inner(x)))
+        case .relu2: x > 0 ? x * x : 0
         }
-        return (dgate, da.indices.map { da[$0] * gate[$0] * sigmoid(gate[$0]) })
     }
+
+    package static func slope(_ function: Shader.Activation, _ x: Double) -> Double {
+        switch function {
+        case .silu: return sigmoid(x) * (1 + x * (1 - sigmoid(x)))
+        case .gelu: return normal(x) + x * exp(-x * x / 2) / (2 * .pi).squareRoot()
+        case .geluTanh:
+            let t = tanh(inner(x))
+            // Where 1 − t² is 0 its factor may be too large a number.
+            guard t * t < 1 else { return 0.5 * (1 + t) }
+            let innerSlope = (2 / .pi).squareRoot() * (1 + 3 * 0.044715 * x * x)
+            return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * innerSlope
+        case .relu2: return x > 0 ? 2 * x : 0
+        }
+    }
+
+    /// f(x)·gate
+    package static func forward(_ function: Shader.Activation, _ x: [Double], gate: [Double]) -> [Double] {
+        zip(x, gate).map { value(function, $0) * $1 }
+    }
+
+    /// dx = da·gate·f′(x),  dgate = da·f(x)
+    package static func backward(
+        _ function: Shader.Activation, _ da: [Double], x: [Double], gate: [Double]
+    ) -> (dx: [Double], dgate: [Double]) {
+        (
+            da.indices.map { da[$0] * gate[$0] * slope(function, x[$0]) },
+            da.indices.map { da[$0] * value(function, x[$0]) }
+        )
+    }
+
+    private static func sigmoid(_ z: Double) -> Double { 1 / (1 + exp(-z)) }
+    private static func normal(_ x: Double) -> Double { 0.5 * erfc(-x / 2.0.squareRoot()) }
+    private static func inner(_ x: Double) -> Double { (2 / .pi).squareRoot() * (x + 0.044715 * x * x * x) }
 }
 
 package enum ReferenceRows {

@@ -1,5 +1,5 @@
 // Cross-entropy of rows of logits in f64: loss = log Σ exp(x − max) − (x[label] − max), dx = (softmax − onehot)·scale.
-// A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding. And the readout of a ReLU layer.
+// With a cap c, of c·tanh(x/c). A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding. And the readout of a ReLU layer.
 
 #if canImport(Glibc)
     import Glibc
@@ -9,7 +9,8 @@
 
 package enum ReferenceLoss {
     package static func crossEntropy(
-        _ logits: [Double], width: Int, columns: Int, labels: [Int32], scale: Double
+        _ logits: [Double], width: Int, columns: Int, labels: [Int32], scale: Double,
+        cap: Double? = nil
     ) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
         var (losses, correct, gradient): ([Double], [UInt32], [Double]) = ([], [], [])
         for (row, label) in zip(rows(logits, width: width), labels) {
@@ -20,13 +21,14 @@ package enum ReferenceLoss {
                 gradient += dx
                 continue
             }
-            let x = Array(row.prefix(columns))
+            let x = row.prefix(columns).map { z in cap.map { $0 * tanh(z / $0) } ?? z }
             let maximum = x.reduce(-.infinity, max)
             let sum = x.reduce(0) { $0 + exp($1 - maximum) }
             losses.append(log(sum) - (x[Int(label)] - maximum))
             correct.append(x.firstIndex(of: maximum) == Int(label) ? 1 : 0)
             for i in 0..<columns { dx[i] = exp(x[i] - maximum) / sum * scale }
             dx[Int(label)] -= scale
+            if let cap { for i in 0..<columns { dx[i] *= 1 - x[i] * x[i] / (cap * cap) } }
             gradient += dx
         }
         return (losses, correct, gradient)

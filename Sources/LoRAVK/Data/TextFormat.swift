@@ -89,10 +89,15 @@ struct ExampleReader {
         for (piece, tokens) in zip(pieces, tokenizer.encode(pieces: pieces.map(\.text))) {
             example.append(tokens, isTarget: piece.isTarget)
         }
-        // A text that begins with that token itself has it once.
-        if let begin = tokenizer.specialIDs.bos, example.tokens.starts(with: [begin, begin]) {
-            example.tokens.removeFirst()
-            example.labels.removeFirst()
+        // A text that itself begins or ends with what the tokenizer adds there has it once.
+        let (prefix, suffix) = (tokenizer.prefix, tokenizer.suffix)
+        if example.tokens.starts(with: prefix + prefix) {
+            example.tokens.removeFirst(prefix.count)
+            example.labels.removeFirst(prefix.count)
+        }
+        if example.tokens.reversed().starts(with: (suffix + suffix).reversed()) {
+            example.tokens.removeLast(suffix.count)
+            example.labels.removeLast(suffix.count)
         }
         if format.appendsEndOfText, let end = tokenizer.specialIDs.eos, example.tokens.last != end {
             example.tokens.append(end)

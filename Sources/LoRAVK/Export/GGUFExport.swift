@@ -19,10 +19,15 @@ package enum GGUFExport {
                 path, "an adapter cannot be stored as \(type.name)",
                 remedy: "use \(types.map(\.name).joined(separator: ", "))")
         }
-        try adapter.check(against: base)
+        guard let architecture = base.spec.gguf else {
+            throw FileError(
+                path, "llama.cpp has no architecture for \(base.spec.modelType) models",
+                remedy: "use the adapter's folder, which PEFT loads")
+        }
+        let adapter = try adapter.matched(to: base)
         try refuseWhatHasNoPlace(adapter)
         let expected = Dictionary(
-            base.config.expectedTensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            base.spec.expectedTensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
         // The alpha of the first module; where another scales differently (patterns, rsLoRA of several ranks), its B
         // carries the difference.
         let alpha = Float(adapter.modules.first?.alphaOverRank ?? 0)
@@ -39,7 +44,7 @@ package enum GGUFExport {
         }
         var metadata = GGUFMetadata(path: path)
         metadata.set("general.type", .string("adapter"))
-        metadata.set("general.architecture", .string("llama"))
+        metadata.set("general.architecture", .string(architecture))
         metadata.set("adapter.type", .string("lora"))
         metadata.set("adapter.lora.alpha", .float32(alpha))
         try GGUFWriter.write(observer.watch(tensors, to: path), metadata: metadata, to: path)

@@ -20,8 +20,7 @@ package enum Merge {
         _ adapter: AdapterFiles, into model: Checkpoint, to out: String, config: MergeConfig = MergeConfig(),
         observer: ExportObserver = ExportObserver()
     ) throws(FileError) -> MergeReport {
-        try adapter.check(against: model)
-        let plan = try MergePlan(adapter, model, config, out)
+        let plan = try MergePlan(adapter.matched(to: model), model, config, out)
         switch model.format {
         case .huggingFace: try writeFolder(plan, observer)
         case .gguf: try writeGGUF(plan, observer)
@@ -35,7 +34,7 @@ package enum Merge {
             throw FileError(plan.out, "is a folder", remedy: "a GGUF model merges into a file: name one")
         }
         let names = Dictionary(
-            model.config.expectedTensors.map { ($0.ggufName, $0.name) },
+            model.spec.expectedTensors.map { ($0.ggufName, $0.name) },
             uniquingKeysWith: { first, _ in first })
         var tensors: [TensorSource] = []
         for stored in model.storedTensors {
@@ -57,9 +56,10 @@ package enum Merge {
         guard ((try? FileSystem.names(in: plan.out)) ?? []).isEmpty, !FileSystem.isFile(plan.out) else {
             throw FileError(plan.out, "is there already", remedy: "name a folder that is not there yet")
         }
-        let used = Set(model.tensors.map(\.name))
+        let used = Set(model.tensors.map { model.fileName(of: $0.name) })
         let unused = model.storedTensors.filter { !used.contains($0.name) }
-        let tensors = model.tensors.map { plan.source($0, named: $0.name) } + unused.map { TensorSource($0) }
+        let own = model.tensors.map { plan.source($0, named: model.fileName(of: $0.name)) }
+        let tensors = own + unused.map { TensorSource($0) }
         let folder = try AtomicFolder(plan.out)
         try copyCompanions(of: model.path, to: folder.temporary, type: plan.config.type)
         try ShardedSafetensors.write(

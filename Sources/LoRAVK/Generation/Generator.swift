@@ -24,7 +24,7 @@ package final class Generator {
     /// Of the last `generate`.
     package private(set) var times = GenerationTimes()
     private let device: Device
-    private let cache: KVCache
+    private let cache: GenerationState
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
     private let promptWorkspace: Workspace
@@ -43,9 +43,9 @@ package final class Generator {
         self.model = model
         self.adapter = adapter
         device = model.device
-        cache = try KVCache(model, capacity: capacity)
-        promptWorkspace = Workspace(device)
-        stepWorkspace = Workspace(device)
+        cache = try GenerationState(model, capacity: capacity)
+        promptWorkspace = Workspace(model)
+        stepWorkspace = Workspace(model)
         unusedState = try device.makeStepState()
         unusedResult = try device.makeStepResult()
     }
@@ -105,14 +105,16 @@ package final class Generator {
 
     /// Device time of each dispatch of a token's step behind what is cached, which stays as it is.
     package func profileStep(_ token: Int32) throws(VulkanError) -> [KernelTiming] {
-        let recorded = try record(tokens: 1, stepWorkspace, cache.layers(rows: cache.capacity), timed: true)
-        try recorded.buffers.upload(TokenBatch(continuing: cache.count, [token]), device)
+        let recorded = try record(tokens: 1, stepWorkspace, cache.seeing(cache.capacity), timed: true)
+        try recorded.buffers.upload(
+            TokenBatch(continuing: cache.count, [token], capacity: cache.capacity), device)
         try recorded.graph.run()
         return try recorded.graph.timings()
     }
 
     private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
-        try recorded.buffers.upload(TokenBatch(continuing: cache.count, tokens), device)
+        try recorded.buffers.upload(
+            TokenBatch(continuing: cache.count, tokens, capacity: cache.capacity), device)
         try adapter?.refresh()
         try recorded.graph.run()
         cache.advance(tokens.count)
@@ -121,17 +123,17 @@ package final class Generator {
 
     private func recordedStep() throws(VulkanError) -> Recorded {
         if let step { return step }
-        let recorded = try record(tokens: 1, stepWorkspace, cache.layers(rows: cache.capacity))
+        let recorded = try record(tokens: 1, stepWorkspace, cache.seeing(cache.capacity))
         if !DebugOptions.environment.noReplay { step = recorded }
         return recorded
     }
 
     private func recordedPiece(_ tokens: Int) throws(VulkanError) -> Recorded {
-        try record(tokens: tokens, promptWorkspace, cache.layers(rows: cache.count + tokens))
+        try record(tokens: tokens, promptWorkspace, cache.seeing(cache.count + tokens))
     }
 
     private func record(
-        tokens: Int, _ workspace: Workspace, _ layers: [KVCache.Layer], timed: Bool = false
+        tokens: Int, _ workspace: Workspace, _ states: [[LayerState?]], timed: Bool = false
     ) throws(VulkanError) -> Recorded {
         let shape = BatchShape(tokens: tokens, counted: 1)
         func record(
@@ -140,16 +142,15 @@ package final class Generator {
             let pass = Pass(
                 encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
                 adapter: adapter, isTraining: false)
-            let (x, _) = try model.forward(pass, caches: layers)
-            let logits = arena.take(1, model.head.layout.rows)
-            try LossHead(model: model).logits(x, into: logits, pass)
+            let (x, _) = try model.forward(pass, states: states)
+            let logits = arena.take(1, model.head.paddedVocabulary)
+            try model.head.logits(x, into: logits, pass)
             arena.give(logits)
-            return logits.slice.slice(0, byteCount: model.config.vocabSize * 4)
+            return logits.slice.slice(0, byteCount: model.spec.vocabulary * 4)
         }
         let measure = Arena(planningFor: device.capabilities)
-        let planned = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
         _ = try record(
-            CommandEncoder(planningFor: device.capabilities), measure, TokenBuffers(planned.slice(), shape))
+            CommandEncoder(planningFor: device.capabilities), measure, workspace.plannedTokens(shape))
         if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
         let (buffers, arena) = try workspace.open(shape)
         let encoder = try CommandEncoder(device, timed: timed)
@@ -160,8 +161,8 @@ package final class Generator {
 
 extension TokenBatch {
     /// New tokens behind `offset` cached ones, of which the last one's logits are wanted.
-    fileprivate init(continuing offset: Int, _ tokens: [Int32]) {
+    fileprivate init(continuing offset: Int, _ tokens: [Int32], capacity: Int) {
         self.init([Example(tokens: tokens, labels: tokens.map { _ in TokenBatch.ignored })])
-        continueSequence(at: Int32(offset))
+        continueSequence(at: Int32(offset), expecting: capacity)
     }
 }

@@ -6,17 +6,21 @@ import VulkanCompute
 
 struct LinearGroup {
     let members: [Linear]
+    /// All biases behind each other; nil: there are none.
+    let bias: Tensor?
 
-    init(_ members: Linear...) { self.members = members }
+    var label: String {
+        members.map { $0.name.split(separator: ".").last.map(String.init) ?? "" }.joined(separator: ", ")
+    }
 
-    /// What a forward keeps: h of all, columns of one matrix (N, n·R), or each layer's own.
-    enum Kept {
+    /// What a forward saves: h of all, columns of one matrix (N, n·R), or each layer's own.
+    enum Saved {
         case together(Tensor)
         case apart([Tensor?])
     }
 
     /// Records the members' outputs.
-    func forward(into outputs: [Tensor], _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Kept {
+    func forward(into outputs: [Tensor], _ x: Tensor, _ pass: Pass) throws(VulkanError) -> Saved {
         guard let stack = Stack(members, pass) else {
             var kept: [Tensor?] = []
             for (linear, y) in zip(members, outputs) { kept.append(try linear.forward(.into(y), x, pass)) }
@@ -28,18 +32,19 @@ struct LinearGroup {
         for (index, (linear, y)) in zip(members, outputs).enumerated() {
             let term = LoRATerm(h: stack.part(h, index), matrix: stack.terms[index].up)
             try linear.base(.into(y), x, term, pass)
+            try linear.addBias(.into(y), pass)
         }
         return .together(h)
     }
 
-    /// Records the gradients of the adapters (adding to them) and, with `dx`, that of x. Gives `kept` back.
+    /// Records the gradients of the adapters (adding to them) and that of x. Gives `saved` back.
     func backward(
-        into dx: Tensor?, _ gradients: [Tensor], x: Tensor, _ kept: Kept, _ pass: Pass
+        _ dx: GradientDestination, _ gradients: [Tensor], x: Tensor, _ saved: Saved, _ pass: Pass
     ) throws(VulkanError) {
         func destination(_ index: Int) -> GradientDestination {
-            dx.map { index == 0 ? .into($0) : .addingTo($0) } ?? .none
+            if index > 0, case .into(let dx) = dx { .addingTo(dx) } else { dx }
         }
-        switch kept {
+        switch saved {
         case .apart(let kept):
             for (index, (linear, dy)) in zip(members, gradients).enumerated() {
                 try linear.backward(destination(index), dy, x: x, h: kept[index], pass)
@@ -64,8 +69,8 @@ struct LinearGroup {
         }
     }
 
-    func give(_ kept: Kept, to arena: Arena) {
-        switch kept {
+    func give(_ saved: Saved, to arena: Arena) {
+        switch saved {
         case .together(let h): arena.give(h)
         case .apart(let kept): for h in kept { arena.give(h) }
         }

@@ -25,56 +25,140 @@ extension Transformer {
     package static func load(
         _ checkpoint: Checkpoint, device: Device, weights: WeightStorage = .auto, progress: Progress? = nil
     ) throws -> Transformer {
+        let spec = checkpoint.spec
         var loader = WeightLoader(
             checkpoint: checkpoint, device: device, storage: weights, progress: progress)
-        let config = checkpoint.config
-        try loader.checkWidths(config)
-        let embedding = try loader.weight("model.embed_tokens.weight")
-        let rotaryTable = try device.makeTensor(
-            [config.contextLength, config.headDim], label: "rotary table")
-        if !device.isPlanning {
-            let angles = RotaryAngles(frequencies: config.inverseFrequencies)
-            try device.upload(angles.table(positions: config.contextLength), into: rotaryTable.slice)
-        }
+        try loader.checkWidths(spec)
+        let embedding = Embedding(
+            weight: try loader.weight(spec.embedding.name), scale: Float(spec.embedding.scale),
+            positions: try spec.embedding.positions.map { try loader.weight($0) })
+        var rotaryTables = RotaryTables(device: device, positions: spec.contextLength)
         var blocks: [Block] = []
-        for layer in 0..<config.layers {
-            // What reads the same input lies together, so that one product can run it.
-            func linears(_ kinds: [BlockTensor], firstSite: Int) throws -> [Linear] {
-                let names = kinds.map { BlockTensor.huggingFaceName(layer, $0) }
-                return zip(names, try loader.weights(names)).enumerated().map { index, pair in
-                    Linear(
-                        name: String(pair.0.dropLast(".weight".count)), inFeatures: pair.1.layout.columns,
-                        outFeatures: pair.1.layout.sourceRows, weight: pair.1, layer: layer,
-                        site: firstSite + index)
-                }
+        for (index, block) in spec.blocks.enumerated() {
+            var site = 0
+            let branches = try block.map { branch in
+                try loader.branch(branch, layer: index, site: &site, &rotaryTables)
             }
-            let heads = try linears([.qProj, .kProj, .vProj], firstSite: 0)
-            let output = try linears([.oProj], firstSite: 3)[0]
-            let gateUp = try linears([.gateProj, .upProj], firstSite: 4)
-            let down = try linears([.downProj], firstSite: 6)[0]
-            blocks.append(
-                Block(
-                    inputNorm: try loader.vector(BlockTensor.huggingFaceName(layer, .inputNorm)),
-                    qProj: heads[0], kProj: heads[1], vProj: heads[2], oProj: output,
-                    postAttentionNorm: try loader.vector(
-                        BlockTensor.huggingFaceName(layer, .postAttentionNorm)),
-                    gateProj: gateUp[0], upProj: gateUp[1], downProj: down, heads: config.heads,
-                    kvHeads: config.kvHeads,
-                    epsilon: Float(config.rmsNormEps), rotaryTable: rotaryTable))
+            blocks.append(Block(branches: branches))
         }
+        let head = Head(
+            // A scale of the logits is one of the norm's weights.
+            norm: try loader.norm(spec.finalNorm, scaledBy: spec.head.scale),
+            weight: try spec.head.name.map { try loader.weight($0) } ?? embedding.weight,
+            vocabulary: spec.vocabulary, logitCap: spec.head.logitCap.map { Float($0) })
         return Transformer(
             checkpoint: checkpoint, device: device, embedding: embedding, blocks: blocks,
-            finalNorm: try loader.vector("model.norm.weight"),
-            head: config.tieWordEmbeddings ? embedding : try loader.weight("lm_head.weight"),
-            weightByteCount: loader.byteCount)
+            head: head, weightByteCount: loader.byteCount)
     }
 }
 
-extension ModelConfig {
-    private static let longestContext = 32768
+/// Angles by their rule: layers that rotate alike share a table.
+private struct RotaryTables {
+    let device: Device
+    let positions: Int
+    private var tables: [RopeSpec: AttentionMixer.Rotary] = [:]
 
-    /// Positions that a sequence may have here: the model's own, within what the table of angles is built for.
-    package var contextLength: Int { min(maxPositions, Self.longestContext) }
+    init(device: Device, positions: Int) { (self.device, self.positions) = (device, positions) }
+
+    mutating func rotary(_ rope: RopeSpec) throws(VulkanError) -> AttentionMixer.Rotary {
+        if let known = tables[rope] { return known }
+        let rotary = AttentionMixer.Rotary(
+            table: try table(rope),
+            queryTable: rope.queryGrowth == nil ? nil : try table(rope, ofQueries: true),
+            isInterleaved: rope.isInterleaved)
+        tables[rope] = rotary
+        return rotary
+    }
+
+    /// (P, R); where long sequences rotate at other frequencies, the rows of short ones and behind them those of long ones.
+    private func table(_ rope: RopeSpec, ofQueries: Bool = false) throws(VulkanError) -> Tensor {
+        let short = rope.shortPositions.map { min($0, positions) }
+        let table = try device.makeTensor([(short ?? 0) + positions, rope.size], label: "rotary table")
+        if device.isPlanning { return table }
+        func rows(_ count: Int, of tokens: Int) -> [Float] {
+            RotaryAngles(
+                frequencies: rope.inverseFrequencies(tokens: tokens), scale: rope.attentionFactor
+            ).table(positions: count) { ofQueries ? rope.queryGrowth?.factor(at: $0) ?? 1 : 1 }
+        }
+        let values =
+            (short.map { rows($0, of: $0) } ?? []) + rows(positions, of: short.map { $0 + 1 } ?? positions)
+        try device.upload(values, into: table.slice)
+        return table
+    }
+}
+
+extension WeightLoader {
+    fileprivate mutating func branch(
+        _ spec: BranchSpec, layer: Int, site: inout Int, _ tables: inout RotaryTables
+    ) throws -> Branch {
+        let before = try spec.before.map { try norm($0) }
+        let inputs = try linears(spec.inputs, layer: layer, site: &site)
+        let mixer = try mixer(spec.mixer, width: spec.output.inFeatures, &tables)
+        let output = try linears([spec.output], layer: layer, site: &site)[0]
+        return Branch(
+            before: before, inputs: LinearGroup(members: inputs, bias: try joinedBias(spec.inputs)),
+            mixer: mixer,
+            output: output, after: try spec.after.map { try norm($0) }, scale: Float(spec.scale))
+    }
+
+    /// What reads the same input lies together, so that one product can run it.
+    private mutating func linears(_ specs: [LinearSpec], layer: Int, site: inout Int) throws -> [Linear] {
+        var linears: [Linear] = []
+        for (spec, weight) in zip(specs, try weights(specs.map(\.name))) {
+            linears.append(
+                Linear(
+                    name: spec.name.huggingFace, inFeatures: spec.inFeatures, outputs: spec.outputs,
+                    weight: weight, bias: spec.hasBias ? try vector(spec.name.huggingFace + ".bias") : nil,
+                    layer: layer, site: site))
+            site += 1
+        }
+        return linears
+    }
+
+    /// The biases of layers that one product can run.
+    private mutating func joinedBias(_ specs: [LinearSpec]) throws -> Tensor? {
+        guard specs.count > 1, specs.allSatisfy(\.hasBias) else { return nil }
+        let values = try specs.flatMap { try checkpoint.tensor($0.name.huggingFace + ".bias").vector() }
+        return try device.makeTensor(values, [values.count], label: "biases")
+    }
+
+    private mutating func mixer(
+        _ spec: MixerSpec, width: Int, _ tables: inout RotaryTables
+    ) throws -> any Mixer {
+        switch spec {
+        case .activation(let activation):
+            return ActivationMixer(
+                width: width, function: Shader.Activation(activation.function), isGated: activation.isGated)
+        case .attention(let attention):
+            return AttentionMixer(
+                shape: AttentionShape(
+                    heads: attention.heads, kvHeads: attention.kvHeads, headSize: attention.headSize,
+                    scale: Float(attention.scale), scoreCap: attention.scoreCap.map { Float($0) }),
+                rotary: try attention.rope.map { try tables.rotary($0) },
+                queryNorm: try attention.queryNorm.map { try norm($0) },
+                keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window)
+        }
+    }
+
+    fileprivate mutating func norm(_ spec: NormSpec, scaledBy scale: Double = 1) throws -> Norm {
+        let name = spec.name.huggingFace
+        return Norm(
+            weight: try vector(name + ".weight", offset: spec.offset, scaledBy: scale),
+            bias: spec.hasBias ? try vector(name + ".bias", scaledBy: scale) : nil,
+            epsilon: Float(spec.epsilon))
+    }
+}
+
+extension Shader.Activation {
+    fileprivate init(_ activation: Activation) {
+        self =
+            switch activation {
+            case .silu: .silu
+            case .gelu: .gelu
+            case .geluTanh: .geluTanh
+            case .relu2: .relu2
+            }
+    }
 }
 
 private struct WeightLoader {
@@ -95,31 +179,40 @@ private struct WeightLoader {
     }
 
     /// Refuses a model whose widths the kernels cannot run, by name and before anything is loaded.
-    func checkWidths(_ config: ModelConfig) throws {
-        let widths = [
-            ("hidden_size", config.hiddenSize), ("intermediate_size", config.intermediateSize),
-            ("head_dim", config.headDim),
-        ]
-        for (name, width) in widths where width % 8 != 0 {
-            throw FileError(checkpoint.path, "\(name) is \(width); the kernels need a multiple of 8")
+    func checkWidths(_ spec: ModelSpec) throws {
+        func require(_ isRight: Bool, _ what: String) throws(FileError) {
+            if !isRight { throw FileError(checkpoint.path, "\(what); the kernels need a multiple of 8") }
         }
-        guard config.headDim <= 256 else {
-            throw FileError(checkpoint.path, "head_dim is \(config.headDim); the kernels go up to 256")
+        try require(spec.width % 8 == 0, "hidden_size is \(spec.width)")
+        for linear in spec.linears {
+            for width in [linear.inFeatures] + linear.outputs {
+                try require(width % 8 == 0, "'\(linear.name.huggingFace)' has a width of \(width)")
+            }
+        }
+        for size in Set(spec.attentions.map(\.headSize)) {
+            try require(size % 8 == 0, "head_dim is \(size)")
+            guard size <= 256 else {
+                throw FileError(checkpoint.path, "head_dim is \(size); the kernels go up to 256")
+            }
         }
     }
 
-    mutating func vector(_ name: String) throws -> Tensor {
+    /// `offset` is added to what a Hugging Face file has.
+    mutating func vector(_ name: String, offset: Double = 0, scaledBy scale: Double = 1) throws -> Tensor {
         let stored = try checkpoint.tensor(name)
-        let values = try stored.floats(rows: 0..<stored.rows)
+        var values = try stored.vector()
+        if offset != 0, checkpoint.format == .huggingFace { values = values.map { $0 + Float(offset) } }
+        if scale != 1 { values = values.map { $0 * Float(scale) } }
         try requireFinite(values, stored)
         byteCount += values.count * 4
         return try device.makeTensor(values, [values.count], label: name)
     }
 
-    mutating func weight(_ name: String) throws -> Weight { try weights([name])[0] }
+    mutating func weight(_ name: TensorName) throws -> Weight { try weights([name])[0] }
 
     /// Weights that lie together on the device, where they have one type and width.
-    mutating func weights(_ names: [String]) throws -> [Weight] {
+    mutating func weights(_ modules: [TensorName]) throws -> [Weight] {
+        let names = modules.map { $0.huggingFace + ".weight" }
         let stored = try names.map { try checkpoint.tensor($0) }
         let layouts = stored.map { WeightLayout(chosenType($0), rows: $0.rows, columns: $0.columns) }
         let weights = try device.makeWeights(layouts, labels: names)
@@ -132,7 +225,7 @@ private struct WeightLoader {
         let type = weight.layout.type
         byteCount += weight.layout.byteCount
         if device.isPlanning { return }
-        if type.rawValue == stored.type.name.lowercased() {
+        if type.rawValue == stored.type.name.lowercased(), !stored.isTransposed {
             try requireFinite(stored)
             if stored.order == .asStored {
                 try device.upload(stored.storedBytes, into: weight)

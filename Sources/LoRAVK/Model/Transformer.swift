@@ -1,4 +1,4 @@
-// A Llama-architecture model on the device: embedding, blocks, final norm, output head. All weights are frozen.
+// A model on the device: embedding, blocks, output head. All weights are frozen.
 
 import Checkpoints
 import Kernels
@@ -8,13 +8,11 @@ import VulkanCompute
 package final class Transformer: Sendable {
     package let checkpoint: Checkpoint
     package let device: Device
-    let embedding: Weight  // (V, C)
+    let embedding: Embedding
     let blocks: [Block]
-    let finalNorm: Tensor  // (C)
-    /// The output projection (V, C); the embedding itself where they are tied.
-    let head: Weight
+    package let head: Head
 
-    package var config: ModelConfig { checkpoint.config }
+    package var spec: ModelSpec { checkpoint.spec }
     /// What the user named: a folder or file.
     package var source: String { checkpoint.path }
     /// Linear layers that can be adapted, in the model's order.
@@ -23,10 +21,8 @@ package final class Transformer: Sendable {
     /// Runs of modules, named in the model's order, that read the same input.
     func inputGroups(_ names: [String]) -> [Range<Int>] {
         var groups: [String: Int] = [:]
-        for (index, block) in blocks.enumerated() {
-            for (place, group) in [block.headProjections, block.gateUp].enumerated() {
-                for linear in group.members { groups[linear.name] = 2 * index + place }
-            }
+        for (index, branch) in blocks.flatMap(\.branches).enumerated() {
+            for linear in branch.inputs.members { groups[linear.name] = index }
         }
         var runs: [Range<Int>] = []
         for (index, name) in names.enumerated() {
@@ -39,29 +35,31 @@ package final class Transformer: Sendable {
         return runs
     }
     package let weightByteCount: Int
+    let tokenRules: TokenRules
 
     init(
-        checkpoint: Checkpoint, device: Device, embedding: Weight, blocks: [Block], finalNorm: Tensor,
-        head: Weight,
+        checkpoint: Checkpoint, device: Device, embedding: Embedding, blocks: [Block], head: Head,
         weightByteCount: Int
     ) {
         self.checkpoint = checkpoint
         self.device = device
         self.embedding = embedding
         self.blocks = blocks
-        self.finalNorm = finalNorm
         self.head = head
         self.weightByteCount = weightByteCount
+        tokenRules = TokenRules(
+            windows: checkpoint.spec.windows,
+            shortPositions: checkpoint.spec.attentions.compactMap { $0.rope?.shortPositions }.first)
     }
 
     /// Refuses what kernels would read wrongly: tokens outside the vocabulary, more tokens than there are positions.
     package func check(_ example: Example) throws(ConfigError) {
-        guard example.tokens.count <= config.contextLength else {
+        guard example.tokens.count <= spec.contextLength else {
             throw ConfigError(
-                "an example has \(example.tokens.count) tokens, and the model has \(config.contextLength) positions; cut it"
+                "an example has \(example.tokens.count) tokens, and the model has \(spec.contextLength) positions; cut it"
             )
         }
-        let vocabulary = 0..<Int32(config.vocabSize)
+        let vocabulary = 0..<Int32(spec.vocabulary)
         let label = example.labels.first { $0 >= vocabulary.upperBound }
         guard let token = label ?? example.tokens.first(where: { !vocabulary.contains($0) }) else { return }
         throw ConfigError(
@@ -69,56 +67,50 @@ package final class Transformer: Sendable {
                 + "use the tokenizer that belongs to the model")
     }
 
-    /// What the forward holds of a block until its backward.
-    enum Held {
+    /// What the forward saves of a block for its backward.
+    enum Saved {
         case nothing
         /// Its input (N, C), from which the backward computes the rest again.
         case input(Tensor)
-        case all(Block.Kept)
+        case all([Branch.Saved])
     }
 
     /// The residual stream (n, C) of the counted positions after the last block, and what a backward pass needs.
-    func forward(_ pass: Pass, caches: [KVCache.Layer]? = nil) throws(VulkanError) -> (Tensor, [Held]) {
-        var x = pass.arena.take(pass.tokens, config.hiddenSize)
-        try pass.encoder.embedding(into: x, pass.batch.tokens, weight: embedding)
-        var held: [Held] = []
-        let lowest = lowestAdapted(pass.adapter)
+    func forward(_ pass: Pass, states: [[LayerState?]]? = nil) throws(VulkanError) -> (Tensor, [Saved]) {
+        var x = try embedding.forward(pass)
+        var all: [Saved] = []
+        let lowest = lowestAdapted(pass)
         for (index, block) in blocks.enumerated() {
-            if let cache = caches?[index], let y = try block.step(x, cache, pass) {
-                x = y
-                held.append(.nothing)
-                continue
-            }
-            let needsBackward = pass.isTraining && index >= lowest
+            let needsBackward = pass.isTraining && index >= lowest.block
             // The lowest are computed again: when the backward comes to them, the others hold nothing any more.
-            let recomputes = needsBackward && index - lowest < pass.recomputedBlocks
+            let recomputes = needsBackward && index - lowest.block < pass.recomputedBlocks
             if recomputes {
-                held.append(.input(x))
+                all.append(.input(x))
                 x = try pass.copy(x)
             }
-            let (y, kept) = try block.forward(
-                x, keep: needsBackward && !recomputes, cache: caches?[index],
-                outputRows: outputRows(index, pass),
-                pass)
+            let (y, saved) = try block.forward(
+                x, savesFrom: needsBackward && !recomputes ? lowest.branch(of: index) : nil, states?[index],
+                rows: outputRows(index, pass), pass)
             x = y
-            if !recomputes { held.append(kept.map { .all($0) } ?? .nothing) }
+            if !recomputes { all.append(saved.isEmpty ? .nothing : .all(saved)) }
         }
-        return (x, held)
+        return (x, all)
     }
 
-    /// Records the backward of all blocks that have an adapted layer in or below them. Takes over `dx` (n, C).
-    func backward(_ dx: Tensor, _ held: [Held], _ pass: Pass) throws(VulkanError) {
-        let lowest = lowestAdapted(pass.adapter)
+    /// Records the backward of all branches that have an adapted layer in or below them. Takes over `dx` (n, C).
+    func backward(_ dx: Tensor, _ saved: [Saved], _ pass: Pass) throws(VulkanError) {
+        let lowest = lowestAdapted(pass)
         var dx = dx
-        for (index, block) in blocks.enumerated().reversed() where index >= lowest {
-            let rows = outputRows(index, pass)
-            let kept: Block.Kept
-            switch held[index] {
-            case .nothing: preconditionFailure("the forward kept nothing of block \(index)")
-            case .input(let x): kept = try block.recompute(x, outputRows: rows, pass)
-            case .all(let all): kept = all
+        for (index, block) in blocks.enumerated().reversed() where index >= lowest.block {
+            let (rows, first) = (outputRows(index, pass), lowest.branch(of: index))
+            let all: [Branch.Saved]
+            switch saved[index] {
+            case .nothing: preconditionFailure("the forward saved nothing of block \(index)")
+            case .input(let x): all = try block.recompute(x, from: first, rows: rows, pass)
+            case .all(let saved): all = saved
             }
-            dx = try block.backward(dx, kept, inputNeeded: index > lowest, outputRows: rows, pass)
+            dx = try block.backward(
+                dx, all, from: first, needsInput: index > lowest.block, rows: rows, pass)
         }
         pass.arena.give(dx)
     }
@@ -128,8 +120,19 @@ package final class Transformer: Sendable {
         block == blocks.count - 1 && pass.tokens > 1 ? pass.batch.countedPositions : nil
     }
 
-    private func lowestAdapted(_ adapter: Adapter?) -> Int {
-        blocks.firstIndex { block in block.linears.contains { adapter?.layer($0.name) != nil } }
-            ?? blocks.count
+    private func lowestAdapted(_ pass: Pass) -> Lowest {
+        for (index, block) in blocks.enumerated() {
+            if let branch = block.lowestAdapted(pass) { return Lowest(block: index, branch: branch) }
+        }
+        return Lowest(block: blocks.count, branch: 0)
     }
+}
+
+/// The lowest branch with an adapted layer.
+private struct Lowest {
+    let block: Int
+    let branch: Int
+
+    /// The first branch of a block that a backward needs.
+    func branch(of block: Int) -> Int { block == self.block ? branch : 0 }
 }

@@ -24,7 +24,7 @@ extension Transformer {
     /// `rows`: tokens of a batch. The model may lie on a planning device: only its layouts are read.
     package func tunedProducts(rows: [Int]) -> [TunedProduct] {
         var known: Set<String> = []
-        let layouts = linears.map(\.weight.layout) + [head.layout]
+        let layouts = linears.map(\.weight.layout) + [head.weight.layout]
         return rows.flatMap { rows in
             layouts.flatMap { layout in [Shader.Op.nt, .nn].map { TunedProduct($0, layout, rows: rows) } }
         }.filter { known.insert($0.name).inserted }

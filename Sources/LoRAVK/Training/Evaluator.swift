@@ -14,7 +14,7 @@ package final class Evaluator {
 
     package convenience init(_ model: Transformer, _ adapter: Adapter?) throws(VulkanError) {
         try self.init(
-            model, adapter, Workspace(model.device), model.device.makeStepState(),
+            model, adapter, Workspace(model), model.device.makeStepState(),
             model.device.makeStepResult())
     }
 
@@ -59,12 +59,12 @@ package final class Evaluator {
         for position in positions { labels[position + 1] = 0 }
         // A last token that nothing attends to makes room for the target of the one before it.
         let batch = TokenBatch([Example(tokens: tokens + [0], labels: labels)])
-        let stride = model.head.layout.rows
+        let stride = model.head.paddedVocabulary
         let pass = try workspace.prepare(batch, for: .logits, recordLogits)
         try adapter?.refresh()
         try pass.graph.run()
         let values = try device.values(pass.outputs[0])
-        return positions.indices.map { Array(values[($0 * stride)..<($0 * stride + model.config.vocabSize)]) }
+        return positions.indices.map { Array(values[($0 * stride)..<($0 * stride + model.spec.vocabulary)]) }
     }
 
     private func recordLosses(
@@ -74,7 +74,7 @@ package final class Evaluator {
         let pass = pass(encoder, arena, buffers)
         let (x, _) = try model.forward(pass)
         let (losses, correct) = (arena.take(count), arena.take(count, dtype: .i32))
-        try LossHead(model: model).evaluation(x, losses: losses, correct: correct, pass)
+        try model.head.evaluation(x, losses: losses, correct: correct, pass)
         arena.give(losses, correct)
         return [losses, correct]
     }
@@ -84,8 +84,8 @@ package final class Evaluator {
     ) throws(VulkanError) -> [Tensor] {
         let pass = pass(encoder, arena, buffers)
         let (x, _) = try model.forward(pass)
-        let logits = arena.take(buffers.targets.count, model.head.layout.rows)
-        try LossHead(model: model).logits(x, into: logits, pass)
+        let logits = arena.take(buffers.targets.count, model.head.paddedVocabulary)
+        try model.head.logits(x, into: logits, pass)
         arena.give(logits)
         return [logits]
     }

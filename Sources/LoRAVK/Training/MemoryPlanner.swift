@@ -53,7 +53,7 @@ package struct MemoryPlanner {
         fixed.adapter = device.bufferByteCount - fixed.weights
     }
 
-    package var blocks: Int { model.config.layers }
+    package var blocks: Int { model.blocks.count }
 
     /// The memory of training in passes of a shape.
     package func use(_ shape: BatchShape, recomputedBlocks: Int) throws -> MemoryUse {

@@ -16,7 +16,7 @@ struct RunSettings {
     init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
         let (model, adapter, schedule) = (trainer.model, trainer.adapter, config.schedule)
         var types = Set(model.linears.map(\.weight.layout.type.rawValue))
-        types.formUnion([model.embedding, model.head].map(\.layout.type.rawValue))
+        types.formUnion([model.embedding.weight, model.head.weight].map(\.layout.type.rawValue))
         add("model", model.identity)
         add("types of weights", types.sorted().joined(separator: ", "))
         add("kernels", model.device.capabilities.arithmetic)
@@ -118,13 +118,12 @@ extension Transformer {
     /// What the forward goes by, names, types and shapes of all tensors, and some rows of each: reading all of a model takes too long.
     fileprivate var identity: String {
         var print = Fingerprint()
-        print.add([config.heads, config.kvHeads, config.headDim])
-        print.add(config.inverseFrequencies + [config.rmsNormEps])
+        print.add("\(spec)")
         for tensor in checkpoint.tensors {
             print.add(tensor.name)
             print.add(tensor.type.name)
             print.add(tensor.shape)
-            for row in Self.sample(of: tensor.rows) { print.add(tensor.rowBytes(row)) }
+            for row in Self.sample(of: tensor.fileRows) { print.add(tensor.fileRowBytes(row)) }
         }
         return "\(checkpoint.tensors.count) tensors, \(print.text)"
     }

@@ -32,6 +32,8 @@ package struct TokenBatch: Sendable {
     package private(set) var countedCount = 0
     /// Cached tokens before these, in generation.
     package private(set) var keyOffset: Int32 = 0
+    /// Tokens that a sequence in generation may come to have.
+    private(set) var expectedLength: Int32 = 0
 
     package init(_ examples: [Example]) {
         for example in examples where !example.tokens.isEmpty {
@@ -66,7 +68,8 @@ package struct TokenBatch: Sendable {
     }
 
     /// Makes the one sequence of this batch the continuation of `offset` tokens, the last of which wants its successor.
-    mutating func continueSequence(at offset: Int32) {
+    mutating func continueSequence(at offset: Int32, expecting length: Int) {
+        expectedLength = Int32(length)
         let end = offset + Int32(tokens.count)
         keyOffset = offset
         positions = positions.map { $0 + offset }

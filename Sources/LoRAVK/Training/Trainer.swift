@@ -74,7 +74,7 @@ package final class Trainer {
         self.optimizer = try AdamW(optimizer, adapter)
         state = try device.makeStepState()
         result = try device.makeStepResult()
-        workspace = Workspace(device)
+        workspace = Workspace(model)
         hostState.seed = seed
     }
 
@@ -188,9 +188,9 @@ package final class Trainer {
         let pass = Pass(
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
             isTraining: true, recomputedBlocks: recomputedBlocks)
-        let (x, held) = try model.forward(pass)
-        let dx = try LossHead(model: model).trainingLoss(x, pass)
-        try model.backward(dx, held, pass)
+        let (x, saved) = try model.forward(pass)
+        let dx = try model.head.trainingLoss(x, pass)
+        try model.backward(dx, saved, pass)
         precondition(arena.isEmpty, "a step kept activations")
         return []
     }

@@ -31,6 +31,7 @@ final class Workspace {
     /// Passes are kept and replayed.
     var keepsRecordings = !DebugOptions.environment.noReplay
     private let device: Device
+    private let rules: TokenRules
     private var size = ArenaPlan(chunks: [])
     private var arena: Arena?
     private var tokens: Buffer?
@@ -38,7 +39,7 @@ final class Workspace {
     private var recordings: [(key: Key, pass: RecordedPass)] = []  // the one unused for longest first
     private static let mostRecordings = 8
 
-    init(_ device: Device) { self.device = device }
+    init(_ model: Transformer) { (device, rules) = (model.device, model.tokenRules) }
 
     // MARK: Passes
 
@@ -49,8 +50,7 @@ final class Workspace {
         if let plan = plans[key] { return plan }
         let encoder = CommandEncoder(planningFor: device.capabilities)
         let arena = Arena(planningFor: device.capabilities)
-        let buffer = Buffer(planned: TokenBuffers.byteCount(shape), label: "tokens")
-        _ = try record(encoder, arena, TokenBuffers(buffer.slice(), shape))
+        _ = try record(encoder, arena, plannedTokens(shape))
         let plan = PassPlan(
             arena: arena.plan, flops: encoder.flops, dispatches: encoder.dispatchCount,
             pipelines: encoder.pipelines)
@@ -89,15 +89,22 @@ final class Workspace {
 
     // MARK: Memory
 
+    private func byteCount(_ shape: BatchShape) -> Int { TokenBuffers.byteCount(shape, rules) }
+
+    /// For a recording without a device.
+    func plannedTokens(_ shape: BatchShape) -> TokenBuffers {
+        TokenBuffers(Buffer(planned: byteCount(shape), label: "tokens").slice(), shape, rules)
+    }
+
     func holds(_ wanted: ArenaPlan, _ shape: BatchShape) -> Bool {
-        arena != nil && size.holds(wanted) && (tokens?.byteCount ?? 0) >= TokenBuffers.byteCount(shape)
+        arena != nil && size.holds(wanted) && (tokens?.byteCount ?? 0) >= byteCount(shape)
     }
 
     /// Lays memory out anew. What was recorded before is void, and gone before the old memory.
     func grow(_ wanted: ArenaPlan, _ shape: BatchShape) throws(VulkanError) {
         recordings.removeAll()
         size = size.union(wanted)
-        let tokenBytes = max(TokenBuffers.byteCount(shape), tokens?.byteCount ?? 0)
+        let tokenBytes = max(byteCount(shape), tokens?.byteCount ?? 0)
         (arena, tokens) = (nil, nil)
         arena = try Arena(device, size)
         tokens = try device.makeBuffer(byteCount: tokenBytes, label: "tokens")
@@ -107,6 +114,6 @@ final class Workspace {
         guard let arena, let tokens else {
             preconditionFailure("a workspace is reserved before it is opened")
         }
-        return (TokenBuffers(tokens.slice(0, byteCount: TokenBuffers.byteCount(shape)), shape), arena)
+        return (TokenBuffers(tokens.slice(0, byteCount: byteCount(shape)), shape, rules), arena)
     }
 }

@@ -1,0 +1,179 @@
+// The parts that most architectures share: heads, rotary embeddings, windows, special tokens, and the model around its blocks.
+
+package struct HeadCounts: Sendable, Equatable {
+    package var queries: Int  // H
+    package var keys: Int  // KVH
+    package var size: Int  // D
+
+    package var queryWidth: Int { queries * size }
+    package var keyWidth: Int { keys * size }
+}
+
+extension ModelFile {
+    package func heads() throws(FileError) -> HeadCounts {
+        let width = try integer(.width, in: ModelKey.Range.width)
+        let heads = try integer(.heads, in: ModelKey.Range.heads)
+        let keys = try integer(.kvHeads, in: 1...heads, default: heads)
+        var size = try optionalInteger(.headSize, in: ModelKey.Range.width)
+        if size == nil {
+            guard width % heads == 0 else {
+                throw FileError(
+                    path,
+                    "'\(name(.width))' \(width) is not a multiple of '\(name(.heads))' \(heads), "
+                        + "and there is no '\(name(.headSize))'")
+            }
+            size = width / heads
+            note(.headSize, .uint32(UInt32(width / heads)))
+        }
+        let headSize = size ?? 0
+        let values = ModelKey("head_dim", gguf: "attention.value_length")
+        if isGGUF, let other = try optionalInteger(values), other != headSize {
+            throw wrong(values, expected: "the head size \(headSize)")
+        }
+        note(values, .uint32(UInt32(headSize)))
+        return HeadCounts(queries: heads, keys: keys, size: headSize)
+    }
+
+    /// The window of each layer, nil where it looks back all the way. `slides` says which have one where the file does not.
+    package func windows(_ slides: (Int) -> Bool) throws(FileError) -> [Int?] {
+        let layers = try integer(.layers, in: ModelKey.Range.layers)
+        let types = try layerTypes()
+        guard let window = try optionalInteger(.window, in: 0...Int.max), window > 0 else {
+            return [Int?](repeating: nil, count: layers)
+        }
+        let pattern = types ?? (0..<layers).map(slides)
+        guard pattern.count == layers else {
+            throw FileError(
+                path, "names the kinds of \(pattern.count) layers, and the model has \(layers)",
+                remedy: "the file is damaged: copy or download it again")
+        }
+        note(
+            ModelKey("", gguf: "attention.sliding_window_pattern"), .array(.bool, pattern.map { .bool($0) }))
+        return pattern.map { $0 ? window : nil }
+    }
+
+    /// Which layers slide, as `layer_types` or GGUF's pattern says.
+    private func layerTypes() throws(FileError) -> [Bool]? {
+        switch source {
+        case .huggingFace(let fields, _):
+            notes.read.insert("layer_types")
+            guard let types = try fields.optionalStrings("layer_types") else { return nil }
+            let known = ["full_attention", "sliding_attention"]
+            if let other = types.first(where: { !known.contains($0) }) {
+                throw fields.wrong(
+                    "layer_types", holding: .string(other), expected: known.joined(separator: " and "))
+            }
+            return types.map { $0 == "sliding_attention" }
+        case .gguf(let file):
+            let name = self.name(ModelKey("", gguf: "attention.sliding_window_pattern"))
+            notes.read.insert(name)
+            if case .array(_, let values) = file.metadata[name] {
+                return values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
+            }
+            // Every so many layers the last one looks back all the way.
+            guard let period = try file.metadata.optionalInteger(name, in: 0...10_000), period > 0 else {
+                return nil
+            }
+            return (0..<(try integer(.layers, in: ModelKey.Range.layers))).map { $0 % period < period - 1 }
+        }
+    }
+
+    /// The windows of models that have them only where `use_sliding_window` says so.
+    package func optionalWindows(_ slides: (Int) -> Bool) throws(FileError) -> [Int?] {
+        if try flag("use_sliding_window") { return try windows(slides) }
+        notes.read.formUnion(["sliding_window", "layer_types"])
+        return [Int?](repeating: nil, count: try integer(.layers, in: ModelKey.Range.layers))
+    }
+
+    /// The model around its blocks: Llama's names, an embedding, a norm, a head.
+    package func model(
+        epsilon key: ModelKey = .rmsEpsilon, layers: String? = nil,
+        _ block: (Layer) throws(FileError) -> [BranchSpec]
+    ) throws(FileError) -> ModelSpec {
+        let width = try integer(.width, in: ModelKey.Range.width)
+        let epsilon = try number(key, default: isGGUF ? nil : 1e-6)
+        let embedding = TensorName(prefix + "embed_tokens", gguf: "token_embd")
+        let isTied = try tiesHead()
+        var blocks: [[BranchSpec]] = []
+        for index in 0..<(try integer(.layers, in: ModelKey.Range.layers)) {
+            blocks.append(
+                try block(Layer(index, layers ?? prefix + "layers.", width: width, epsilon: epsilon)))
+        }
+        return ModelSpec(
+            modelType: architecture.modelTypes[0], gguf: architecture.gguf,
+            vocabulary: try vocabulary(), width: width,
+            positions: try integer(
+                .positions, in: ModelKey.Range.positions, default: isGGUF ? nil : 2048),
+            embedding: EmbeddingSpec(embedding), blocks: blocks,
+            finalNorm: NormSpec(
+                kind: .rms, name: TensorName(prefix + "norm", gguf: "output_norm"), size: width,
+                epsilon: epsilon),
+            head: HeadSpec(isTied ? nil : TensorName("lm_head", gguf: "output")),
+            tokens: try tokens())
+    }
+
+    package func tiesHead() throws(FileError) -> Bool {
+        switch source {
+        case .gguf(let file): return file["output.weight"] == nil
+        case .huggingFace(let fields, let outer):
+            let key = "tie_word_embeddings"
+            if let own = try fields.optionalBool(key) { return own }
+            return try outer?.optionalBool(key) ?? false
+        }
+    }
+
+    /// Where the names of the text model begin: inside a model of texts and images it has a place of its own.
+    package var prefix: String {
+        if case .huggingFace(_, _?) = source { "model.language_model." } else { "model." }
+    }
+
+    package func vocabulary() throws(FileError) -> Int {
+        if case .gguf(let file) = source, file.metadata[name(.vocabulary)] == nil,
+            let rows = file["token_embd.weight"]?.shape.first, ModelKey.Range.vocabulary ~= rows
+        {
+            return rows
+        }
+        return try integer(.vocabulary, in: ModelKey.Range.vocabulary)
+    }
+
+    /// What ends an answer, of chat models also a token of their own.
+    package func tokens() throws(FileError) -> TokenIDs {
+        switch source {
+        case .huggingFace(let fields, let outer):
+            func ids(_ key: String) throws(FileError) -> [Int] {
+                let own = try fields.tokenIDs(key)
+                if !own.isEmpty { return own }
+                return try outer?.tokenIDs(key) ?? []
+            }
+            return TokenIDs(
+                bos: try ids("bos_token_id").first, eos: try ids("eos_token_id"),
+                pad: try ids("pad_token_id").first)
+        case .gguf(let file):
+            func id(_ name: String) throws(FileError) -> Int? {
+                try file.metadata.optionalInteger("tokenizer.ggml.\(name)_token_id")
+            }
+            var eos: [Int] = []
+            for name in ["eos", "eot"] {
+                if let id = try id(name), !eos.contains(id) { eos.append(id) }
+            }
+            return TokenIDs(bos: try id("bos"), eos: eos, pad: try id("padding"))
+        }
+    }
+}
+
+extension JSONFields {
+    /// One id or a list of them; −1 stands for none in old files.
+    fileprivate func tokenIDs(_ key: String) throws(FileError) -> [Int] {
+        guard case .array(let values) = self[key] else {
+            return [try optionalInteger(key, in: -1...Int.max)].compactMap { $0 }.filter { $0 >= 0 }
+        }
+        var ids: [Int] = []
+        for value in values {
+            guard case .integer(let id) = value else {
+                throw wrong(key, holding: value, expected: "token ids")
+            }
+            ids.append(id)
+        }
+        return ids
+    }
+}
