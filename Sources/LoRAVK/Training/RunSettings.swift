@@ -3,6 +3,7 @@
 
 import Checkpoints
 import Kernels
+import Tokenizer
 import VulkanCompute
 
 struct RunSettings {
@@ -10,6 +11,7 @@ struct RunSettings {
 
     private static let prefix = "lora_vk.run."
     private static let (tokensName, allTokens) = ("tokens of a pass", "all")
+    private static let dateName = "date of the chat template"
 
     init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
         let (model, adapter, schedule) = (trainer.model, trainer.adapter, config.schedule)
@@ -26,6 +28,7 @@ struct RunSettings {
         add("rslora", adapter.config.usesRsLoRA)
         add("adapted layers and their rates", adapter.identity)
         add("data", data.identity)
+        if let date = data.date { add(Self.dateName, date) }
         add("batch size", config.batchSize)
         add("accumulation", config.accumulation)
         // Larger passes than there are change nothing.
@@ -73,6 +76,10 @@ struct RunSettings {
 
     static func tokensPerPass(in notes: [String: String]) -> Int? {
         notes[prefix + tokensName].flatMap { $0 == allTokens ? .max : Int($0) }
+    }
+
+    static func date(in notes: [String: String]) -> TemplateDate? {
+        notes[prefix + dateName].flatMap(TemplateDate.init)
     }
 }
 
