@@ -52,7 +52,7 @@ package final class Adapter {
                         learningRate: module.learningRate * method.learningRate(of: shape.part)))
             }
             var derived: [String: Tensor] = [:]
-            for (name, shape) in method.derived(of: module) {
+            for (name, shape) in method.derivedTensors(of: module) {
                 let tensor = try device.makeTensor(shape, label: "\(module.name) \(name)")
                 if let values = constants[index][name] { try device.upload(values, into: tensor.slice) }
                 derived[name] = tensor
@@ -199,7 +199,7 @@ package final class Adapter {
         _ layers: [LoRALayer], _ linears: [Linear], _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         for (layer, linear) in zip(layers, linears) {
-            try layer.method.refresh(layer, around: linear, encoder, arena)
+            try layer.method.updateDerivedTensors(layer, around: linear, encoder, arena)
         }
     }
 

@@ -15,7 +15,7 @@ struct AdapterPlan {
     let config: LoRAConfig
     private(set) var layers: [Layer]
 
-    /// `config` must be settled and valid. On a device that only plans nothing is looked at.
+    /// `config` must be normalized and valid. On a device that only plans nothing is looked at.
     init(_ config: LoRAConfig, _ model: Transformer, _ examples: [Example]) throws {
         let names = try config.modules(of: model.linears.map(\.name))
         self.config = config
