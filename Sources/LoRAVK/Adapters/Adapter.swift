@@ -74,7 +74,7 @@ package final class Adapter {
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
-        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let adapted = modules.map { module in
             guard let linear = linears[module.name] else {
                 preconditionFailure("the model has no linear layer '\(module.name)'")
@@ -85,7 +85,7 @@ package final class Adapter {
         refreshArena = try Self.refreshArena(layers, adapted, device)
         learningRates = try Self.learningRates(layers, in: parameters, device)
         byName = Dictionary(
-            layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: layers.enumerated().map { ($1.name, $0) })
         try device.run { encoder throws(VulkanError) in
             try encoder.fill(parameters.slice)
             try encoder.fill(gradients.slice)

@@ -45,7 +45,7 @@ extension Adapter {
         }
         try files.check(against: model.checkpoint)
         let method = try files.method
-        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let layers = try files.modules.map { module in
             guard let linear = linears[module.name] else {
                 throw FileError(
@@ -69,7 +69,7 @@ extension Adapter {
             try method.knownConstants(InitialSite.Base(linear: $0, model: model), of: $1)
         }
         let adapter = try Adapter(
-            files.config, method: method, modules: shapes, constants: constants,
+            files.config(for: model.checkpoint), method: method, modules: shapes, constants: constants,
             shared: files.sharedMatrices, start: "a saved adapter", for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
@@ -97,7 +97,7 @@ extension Adapter {
     private var savedShared: [TensorSource] {
         shared.compactMap { part, matrix in
             part.sharedPart.map {
-                TensorSource($0.rawValue, shape: [matrix.rows, matrix.columns], matrix.values)
+                TensorSource($0.key, shape: [matrix.rows, matrix.columns], matrix.values)
             }
         }
     }
