@@ -41,14 +41,7 @@ struct ModelOptions: ParsableArguments {
 
     func openFiles() throws -> (Checkpoint, Tokenizer) {
         let checkpoint = try Checkpoint.open(path: model)
-        let tokenizer = try Tokenizer.load(checkpoint.tokenizerSource())
-        guard tokenizer.vocabularySize <= checkpoint.spec.vocabulary else {
-            throw FileError(
-                model,
-                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for "
-                    + "\(checkpoint.spec.vocabulary)", remedy: "use the tokenizer that belongs to the model")
-        }
-        return (checkpoint, tokenizer)
+        return (checkpoint, try Tokenizer.load(for: checkpoint))
     }
 
     func load(_ checkpoint: Checkpoint, _ device: Device) throws -> Transformer {

@@ -4,7 +4,7 @@
 package struct AdapterFiles: Sendable {
     package let folder: String
     package let config: PEFTConfig
-    package let modules: [AdapterModule]
+    package private(set) var modules: [AdapterModule]
     /// All, under the file's names.
     package let tensors: [StoredTensor]
     /// Tensors of `modules_to_save`, under the base model's names.
@@ -163,7 +163,7 @@ package struct AdapterFiles: Sendable {
     }
 
     /// An adapter of another model is an error that says so, never an adapter without effect.
-    package func check(against base: Checkpoint) throws(FileError) {
+    func check(against base: Checkpoint) throws(FileError) {
         let path = "\(folder)/\(AdapterFiles.weightsName)"
         let shapes = Dictionary(
             first: base.tensors.map { ($0.name, $0.shape) })
@@ -185,6 +185,12 @@ package struct AdapterFiles: Sendable {
         for tensor in saved where shapes[tensor.name].map({ $0 != tensor.shape }) ?? false {
             throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is another")
         }
+    }
+
+    func renamed(_ name: (String) -> String) -> AdapterFiles {
+        var files = self
+        for index in modules.indices { files.modules[index].name = name(modules[index].name) }
+        return files
     }
 }
 

@@ -10,7 +10,7 @@ protocol AdapterFormat: Sendable {
     var shared: [AdapterFiles.Shared] { get }
     var dropoutKey: String { get }
     var initializationKey: String { get }
-    /// The config that PEFT writes for a plain adapter.
+    /// The config that PEFT 0.17 writes for a plain adapter.
     var defaults: JSON.Object { get }
 
     /// Reads the config's keys that only this format has.

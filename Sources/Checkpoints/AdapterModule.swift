@@ -2,7 +2,7 @@
 
 package struct AdapterModule: Sendable {
     /// The name in the base model: `model.layers.0.self_attn.q_proj`.
-    package let name: String
+    package internal(set) var name: String
     /// What the file holds of this layer alone.
     package let parts: [AdapterFiles.Part: StoredTensor]
     private let update: AdapterUpdate

@@ -48,10 +48,8 @@ package struct Checkpoint: Sendable {
                 remedy: "name the folder of the base model or a .gguf file")
         }
         let fields = try JSONFields(JSON.read(configPath, limits: limits), path: configPath)
-        // A config that cannot be used is told before its weights are looked for.
-        _ = try ModelSpec(huggingFace: fields)
+        let spec = try ModelSpec(huggingFace: fields)
         let weights = try SafetensorsFolder(folder, limits: limits)
-        let spec = try ModelSpec(huggingFace: fields, tensors: Set(weights.tensors.map(\.name)))
         try self.init(folder, .huggingFace, spec, weights.tensors, metadata: nil)
     }
 

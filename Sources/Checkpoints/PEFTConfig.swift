@@ -1,6 +1,7 @@
-// adapter_config.json of a LoRA or VeRA adapter, as PEFT 0.17.1 writes it: sorted keys, two spaces. Keys that are
-// only PEFT's business or unknown are kept as they came; keys that would change the arithmetic in a way not
-// known here are refused.
+// adapter_config.json of a LoRA or VeRA adapter, as PEFT writes it: sorted keys, two spaces. A new one has the
+// keys of PEFT 0.17, which later versions read too; those of versions up to 0.21 are known. Keys that are only
+// PEFT's business or unknown are kept as they came; keys that would change the arithmetic in a way not known
+// here are refused.
 
 package struct PEFTConfig: Sendable, Equatable {
     package enum TargetModules: Sendable, Equatable {
@@ -102,7 +103,9 @@ extension PEFTConfig {
         self.kind = kind
         let format = kind.format
         source = fields.object
-        unknownKeys = fields.object.keys.filter { format.defaults[$0] == nil }
+        unknownKeys = fields.object.keys.filter {
+            format.defaults[$0] == nil && !PEFTConfig.laterKeys.contains($0)
+        }
         taskType = try fields.optionalString("task_type")
         dropout = try fields.optionalNumber(format.dropoutKey) ?? 0
         guard 0 <= dropout && dropout < 1 else {
@@ -180,7 +183,9 @@ extension PEFTConfig {
         case nil: return .bool(true)
         case .bool(let flag): return .bool(flag)
         case .string(let name):
-            guard !["pissa", "olora", "corda", "loftq"].contains(where: name.lowercased().hasPrefix) else {
+            guard
+                !["pissa", "olora", "corda", "loftq", "lora_ga"].contains(where: name.lowercased().hasPrefix)
+            else {
                 throw fields.wrong(
                     key, expected: "a way that leaves the base model's weights as they are",
                     remedy:
@@ -197,8 +202,9 @@ extension PEFTConfig {
             throw fields.wrong("bias", expected: "\"none\": trained biases are not supported")
         }
         let unsupported = [
-            "layer_replication", "lora_bias", "megatron_config", "target_parameters",
-            "trainable_token_indices", "use_qalora",
+            "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "lora_bias",
+            "megatron_config", "monteclora_config", "target_parameters", "trainable_token_indices",
+            "use_bdlora", "use_qalora",
         ]
         for key in unsupported {
             switch fields[key] {
@@ -208,8 +214,11 @@ extension PEFTConfig {
         }
     }
 
-    /// What PEFT 0.17.1 writes for a plain one.
-    private static func defaults(_ kind: Kind) -> JSON.Object { kind.format.defaults }
+    /// What PEFT 0.21 writes beside the keys of 0.17: how it was trained, or what is refused unless it is none.
+    private static let laterKeys: Set = [
+        "alora_invocation_tokens", "arrow_config", "ensure_weight_tying", "kasa_config", "lora_ga_config",
+        "monteclora_config", "peft_version", "use_bdlora", "velora_config",
+    ]
 }
 
 extension JSON {

@@ -17,10 +17,10 @@ struct TensorMatch {
         for tensor in stored where remaining.updateValue(tensor, forKey: ExactString(tensor.name)) != nil {
             problems.append("'\(tensor.name.shortened)' is there twice")
         }
-        let prefix = spec.missingPrefix(remaining.keys)
         for expected in spec.expectedTensors {
             let isGGUF = format == .gguf
-            let name = isGGUF ? expected.ggufName : expected.name.dropping(prefix: prefix)
+            let names = isGGUF ? [expected.ggufName] : spec.fileNames(of: expected.name)
+            let name = names.first { remaining[ExactString($0)] != nil } ?? names[0]
             guard let tensor = remaining.removeValue(forKey: ExactString(name)) else {
                 problems.append("'\(name)' is missing")
                 continue
@@ -53,10 +53,22 @@ struct TensorMatch {
 }
 
 extension ModelSpec {
-    /// Files of a model without its head leave out what all of its names begin with: `model.` or `transformer.`.
-    fileprivate func missingPrefix(_ names: some Sequence<ExactString>) -> String {
-        let prefix = String(embedding.name.huggingFace.prefix { $0 != "." }) + "."
-        return names.contains { $0.text.hasPrefix(prefix) || $0.text.hasPrefix("blk.") } ? "" : prefix
+    /// What `model.language_model.` was called before transformers 5.
+    private static let inside = (now: "model.language_model.", before: "language_model.model.")
+
+    /// What all names of the text model begin with.
+    private var prefix: String {
+        let name = embedding.name.huggingFace
+        return name.hasPrefix(Self.inside.now) ? Self.inside.now : String(name.prefix { $0 != "." }) + "."
+    }
+
+    /// Names that a tensor may have in a file: its own, the older one, or, in a file of a model without its head, the rest of it.
+    fileprivate func fileNames(of name: String) -> [String] {
+        guard prefix == Self.inside.now else {
+            return [name] + (name.hasPrefix(prefix) ? [String(name.dropFirst(prefix.count))] : [])
+        }
+        let isInside = name.hasPrefix(prefix)
+        return [name, isInside ? Self.inside.before + name.dropFirst(prefix.count) : "language_model." + name]
     }
 
     /// Tensors that may be there without changing what the model computes: tables derived from the config, masks, a copy of tied
@@ -68,18 +80,8 @@ extension ModelSpec {
             return true
         }
         if name.hasSuffix("lm_head.weight") || name == "output.weight" { return head.isTied }
-        let model = String(embedding.name.huggingFace.prefix { $0 != "." }) + "."
-        let isInside = embedding.name.huggingFace.hasPrefix("model.language_model.")
-        let own = [
-            isInside ? "model.language_model." : model, "blk.", "lm_head.", "output", "token_", "h.",
-            "layers.",
-        ]
+        var own = [prefix, "blk.", "lm_head.", "output", "token_"]
+        own += prefix == Self.inside.now ? [Self.inside.before] : ["layers.", "h."]
         return !own.contains { name.hasPrefix($0) }
-    }
-}
-
-extension String {
-    fileprivate func dropping(prefix: String) -> String {
-        !prefix.isEmpty && hasPrefix(prefix) ? String(dropFirst(prefix.count)) : self
     }
 }

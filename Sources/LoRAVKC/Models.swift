@@ -34,13 +34,7 @@ final class ModelObject: HandleObject, @unchecked Sendable {
 
     func tokenizer() throws -> Tokenizer {
         if let loadedTokenizer { return loadedTokenizer }
-        let tokenizer = try Tokenizer.load(model.checkpoint.tokenizerSource())
-        guard tokenizer.vocabularySize <= model.spec.vocabulary else {
-            throw FileError(
-                model.source,
-                "has a tokenizer of \(tokenizer.vocabularySize) tokens and embeddings for \(model.spec.vocabulary)",
-                remedy: "use the tokenizer that belongs to the model")
-        }
+        let tokenizer = try Tokenizer.load(for: model.checkpoint)
         loadedTokenizer = tokenizer
         return tokenizer
     }

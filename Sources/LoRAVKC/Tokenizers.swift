@@ -21,7 +21,7 @@ private func tokenizerOf(_ handle: OpaquePointer?) throws -> Tokenizer {
     call {
         let output = try Output(tokenizer, "tokenizer")
         let checkpoint = try Checkpoint.open(path: try text(path, "path"))
-        output.give(TokenizerObject(try Tokenizer.load(checkpoint.tokenizerSource())))
+        output.give(TokenizerObject(try Tokenizer.load(for: checkpoint)))
     }
 }
 

@@ -1,6 +1,8 @@
 // Tokens that are found in the text itself before it is cut into words: the longest at the leftmost place, with the
 // rules of `tokenizers` for the white space around them.
 
+import Checkpoints
+
 package struct AddedToken: Sendable, Equatable {
     package let id: Int32
     package let content: String
@@ -28,6 +30,9 @@ struct AddedTokenMatcher: Sendable {
         var token: Int?
     }
 
+    /// Each place of a text may be looked at this often.
+    private static let maximumBytes = 1024
+
     private let tokens: [AddedToken]
     private var nodes = [Node()]
     private var starts = [Bool](repeating: false, count: 256)
@@ -48,6 +53,13 @@ struct AddedTokenMatcher: Sendable {
                 }
             }
             if nodes[node].token == nil { nodes[node].token = index }
+        }
+    }
+
+    static func checkLength(_ content: String, path: String) throws(FileError) {
+        guard content.utf8.count <= maximumBytes else {
+            throw FileError(
+                path, "an added token has \(content.utf8.count) bytes, the limit is \(maximumBytes)")
         }
     }
 
@@ -90,30 +102,24 @@ struct AddedTokenMatcher: Sendable {
     }
 
     private func touchesWord(_ text: [UInt8], _ range: Range<Int>) -> Bool {
-        let after = TextCursor(text, range.upperBound..<text.count)
-        if after.kind != nil, after.scalar.isWordCharacter { return true }
-        return scalar(text, before: range.lowerBound)?.isWordCharacter ?? false
+        UTF8Text.scalar(text, at: range.upperBound)?.isWordCharacter ?? false
+            || UTF8Text.scalar(text, before: range.lowerBound)?.isWordCharacter ?? false
     }
 
     private func spaceStart(_ text: [UInt8], before end: Int) -> Int {
         var start = end
-        while let scalar = scalar(text, before: start), scalar.properties.isWhitespace {
+        while let scalar = UTF8Text.scalar(text, before: start), scalar.properties.isWhitespace {
             start -= UTF8.width(scalar)
         }
         return start
     }
 
     private func spaceEnd(_ text: [UInt8], from start: Int) -> Int {
-        var cursor = TextCursor(text, start..<text.count)
-        cursor.skip(while: \.isWhitespace)
-        return cursor.position
-    }
-
-    private func scalar(_ text: [UInt8], before end: Int) -> Unicode.Scalar? {
-        guard end > 0 else { return nil }
-        var start = end - 1
-        while start > 0, text[start] & 0xC0 == 0x80 { start -= 1 }
-        return TextCursor(text, start..<end).scalar
+        var end = start
+        while let scalar = UTF8Text.scalar(text, at: end), scalar.properties.isWhitespace {
+            end += UTF8.width(scalar)
+        }
+        return end
     }
 }
 

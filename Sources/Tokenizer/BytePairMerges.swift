@@ -20,6 +20,10 @@ struct BytePairMerges: Sendable {
         entries[slot] = Entry(left: left, right: right, rank: rank, result: result)
     }
 
+    func forEachPair(_ body: (_ left: Int32, _ right: Int32) -> Void) {
+        for entry in entries where entry.left >= 0 { body(entry.left, entry.right) }
+    }
+
     /// Room for the symbols of one word, kept from word to word.
     struct Workspace {
         /// The word: filled by the caller before, read by the caller after `apply`. Only ids ≥ 0.

@@ -1,144 +1,83 @@
-// Cuts text into the words inside which byte pairs merge: the regular expressions of GPT-2, SmolLM, Llama 3 and Qwen 2,
-// written out by hand. Each alternative below carries the part of the expression that it stands for.
+// Cuts text into the words inside which byte pairs merge: steps that change the pieces of the step before or cut them.
 
 struct PreTokenizer: Sendable, Equatable {
-    enum Split: Sendable, Equatable {
-        /// Each number character on its own (`Digits` of `tokenizers`).
-        case digits
-        case gpt2
-        /// Llama 3 takes numbers by three, Qwen 2 one by one.
-        case llama3(numbers: Int)
-        /// Before each ▁ (`Metaspace` of `tokenizers`).
-        case metaspace
+    enum Step: Sendable, Equatable {
+        case change(Normalizer)
+        case split(Splitter)
     }
 
-    /// What is done to the text first, after the normalizers.
-    var transforms: [Normalizer] = []
-    /// Each cuts the pieces that the one before it left.
-    var splits: [Split] = []
+    var steps: [Step] = []
 
-    func words(_ text: [UInt8], _ body: (Range<Int>) -> Void) {
-        cut(text, text.indices, splits[...], body)
+    init() {}
+
+    /// Each expression cuts the pieces that the one before it left.
+    init(splitting expressions: [String]) {
+        steps = expressions.map { .split(Splitter(expression: .known($0))) }
     }
 
-    private func cut(
-        _ text: [UInt8], _ range: Range<Int>, _ splits: ArraySlice<Split>, _ body: (Range<Int>) -> Void
+    /// `isFirst`: nothing comes before this text.
+    func words(_ text: [UInt8], isFirst: Bool, _ body: (ArraySlice<UInt8>) -> Void) {
+        apply(0, to: text, text.indices, isFirst, body)
+    }
+
+    /// The step with this number and those behind it.
+    private func apply(
+        _ number: Int, to text: [UInt8], _ range: Range<Int>, _ isFirst: Bool,
+        _ body: (ArraySlice<UInt8>) -> Void
     ) {
         guard !range.isEmpty else { return }
-        guard let split = splits.first else { return body(range) }
-        var start = range.lowerBound
-        while start < range.upperBound {
-            let end = split.end(TextCursor(text, start..<range.upperBound))
-            cut(text, start..<end, splits.dropFirst(), body)
-            start = end
+        guard number < steps.count else { return body(text[range]) }
+        let isFirst = isFirst && range.lowerBound == 0
+        switch steps[number] {
+        case .change(let normalizer):
+            var piece = Array(text[range])
+            normalizer.apply(to: &piece, isFirst: isFirst)
+            apply(number + 1, to: piece, piece.indices, isFirst, body)
+        case .split(let splitter):
+            let isLast = number + 1 == steps.count
+            text.withUnsafeBufferPointer { pointer in
+                splitter.pieces(of: pointer, in: range) { piece in
+                    if isLast { body(text[piece]) } else { apply(number + 1, to: text, piece, isFirst, body) }
+                }
+            }
         }
     }
 }
 
-extension PreTokenizer.Split {
-    /// Where the piece that starts at the cursor ends.
-    fileprivate func end(_ cursor: TextCursor) -> Int {
-        switch self {
-        case .digits: digits(cursor)
-        case .gpt2: gpt2(cursor)
-        case .llama3(let numbers): llama3(cursor, numbers: numbers)
-        case .metaspace: metaspace(cursor)
-        }
-    }
+extension Expression {
+    /// The expressions of families, which GGUF files name and `ByteLevel` has built in.
+    enum Family {
+        private static let contraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+        private static let spaces = #"\s*[\r\n]+|\s+(?!\S)|\s+"#
+        private static let digitsByThree = #"\p{N}{1,3}"#
 
-    private func digits(_ start: TextCursor) -> Int {
-        var cursor = start
-        cursor.advance()
-        if !start.scalar.isNumeric {
-            while cursor.kind != nil, !cursor.scalar.isNumeric { cursor.advance() }
-        }
-        return cursor.position
-    }
+        static let digits = #"\p{N}"#
+        /// What `Digits` looks for; a name of our own.
+        static let numeric = #"\p{numeric}"#
+        static let gpt2 = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+        static let llama3 = words(numbers: digitsByThree)
+        static let qwen2 = words(numbers: digits)
+        static let qwen35 =
+            contraction + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|"# + spaces
+        static let gpt4o = cased(suffix: contraction + "?", numbers: digitsByThree)
+        static let tekken = cased(suffix: "", numbers: digits)
+        static let deepSeekCoder = [#"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, "[一-龥ࠀ-一가-퟿]+", digits]
+        static let deepSeek3 = [
+            digitsByThree, "[一-龥぀-ゟ゠-ヿ]+",
+            ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+|"##
+                + #" ?[\p{P}\p{S}]+[\r\n]*|"# + spaces,
+        ]
 
-    private func gpt2(_ start: TextCursor) -> Int {
-        // 's|'t|'re|'ve|'m|'ll|'d
-        if let end = contraction(start, ignoringCase: false) { return end }
-        var cursor = start
-        //  ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+
-        if cursor.scalar == " " { cursor.advance() }
-        if let kind = cursor.kind, !kind.isWhitespace {
-            cursor.skip(kind)
-            return cursor.position
+        private static func words(numbers: String) -> String {
+            "\(contraction)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\(numbers)| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\(spaces)"
         }
-        return whitespace(start)
-    }
 
-    private func llama3(_ start: TextCursor, numbers: Int) -> Int {
-        // (?i:'s|'t|'re|'ve|'m|'ll|'d)
-        if let end = contraction(start, ignoringCase: true) { return end }
-        var cursor = start
-        let first = start.kind
-        // [^\r\n\p{L}\p{N}]?\p{L}+
-        if first != .newline, first != .number, first != .letter { cursor.advance() }
-        if cursor.kind == .letter {
-            cursor.skip(.letter)
-            return cursor.position
+        /// A word also begins where small letters end.
+        private static func cased(suffix: String, numbers: String) -> String {
+            let head = #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#
+            let tail = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+            return
+                "\(head)*\(tail)+\(suffix)|\(head)+\(tail)*\(suffix)|\(numbers)| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\(spaces)"
         }
-        // \p{N}{1,3}
-        if first == .number {
-            for _ in 0..<numbers where cursor.kind == .number { cursor.advance() }
-            return cursor.position
-        }
-        //  ?[^\s\p{L}\p{N}]+[\r\n]*
-        cursor = start
-        if start.scalar == " " { cursor.advance() }
-        if cursor.kind == .other {
-            cursor.skip(.other)
-            cursor.skip(.newline)
-            return cursor.position
-        }
-        // \s*[\r\n]+
-        var lastNewline: Int?
-        cursor = start
-        while let kind = cursor.kind, kind.isWhitespace {
-            cursor.advance()
-            if kind == .newline { lastNewline = cursor.position }
-        }
-        return lastNewline ?? whitespace(start)
-    }
-
-    /// `\s+(?!\S)|\s+`: a run of white space leaves its last character to the word behind it.
-    private func whitespace(_ start: TextCursor) -> Int {
-        var cursor = start
-        var last = start.position
-        while let kind = cursor.kind, kind.isWhitespace {
-            last = cursor.position
-            cursor.advance()
-        }
-        return cursor.kind == nil || last == start.position ? cursor.position : last
-    }
-
-    private func contraction(_ start: TextCursor, ignoringCase: Bool) -> Int? {
-        guard start.scalar == "'" else { return nil }
-        func letter(_ cursor: TextCursor) -> Unicode.Scalar {
-            guard cursor.kind != nil else { return " " }
-            guard ignoringCase else { return cursor.scalar }
-            switch cursor.scalar {
-            case "A"..."Z": return Unicode.Scalar(cursor.scalar.value + 32) ?? cursor.scalar
-            case "\u{17F}": return "s"  // the long s, the one other character that folds to one of these
-            default: return cursor.scalar
-            }
-        }
-        var cursor = start
-        cursor.advance()
-        let first = letter(cursor)
-        cursor.advance()
-        if ["s", "t", "m", "d"].contains(first) { return cursor.position }
-        let second = letter(cursor)
-        cursor.advance()
-        let isLong = (first == "r" || first == "v") && second == "e" || first == "l" && second == "l"
-        return isLong ? cursor.position : nil
-    }
-
-    private func metaspace(_ start: TextCursor) -> Int {
-        var cursor = start
-        cursor.advance()
-        while cursor.kind != nil, cursor.scalar != "▁" { cursor.advance() }
-        return cursor.position
     }
 }

@@ -24,20 +24,21 @@ struct TokenDecoder: Sendable {
         var ends: [Int] = []
         var isByte = [Bool](repeating: false, count: count)
         var isSpecial = isByte
+        let space = Array("▁".utf8)
         for id in 0..<count {
-            if let token = texts[id] {
-                bytes.append(contentsOf: token.content.utf8)
-                isSpecial[id] = token.isSpecial
-            } else if let token = vocabulary.bytes(of: id) {
+            let added = texts[id]
+            isSpecial[id] = added?.isSpecial ?? false
+            if let token = added.map({ Array($0.content.utf8)[...] }) ?? vocabulary.bytes(of: id) {
                 switch style {
-                case .byteLevel: bytes.append(contentsOf: ByteLevel.decode(token))
+                case .byteLevel:
+                    bytes.append(contentsOf: added == nil ? ByteLevel.decode(token) : Array(token))
                 case .metaspace:
                     if let byte = ByteToken.byte(of: token) {
                         bytes.append(byte)
                         isByte[id] = true
                     } else {
                         var text = Array(token)
-                        Normalizer.replace(Array("▁".utf8), with: [UInt8(ascii: " ")], in: &text)
+                        Normalizer.replace(space, with: [UInt8(ascii: " ")], in: &text)
                         bytes.append(contentsOf: text)
                     }
                 }

@@ -31,8 +31,7 @@ package final class Tokenizer: Sendable {
     private let normalizedMatcher: AddedTokenMatcher
     private let addedIDs: [ExactString: Int32]
     private let addedTexts: [Int32: String]
-    private let prefix: [Int32]
-    private let suffix: [Int32]
+    let parts: Parts
     private let memory = Mutex<WordEncoder.Memory?>(nil)
 
     /// Everything that a file says about a tokenizer, checked by whoever read it.
@@ -47,6 +46,8 @@ package final class Tokenizer: Sendable {
         var suffix: [Int32] = []
         var specialIDs = SpecialIDs()
         var chatTemplate: String?
+        /// Ids that the model has no embedding for.
+        var missing: Set<Int32> = []
     }
 
     init(_ parts: Parts) {
@@ -56,11 +57,12 @@ package final class Tokenizer: Sendable {
         normalizers = parts.normalizers
         preTokenizer = parts.preTokenizer
         addedTokens = parts.addedTokens
-        (prefix, suffix) = (parts.prefix, parts.suffix)
+        self.parts = parts
         specialIDs = parts.specialIDs
         chatTemplate = parts.chatTemplate
-        vocabularySize = max(
-            parts.encoder.vocabulary.count, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
+        var size = parts.encoder.vocabulary.count
+        while size > 0, parts.missing.contains(Int32(size - 1)) { size -= 1 }
+        vocabularySize = max(size, (parts.addedTokens.map { Int($0.id) }.max() ?? -1) + 1)
         addedIDs = Dictionary(parts.addedTokens.map { (ExactString($0.content), $0.id) }) { first, _ in first
         }
         addedTexts = Dictionary(parts.addedTokens.map { ($0.id, $0.content) }) { first, _ in first }
@@ -79,22 +81,53 @@ package final class Tokenizer: Sendable {
 
     /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
-        var ids = addSpecialTokens ? prefix : []
+        var ids = addSpecialTokens ? parts.prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
         defer { self.memory.withLock { [memory] in $0 = memory } }
-        let text = Array(text.utf8)
-        for section in matcher.sections(text) {
-            switch section {
+        forEachPart(of: text) { part in
+            switch part {
             case .token(let id): ids.append(id)
-            case .text(let range):
-                var part = Array(text[range])
-                let isFirst = range.lowerBound == 0
-                for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-                encodeNormalized(part, isFirst: isFirst, into: &ids, &memory)
+            case .word(let word): encoder.encode(word, into: &ids, &memory)
             }
         }
-        if addSpecialTokens { ids.append(contentsOf: suffix) }
+        if addSpecialTokens { ids.append(contentsOf: parts.suffix) }
         return ids
+    }
+
+    /// The words of a text inside which pairs merge, normalized.
+    package func words(_ text: String) -> [String] {
+        var words: [String] = []
+        forEachPart(of: text) { part in
+            if case .word(let word) = part { words.append(String(decoding: word, as: UTF8.self)) }
+        }
+        return words
+    }
+
+    private enum Part {
+        case token(Int32)
+        case word(ArraySlice<UInt8>)
+    }
+
+    /// Added tokens are looked for in the text as it is, then others in what is between them, normalized.
+    private func forEachPart(of text: String, _ body: (Part) -> Void) {
+        let text = Array(text.utf8)
+        for section in matcher.sections(text) {
+            guard case .text(let range) = section else {
+                if case .token(let id) = section { body(.token(id)) }
+                continue
+            }
+            var part = Array(text[range])
+            let isFirst = range.lowerBound == 0
+            for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
+            for section in normalizedMatcher.sections(part) {
+                switch section {
+                case .token(let id): body(.token(id))
+                case .text(let range):
+                    let piece = Array(part[range])
+                    preTokenizer.words(piece, isFirst: isFirst && range.lowerBound == 0) { body(.word($0)) }
+                }
+            }
+        }
     }
 
     /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
@@ -114,22 +147,6 @@ package final class Tokenizer: Sendable {
             done = end
         }
         return result
-    }
-
-    private func encodeNormalized(
-        _ text: [UInt8], isFirst: Bool, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
-    ) {
-        for section in normalizedMatcher.sections(text) {
-            switch section {
-            case .token(let id): ids.append(id)
-            case .text(let range):
-                var part = Array(text[range])
-                for transform in preTokenizer.transforms {
-                    transform.apply(to: &part, isFirst: isFirst && range.lowerBound == 0)
-                }
-                preTokenizer.words(part) { encoder.encode(part[$0], into: &ids, &memory) }
-            }
-        }
     }
 
     /// Ids outside of the vocabulary are left out; bytes that are not UTF-8 become U+FFFD.

@@ -8,6 +8,9 @@ package struct TokenizerConfig: Sendable {
     package var padToken: String?
     package var unknownToken: String?
     package var chatTemplate: String?
+    /// Whether texts begin and end with a token, where this file decides it and not tokenizer.json.
+    package var addsBOS: Bool?
+    package var addsEOS: Bool?
     /// `eos_token_id` of `generation_config.json`.
     package var stopIDs: [Int32] = []
 
@@ -37,6 +40,20 @@ package struct TokenizerConfig: Sendable {
         padToken = try TokenizerConfig.token("pad_token", file)
         unknownToken = try TokenizerConfig.token("unk_token", file)
         chatTemplate = try TokenizerConfig.template(file)
+        if let name = try file.optionalString("tokenizer_class"), let adds = TokenizerConfig.addsBOS(name) {
+            addsBOS = try file.optionalBool("add_bos_token") ?? adds
+            addsEOS = try file.optionalBool("add_eos_token") ?? false
+        }
+    }
+
+    /// The classes of transformers that replace the post-processor of tokenizer.json by what `add_bos_token` and
+    /// `add_eos_token` say, and whether they add the first where nothing is said; nil for all others, which ignore both.
+    private static func addsBOS(_ name: String) -> Bool? {
+        switch name.hasSuffix("Fast") ? String(name.dropLast(4)) : name {
+        case "LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer", "CohereTokenizer": true
+        case "GPTNeoXTokenizer": false
+        default: nil
+        }
     }
 
     /// One id or several.

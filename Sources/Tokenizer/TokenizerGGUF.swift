@@ -45,16 +45,11 @@ private struct GGUFTokenizer {
 
     func byteLevel() throws(FileError) -> Tokenizer.Parts {
         let (vocabulary, kinds) = try vocabulary()
-        let pre = try metadata.optionalString("tokenizer.ggml.pre") ?? "default"
-        var (split, isLlama3) = ([PreTokenizer.Split.gpt2], false)
-        switch pre {
-        case "default", "gpt2", "gpt-2": break
-        case "smollm": split = [.digits, .gpt2]
-        case "llama3", "llama-v3", "llama-bpe": (split, isLlama3) = ([.llama3(numbers: 3)], true)
-        case "qwen2": split = [.llama3(numbers: 1)]
-        default:
+        let name = try metadata.optionalString("tokenizer.ggml.pre") ?? "default"
+        guard let pre = GGUFPreTokenizer.named(name) else {
+            let names = GGUFPreTokenizer.all.flatMap(\.names).joined(separator: ", ")
             throw metadata.wrong(
-                "tokenizer.ggml.pre", expected: "default, gpt-2, smollm, llama-bpe or qwen2",
+                "tokenizer.ggml.pre", expected: "one of \(names)",
                 remedy: "this pre-tokenizer is not supported")
         }
         var merges = BytePairMerges()
@@ -71,14 +66,16 @@ private struct GGUFTokenizer {
             try merges.insert(left, right, rank: rank, vocabulary, path: metadata.path)
         }
         let encoder = WordEncoder(
-            vocabulary: vocabulary, merges: merges, alphabet: .bytes, unknown: nil, ignoresMerges: isLlama3)
+            vocabulary: vocabulary, merges: merges, alphabet: .bytes, unknown: nil,
+            ignoresMerges: pre.ignoresMerges)
         var parts = Tokenizer.Parts(
-            encoder: encoder, decoderStyle: .byteLevel, preTokenizer: PreTokenizer(splits: split))
-        if pre == "qwen2" { parts.normalizers = [.nfc] }
+            encoder: encoder, decoderStyle: .byteLevel, normalizers: pre.normalizers,
+            preTokenizer: PreTokenizer(splitting: pre.expressions))
         if try metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? false {
-            parts.preTokenizer.transforms = [.prependOnce([UInt8(ascii: " ")], onlyFirst: false)]
+            parts.preTokenizer.steps.insert(
+                .change(.prependOnce([UInt8(ascii: " ")], onlyFirst: false)), at: 0)
         }
-        try finish(&parts, kinds, addsBOS: isLlama3, defaults: Tokenizer.SpecialIDs())
+        try finish(&parts, kinds, addsBOS: pre.addsBOS, defaults: Tokenizer.SpecialIDs())
         return parts
     }
 
@@ -187,8 +184,11 @@ private struct GGUFTokenizer {
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
             guard let content = vocabulary.text(of: id) else { continue }
+            try AddedTokenMatcher.checkLength(content, path: metadata.path)
             parts.addedTokens.append(
-                AddedToken(id: Int32(id), content: content, isSpecial: kind != .userDefined))
+                AddedToken(
+                    id: Int32(id), content: content, stripsRight: try stripsRight(content),
+                    isSpecial: kind != .userDefined))
         }
         if try metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOS {
             parts.prefix = [try needed(parts.specialIDs.bos, "bos")]
@@ -197,6 +197,14 @@ private struct GGUFTokenizer {
             parts.suffix = [try needed(parts.specialIDs.eos, "eos")]
         }
         parts.chatTemplate = try metadata.optionalString("tokenizer.chat_template")
+    }
+
+    /// Phi-3's tokens of a chat take the white space behind them along; a GGUF file has no place to say so.
+    private func stripsRight(_ token: String) throws(FileError) -> Bool {
+        guard try metadata.optionalString("general.architecture") == "phi3",
+            try metadata.optionalString("tokenizer.ggml.model") == "llama"
+        else { return false }
+        return !["<unk>", "<s>", "<|endoftext|>"].contains(token)
     }
 
     private func id(_ name: String, _ vocabulary: Vocabulary) throws(FileError) -> Int32? {

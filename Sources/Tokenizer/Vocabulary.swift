@@ -10,8 +10,14 @@ struct Vocabulary: Sendable {
     private var bytes: [UInt8] = []
     private var ends: [Int] = []
     private var present: [Bool] = []
-    private var slots: [Int32]
+    private var slots: [Slot]
     private let mask: Int
+
+    private struct Slot {
+        var id: Int32 = -1
+        /// Other bits of the hash than those that chose the slot: most other texts differ in them.
+        var tag: UInt32 = 0
+    }
 
     /// The size of the id space, gaps included.
     var count: Int { ends.count }
@@ -23,7 +29,7 @@ struct Vocabulary: Sendable {
     {
         var capacity = 16
         while capacity < tokens.count * 2 { capacity *= 2 }
-        slots = Array(repeating: -1, count: capacity)
+        slots = Array(repeating: Slot(), count: capacity)
         mask = capacity - 1
         ends.reserveCapacity(tokens.count)
         for (id, token) in tokens.enumerated() {
@@ -32,11 +38,11 @@ struct Vocabulary: Sendable {
             ends.append(bytes.count)
             present.append(token != nil)
             guard token != nil else { continue }
-            let slot = slot(of: bytes[start...])
-            if slots[slot] < 0 {
-                slots[slot] = Int32(id)
+            let (slot, tag) = slot(of: bytes[start...])
+            if slots[slot].id < 0 {
+                slots[slot] = Slot(id: Int32(id), tag: tag)
             } else {
-                try duplicate(Int(slots[slot]), id)
+                try duplicate(Int(slots[slot].id), id)
             }
         }
     }
@@ -44,7 +50,7 @@ struct Vocabulary: Sendable {
     func id(of token: String) -> Int32? { id(of: Array(token.utf8)[...]) }
 
     func id(of token: ArraySlice<UInt8>) -> Int32? {
-        let id = slots[slot(of: token)]
+        let id = slots[slot(of: token).place].id
         return id < 0 ? nil : id
     }
 
@@ -57,18 +63,21 @@ struct Vocabulary: Sendable {
     func text(of id: Int) -> String? { bytes(of: id).map { String(decoding: $0, as: UTF8.self) } }
 
     /// Where a text is, or the empty slot where it would be.
-    private func slot(of token: ArraySlice<UInt8>) -> Int {
-        var slot = Vocabulary.hash(token) & mask
-        while slots[slot] >= 0, let other = bytes(of: Int(slots[slot])), other != token {
-            slot = (slot + 1) & mask
+    private func slot(of token: ArraySlice<UInt8>) -> (place: Int, tag: UInt32) {
+        let hash = Vocabulary.hash(token)
+        let tag = UInt32(truncatingIfNeeded: hash >> 32)
+        var place = Int(truncatingIfNeeded: hash) & mask
+        while slots[place].id >= 0 {
+            if slots[place].tag == tag, bytes(of: Int(slots[place].id)) == token { break }
+            place = (place + 1) & mask
         }
-        return slot
+        return (place, tag)
     }
 
-    /// FNV-1a with a last mixing step.
-    private static func hash(_ token: ArraySlice<UInt8>) -> Int {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in token { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return Int(truncatingIfNeeded: hash ^ (hash >> 29))
+    /// The fingerprint with a last mixing step.
+    private static func hash(_ token: ArraySlice<UInt8>) -> UInt64 {
+        var print = Fingerprint()
+        token.withUnsafeBytes { print.add($0) }
+        return print.value ^ (print.value >> 29)
     }
 }

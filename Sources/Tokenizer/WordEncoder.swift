@@ -22,6 +22,8 @@ struct WordEncoder: Sendable {
     private let byteTokens: [Int32]
     /// Of ASCII scalars, where they are the symbols.
     private let asciiTokens: [Int32]
+    /// By the last byte of a symbol, whether it merges with one that begins with ▁; nil where words are not cut there.
+    private let mergesWithSpace: [Bool]?
 
     init(
         vocabulary: Vocabulary, merges: BytePairMerges, alphabet: Alphabet, unknown: Int32?,
@@ -39,7 +41,21 @@ struct WordEncoder: Sendable {
             return vocabulary.id(of: name) ?? -1
         }
         asciiTokens = (0..<128).map { vocabulary.id(of: [UInt8($0)]) ?? -1 }
+        guard alphabet != .bytes, !ignoresMerges, vocabulary.id(of: WordEncoder.space[...]) != nil else {
+            mergesWithSpace = nil
+            return
+        }
+        var mergesWithSpace = [Bool](repeating: false, count: 256)
+        merges.forEachPair { left, right in
+            guard vocabulary.bytes(of: Int(right))?.starts(with: WordEncoder.space) == true,
+                let last = vocabulary.bytes(of: Int(left))?.last
+            else { return }
+            mergesWithSpace[Int(last)] = true
+        }
+        self.mergesWithSpace = mergesWithSpace
     }
+
+    private static let space = Array("▁".utf8)
 
     /// What is kept from word to word: room to merge in, and the ids of short words, which come again and again.
     struct Memory {
@@ -48,7 +64,9 @@ struct WordEncoder: Sendable {
         fileprivate var work = BytePairMerges.Workspace()
         private var ids: [ArraySlice<UInt8>: [Int32]] = [:]
 
-        fileprivate subscript(word: ArraySlice<UInt8>) -> [Int32]? { ids[word] }
+        fileprivate subscript(word: ArraySlice<UInt8>) -> [Int32]? {
+            word.count <= Self.longestWord ? ids[word] : nil
+        }
 
         fileprivate mutating func note(_ word: ArraySlice<UInt8>, _ wordIDs: ArraySlice<Int32>) {
             guard word.count <= Self.longestWord, ids.count < Self.mostWords else { return }
@@ -56,7 +74,26 @@ struct WordEncoder: Sendable {
         }
     }
 
+    /// Pieces of SentencePiece are not cut into words before. Cutting the text in front of a ▁ with which nothing before
+    /// it could merge changes no token, and gives words that come again.
     func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
+        var start = word.startIndex
+        if let mergesWithSpace {
+            var place = word.dropFirst()
+            while let found = place.firstIndex(of: WordEncoder.space[0]) {
+                place = word[(found + 1)...]
+                guard !mergesWithSpace[Int(word[found - 1])], word[found...].starts(with: WordEncoder.space)
+                else {
+                    continue
+                }
+                encodeWhole(word[start..<found], into: &ids, &memory)
+                start = found
+            }
+        }
+        encodeWhole(word[start...], into: &ids, &memory)
+    }
+
+    private func encodeWhole(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
         if let known = memory[word] {
             ids += known
             return

@@ -51,7 +51,7 @@ def arguments(words=None):
 def load(args):
     config = AutoConfig.from_pretrained(args.model)
     if args.rope_scaling:
-        config.rope_scaling = args.rope_scaling
+        config.rope_parameters = {**config.rope_parameters, **args.rope_scaling}
     return AutoModelForCausalLM.from_pretrained(args.model, config=config, dtype=torch.float32).eval()
 
 

@@ -1,9 +1,8 @@
 """What the other oracles share: a model in float32 from a Hugging Face folder or a GGUF file, an adapter on it, and its examples."""
-import json, os, subprocess, sys
+import json, os
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # PEFT would look the base model up
-import numpy as np
 import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -28,17 +27,13 @@ def load_tokenizer(path):
     return AutoTokenizer.from_pretrained(**source(path))
 
 
-def newer_peft(model, ids, folder):
-    """What newer_peft.py finds, in a process of its own; scripts/fetch-oracles installs that PEFT."""
-    (folder / "ids.json").write_text(json.dumps(ids))
-    subprocess.run(
-        [sys.executable, Path(__file__).with_name("newer_peft.py"), model, folder / "ids.json", folder / "newer.npz"], check=True,
-        env={**os.environ, "PYTHONPATH": str(Path(sys.prefix) / "newer-peft")})
-    return dict(np.load(folder / "newer.npz"))
-
-
 def rows(path):
     return [json.loads(line) for line in Path(path).read_text().splitlines() if line.strip()]
+
+
+def chat_ids(tokenizer, messages, **options):
+    """The token ids of a chat, its template's special tokens among them."""
+    return tokenizer.apply_chat_template(messages, return_dict=False, **options)
 
 
 def example(messages, tokenizer):

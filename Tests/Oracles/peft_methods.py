@@ -1,5 +1,4 @@
 """Processor time of PEFT's training steps with each of its methods, in turn, on one thread. usage: peft_methods.py MODEL BxT ROUNDS RANK
-With a PEFT that has DeLoRA: that of newer-peft.txt.
 Prints one JSON object: seconds a step by the names that our methods have, medians of the rounds (two before them not counted)."""
 import copy, itertools, json, statistics, sys, time
 

@@ -188,8 +188,8 @@ def test_a_damaged_tokenizer_is_refused(program, copy, small, text):
 @pytest.mark.parametrize("key,value,reason", [
     ("hidden_size", 191, "the config says .1536, 191."), ("num_attention_heads", 0, "num_attention_heads"),
     ("num_hidden_layers", 10**9, "num_hidden_layers"), ("num_hidden_layers", 5, "model.layers.4"),
-    ("vocab_size", -1, "vocab_size"), ("rms_norm_eps", "x", "rms_norm_eps"), ("model_type", "gpt2", "model_type"),
-    ("intermediate_size", 450, "intermediate_size|has the shape"), ("attention_bias", True, "attention_bias")])
+    ("vocab_size", -1, "vocab_size"), ("rms_norm_eps", "x", "rms_norm_eps"), ("model_type", "bert", "model_type"),
+    ("intermediate_size", 450, "intermediate_size|has the shape"), ("attention_bias", True, "q_proj.bias. is missing")])
 def test_a_config_that_does_not_fit_is_refused(program, copy, key, value, reason):
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps(config | {key: value}))

@@ -105,7 +105,7 @@ def test_merged_folder_is_what_peft_merges(program, tiny, adapter, merged, tmp_p
     assert index["metadata"]["total_size"] == sum(4 * t.numel() for t in weights(tmp_path / "out").values())
     ids = list(range(40, 60))
     model = load_model(tmp_path / "out")
-    assert model.config.torch_dtype == torch.float32
+    assert model.config.dtype == torch.float32
     np.testing.assert_allclose(logits(model, ids), logits(load_model(tiny, adapter), ids), atol=1e-4)
     assert load_tokenizer(tmp_path / "out").encode("A shanty") == load_tokenizer(tiny).encode("A shanty")
 

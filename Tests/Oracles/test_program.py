@@ -6,7 +6,7 @@ import pytest
 import torch
 from conftest import EXAMPLES
 from make_adapter import make
-from oracle import example, load_model, load_tokenizer, mean_loss, rows
+from oracle import chat_ids, example, load_model, load_tokenizer, mean_loss, rows
 from safetensors.numpy import load_file
 
 
@@ -71,8 +71,7 @@ def test_greedy_answer_is_that_of_transformers(program, tiny, tmp_path):
     make(tiny, tmp_path, size=0.05)
     model, tokenizer = load_model(tiny, tmp_path), load_tokenizer(tiny)
     for question in (EXAMPLES / "tiny" / "questions.txt").read_text().splitlines():
-        ids = tokenizer.apply_chat_template(
-            [dict(role="user", content=question)], add_generation_prompt=True, return_tensors="pt")
+        ids = chat_ids(tokenizer, [dict(role="user", content=question)], add_generation_prompt=True, return_tensors="pt")
         with torch.no_grad():
             answer = model.generate(
                 input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=24, do_sample=False,

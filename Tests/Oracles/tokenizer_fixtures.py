@@ -1,9 +1,8 @@
 """Oracle of the tokenizer tests: the PyPI package `tokenizers`.
 
     tokenizer_fixtures.py fixtures DIR [MODEL]     (re)write the committed fixtures of Tests/TokenizerTests/Data
-    tokenizer_fixtures.py text BYTES FILE          mixed text, the same on every machine
-    tokenizer_fixtures.py gguf MODEL TEXT FILE     ids of TEXT by the byte-level vocabulary inside a GGUF file,
-                                                   int32 little endian
+    tokenizer_fixtures.py text BYTES FILE          mixed text, the same on every machine; half of it as families.txt is
+    tokenizer_fixtures.py gguf MODEL TEXT FILE     ids of TEXT by the vocabulary inside a GGUF file, int32 little endian
 """
 import json
 import random
@@ -12,6 +11,8 @@ import sys
 from pathlib import Path
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+
+import tokenizer_families
 
 WORDS = """the of and to in is it that was for on with as are this model weight layer token rank gradient learning rate
 I'm you're we've he'll it's don't THEY'RE I'D can'T O'Brien 'tis rock'n'roll naïve façade coöperate Straße ĳssel
@@ -78,9 +79,7 @@ def mixed_text(size, seed=1):
     return "".join(parts)
 
 
-LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"
-          r"|\s*[\r\n]+|\s+(?!\S)|\s+")
-QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
+LLAMA3, QWEN2 = tokenizer_families.LLAMA3, tokenizer_families.QWEN2
 
 
 def split_then_bytes(pattern):
@@ -172,18 +171,35 @@ TOKENIZERS = {
 def of_gguf(path):
     from gguf import GGUFReader
 
+    def field(name):
+        return fields[f"tokenizer.ggml.{name}"].contents()
+
     fields = GGUFReader(path).fields
-    tokens = fields["tokenizer.ggml.tokens"].contents()
-    kinds = fields["tokenizer.ggml.token_type"].contents()
-    merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"].contents()]
-    pre = fields["tokenizer.ggml.pre"].contents()
-    tokenizer = Tokenizer(models.BPE({token: id for id, token in enumerate(tokens)}, merges))
-    tokenizer.pre_tokenizer = {
-        "smollm": digits_then_bytes, "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
-        "llama-bpe": lambda: split_then_bytes(LLAMA3), "qwen2": lambda: split_then_bytes(QWEN2)}[pre]()
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([
-        AddedToken(token, normalized=False) for token, kind in zip(tokens, kinds) if kind == 3])
+    tokens, kinds = field("tokens"), field("token_type")
+    vocab = {token: id for id, token in enumerate(tokens)}
+    if field("model") == "llama":
+        tokenizer = of_pieces(vocab, field("scores"), kinds, tokens[field("unknown_token_id")])
+        bos = tokens[field("bos_token_id")]
+        tokenizer.post_processor = processors.TemplateProcessing(single=[bos, "$A"], special_tokens=[(bos, vocab[bos])])
+    else:
+        tokenizer = Tokenizer(models.BPE(vocab, [tuple(merge.split(" ")) for merge in field("merges")]))
+        tokenizer.pre_tokenizer = {
+            "smollm": digits_then_bytes, "gpt-2": lambda: pre_tokenizers.ByteLevel(add_prefix_space=False),
+            "llama-bpe": lambda: split_then_bytes(LLAMA3), "qwen2": lambda: split_then_bytes(QWEN2)}[field("pre")]()
+        tokenizer.decoder = decoders.ByteLevel()
+    for number, add in [(3, tokenizer.add_special_tokens), (4, tokenizer.add_tokens)]:
+        add([AddedToken(token, normalized=False) for token, kind in zip(tokens, kinds) if kind == number])
+    return tokenizer
+
+
+def of_pieces(vocab, scores, kinds, unknown):
+    """Gemma's pieces: spaces are ▁, none is put before the text, and every split of a piece is a merge, the best piece's first."""
+    merges = []
+    for token in sorted((token for token in vocab if kinds[vocab[token]] == 1), key=lambda token: -scores[vocab[token]]):
+        merges += [(token[:cut], token[cut:]) for cut in range(1, len(token)) if token[:cut] in vocab and token[cut:] in vocab]
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     return tokenizer
 
 
@@ -230,6 +246,40 @@ def expectation(tokenizer, texts):
     return rows
 
 
+def word_texts():
+    """Every scalar behind a small letter and before a capital one, a digit and punctuation."""
+    for start in [*range(0, 0x40000, 0x1000), 0xE0000]:
+        yield "".join(f"a{chr(c)}Ab{chr(c)}1{chr(c)}. {chr(c)}'s" for c in range(start, start + 0x1000) if not 0xD800 <= c < 0xE000)
+
+
+def words(tokenizer, texts):
+    """Per text: how many words, and a hash of the bytes in each."""
+    for text in texts:
+        if tokenizer.normalizer:
+            text = tokenizer.normalizer.normalize_str(text)
+        lengths = [len(word) for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(text)]
+        yield [len(lengths), fnv(packed(lengths))]
+
+
+def family_fixtures(folder):
+    """families.json, families.txt, crossing.tokenizer.json, and in expected.json "family/NAME" and "words/NAME"."""
+    tokenizer_families.crossing(
+        mixed_text(150_000, seed=7) + tokenizer_families.varied_text(150_000, seed=8)).save(str(folder / "crossing.tokenizer.json"), pretty=False)
+    bases = {name: json.loads((folder / f"{name}.tokenizer.json").read_text()) for name in ["crossing", "llama2"]}
+    text = tokenizer_families.varied_text(50_000, seed=5)
+    (folder / "families.txt").write_text(text, newline="")
+    families = tokenizer_families.FAMILIES
+    (folder / "families.json").write_text(
+        "{\n" + ",\n".join(f'"{name}":{json.dumps(family, ensure_ascii=False)}' for name, family in families.items()) + "\n}\n")
+    for name, family in families.items():
+        tokenizer = Tokenizer.from_str(json.dumps(tokenizer_families.assembled(bases, family)))
+        yield f"family/{name}", expectation(tokenizer, chunks(text))
+        if name in ["granite", "llama3", "cl100k", "qwen35", "gpt4o", "deepseek3", "deepseek-coder"]:
+            yield f"words/{name}", list(words(tokenizer, word_texts()))
+        if name == "gemma":
+            yield "family/gemma-gguf", expectation(by_scores(tokenizer), chunks(text))
+
+
 def fixtures(folder, model=None):
     folder = Path(folder)
     text = mixed_text(120_000, seed=3)
@@ -243,6 +293,7 @@ def fixtures(folder, model=None):
         if name in ("smollm", "llama3", "qwen2"):
             expected[f"{name}-scalars"] = expectation(tokenizer, scalar_texts())
     expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), chunks(text))
+    expected.update(family_fixtures(folder))
     if model:
         expected["smollm2-gguf"] = expectation(of_gguf(model), chunks(text))
     (folder / "expected.json").write_text(
@@ -250,7 +301,7 @@ def fixtures(folder, model=None):
 
 
 def write_ids(tokenizer, text, out):
-    ids = tokenizer.encode(Path(text).read_bytes().decode(), add_special_tokens=False).ids
+    ids = tokenizer.encode(Path(text).read_bytes().decode(), add_special_tokens=True).ids
     Path(out).write_bytes(packed(ids))
 
 
@@ -258,11 +309,13 @@ def main(command, *arguments):
     if command == "fixtures":
         fixtures(*arguments)
     elif command == "text":
-        Path(arguments[1]).write_bytes(mixed_text(int(arguments[0])).encode())
+        half = int(arguments[0]) // 2
+        Path(arguments[1]).write_bytes((mixed_text(half) + tokenizer_families.varied_text(half, seed=9)).encode())
     elif command == "gguf":
         write_ids(of_gguf(arguments[0]), *arguments[1:])
     else:
         sys.exit(__doc__)
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,6 +1,7 @@
 // The device that tests run on, opened once a process with validation when LORAVK_VALIDATION is set.
 
 import Kernels
+import Synchronization
 import VulkanCompute
 
 package enum TestDevices {
@@ -20,4 +21,27 @@ package enum TestDevices {
 extension Device {
     /// Families that this device can run.
     package var families: [Shader.Family] { Shader.Family.allCases.filter(capabilities.supports) }
+}
+
+extension TestDevices {
+    /// The same device with each family of kernels but its own.
+    package static var families: [Device] {
+        get throws {
+            let own = try main.capabilities.family
+            return try main.families.filter { $0 != own }.map { try device(of: $0) }
+        }
+    }
+
+    private static let byFamily = Mutex<[Shader.Family: Device]>([:])
+
+    private static func device(of family: Shader.Family) throws -> Device {
+        try byFamily.withLock { known in
+            if let device = known[family] { return device }
+            var options = DebugOptions.environment
+            options.family = family.rawValue
+            let device = try Device.open(instance: Instance(options: options))
+            known[family] = device
+            return device
+        }
+    }
 }

@@ -94,8 +94,7 @@ package struct TinyCheckpoint {
     package static func writeGGUF(ofFolder folder: String, to path: String) throws {
         let checkpoint = try Checkpoint.open(path: folder)
         let file = try ModelFile(
-            huggingFace: JSONFields(JSON.read("\(folder)/config.json"), path: "config.json"),
-            tensors: Set(checkpoint.storedTensors.map(\.name)))
+            huggingFace: JSONFields(JSON.read("\(folder)/config.json"), path: "config.json"))
         let offsets = checkpoint.spec.offsets
         let tensors = try file.spec.expectedTensors.map { expected in
             let tensor = try checkpoint.tensor(expected.name)

@@ -19,8 +19,8 @@ enum Fixtures {
     }
 
     /// The text in pieces of 1500 scalars, as the oracle cuts it.
-    static func chunks() throws -> [String] {
-        let scalars = Array(try text("mixed.txt").unicodeScalars)
+    static func chunks(_ name: String = "mixed.txt") throws -> [String] {
+        let scalars = Array(try text(name).unicodeScalars)
         return stride(from: 0, to: scalars.count, by: 1500).map { start in
             var chunk = String.UnicodeScalarView()
             chunk.append(contentsOf: scalars[start..<min(start + 1500, scalars.count)])
@@ -34,13 +34,19 @@ enum Fixtures {
         var text: String
     }
 
-    static func expected(_ name: String) throws -> [Expectation] {
+    static func rows(_ name: String) throws -> [[JSON]] {
         let file = try JSONFields(JSON.read(folder + "expected.json"), path: "expected.json")
         return try file.array(name).map { row in
-            guard case .array(let row) = row, case .integer(let count) = row[0],
-                case .string(let ids) = row[1],
+            guard case .array(let row) = row else { throw FileError("expected.json", "holds \(row.summary)") }
+            return row
+        }
+    }
+
+    static func expected(_ name: String) throws -> [Expectation] {
+        try rows(name).map { row in
+            guard row.count == 3, case .integer(let count) = row[0], case .string(let ids) = row[1],
                 case .string(let text) = row[2]
-            else { throw FileError("expected.json", "holds \(row.summary)") }
+            else { throw FileError("expected.json", "'\(name)' has a row that is none") }
             return Expectation(count: count, ids: ids, text: text)
         }
     }
@@ -49,8 +55,12 @@ enum Fixtures {
         let ids = tokenizer.encode(text)
         return Expectation(
             count: ids.count,
-            ids: hash(ids.flatMap { id in (0..<4).map { UInt8(truncatingIfNeeded: id >> ($0 * 8)) } }),
+            ids: hash(ids),
             text: hash(Array(tokenizer.decode(ids, skipSpecialTokens: true).utf8)))
+    }
+
+    static func hash(_ numbers: [Int32]) -> String {
+        hash(numbers.flatMap { number in (0..<4).map { UInt8(truncatingIfNeeded: number >> ($0 * 8)) } })
     }
 
     /// FNV-1a.

@@ -78,7 +78,12 @@ struct GGUFBuilder {
     /// The vocabulary of a `tokenizer.json` of Data/ as a converter writes it.
     init(fixture name: String, pre: String?) throws {
         let path = "\(Fixtures.folder)\(name).tokenizer.json"
-        let file = try JSONFields(JSON.read(path), path: path)
+        try self.init(json: JSON.read(path), path: path, pre: pre)
+    }
+
+    /// `pre` is nil for pieces of SentencePiece.
+    init(json: JSON, path: String, pre: String?) throws {
+        let file = try JSONFields(json, path: path)
         let vocabulary = try file.fields("model").fields("vocab").object.members
         var tokens = [String](repeating: "", count: vocabulary.count)
         for member in vocabulary {
@@ -87,7 +92,8 @@ struct GGUFBuilder {
         }
         var kinds = [Int32](repeating: 1, count: tokens.count)
         for token in try file.array("added_tokens") {
-            kinds[try JSONFields(token, path: path).integer("id")] = 3
+            let token = try JSONFields(token, path: path)
+            kinds[try token.integer("id")] = try token.bool("special") ? 3 : 4
         }
         let merges = try file.fields("model").array("merges").map { merge in
             guard case .array(let pair) = merge, case .string(let left) = pair[0],

@@ -45,7 +45,10 @@ struct GGUFTokenizerTests {
             "'tokenizer.ggml.model' is the string \"bert\", expected \"gpt2\" or \"llama\""
         ),
         ("tokenizer.ggml.model", nil, "is missing"),
-        ("tokenizer.ggml.pre", .string("tekken"), "'tokenizer.ggml.pre' is the string \"tekken\""),
+        (
+            "tokenizer.ggml.pre", .string("bloom"),
+            "'tokenizer.ggml.pre' is the string \"bloom\", expected one of default"
+        ),
         ("tokenizer.ggml.tokens", nil, "is missing"),
         ("tokenizer.ggml.tokens", .strings([]), "expected an array of 1 to"),
         ("tokenizer.ggml.tokens", .uint32(1), "expected an array of strings"),

@@ -36,23 +36,9 @@ struct SmolLM2Tests {
     }
 
     @Test func equalsTokenizersOnAMegabyte() throws {
-        let python = try #require(
-            ProcessInfo.processInfo.environment["LORAVK_TEST_PYTHON"],
-            "set it to a Python that has `tokenizers`")
-        let folder = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        let (text, ids) = (folder.path + "/text", folder.path + "/ids")
-        try run(python, ["text", "1100000", text])
-        try run(python, ["gguf", path, text, ids])
-
-        let file = try MappedFile(ids)
-        let expected = stride(from: 0, to: file.count, by: 4).map {
-            Int32(littleEndian: file.bytes.loadUnaligned(fromByteOffset: $0, as: Int32.self))
-        }
-        let mixed = try MappedFile(text)
-        #expect(mixed.count >= 1 << 20)
-        let ours = tokenizer.encode(String(decoding: mixed.bytes, as: UTF8.self))
+        let (text, expected) = try PythonOracle.tokenizers.ids(of: path, bytes: 1_100_000)
+        #expect(text.utf8.count >= 1 << 20)
+        let ours = tokenizer.encode(text)
         let difference = zip(ours, expected).enumerated().first { $1.0 != $1.1 }
         #expect(difference == nil && ours.count == expected.count)
     }
@@ -65,18 +51,5 @@ struct SmolLM2Tests {
         #expect(tokenizer.encode("<|im_start|>user\nHi<|im_end|>") == [1, 4093, 198, 26843, 2])
         #expect(tokenizer.decode([1, 4093, 198, 26843, 2], skipSpecialTokens: true) == "user\nHi")
         #expect(tokenizer.chatTemplate?.contains("<|im_start|>") == true)
-    }
-
-    private func run(_ python: String, _ arguments: [String]) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: python)
-        let script =
-            String(#filePath.dropLast("TokenizerTests/SmolLM2Tests.swift".count))
-            + "Oracles/tokenizer_fixtures.py"
-        process.arguments = [script] + arguments
-        try process.run()
-        process.waitUntilExit()
-        try #require(
-            process.terminationStatus == 0, "\(python) \(script) \(arguments.joined(separator: " "))")
     }
 }

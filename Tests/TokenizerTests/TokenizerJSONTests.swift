@@ -27,6 +27,12 @@ struct TokenizerJSONTests {
         #expect(tokenizer.vocabularySize == 6 && tokenizer.id("<s>") == 5 && tokenizer.token(2) == "ab")
     }
 
+    /// Normalizers that each make a text twice as long.
+    private static func doubled(_ count: Int) -> String {
+        let part = #"{"type":"Replace","pattern":{"String":"a"},"content":"aa"}"#
+        return Array(repeating: part, count: count).joined(separator: ",")
+    }
+
     /// A change to the good file, and a part of what the error says.
     private static let refused: [(old: String, new: String, reason: String)] = [
         (#""type":"BPE""#, #""type":"Unigram""#, #"'model.type' is the string "Unigram", expected "BPE""#),
@@ -62,16 +68,33 @@ struct TokenizerJSONTests {
         (#""content":"<s>""#, #""content":"ab""#, "the token 'ab' is added as 5 but is 2 in the vocabulary"),
         (#""content":"<s>""#, #""content":7"#, "expected a string"),
         (
+            #""content":"<s>""#, #""content":"\#(String(repeating: "s", count: 1025))""#,
+            "an added token has 1025 bytes, the limit is 1024"
+        ),
+        (
             #""normalizer":null"#, #""normalizer":{"type":"BertNormalizer"}"#,
             "\"BertNormalizer\", expected NFC"
         ),
         (
-            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a"},"content":""}"#,
-            "'normalizer.pattern' is an object"
+            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a("},"content":""}"#,
+            "the regular expression a( is not supported: it ends too early"
         ),
         (
-            #""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"Lowercase"}]}"#,
-            "Lowercase"
+            #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"String":""},"content":""}"#,
+            "expected a text that is not empty"
+        ),
+        (
+            #""normalizer":null"#, #""normalizer":{"type":"Sequence","normalizers":[{"type":"NFKC"}]}"#,
+            "NFKC"
+        ),
+        (
+            #""normalizer":null"#,
+            #""normalizer":{"type":"Sequence","normalizers":[\#(doubled(7))]}"#,
+            "the normalizers can make a text 128 times as long, the limit is 64"
+        ),
+        (
+            #""normalizer":null"#,
+            #""normalizer":{"type":"Sequence","normalizers":[\#(doubled(33))]}"#, "expected at most 32 parts"
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"BertPreTokenizer""#,
@@ -79,17 +102,23 @@ struct TokenizerJSONTests {
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Digits","individual_digits":false"#, "individual_digits' is false"
+            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"\\w+"}"#,
+            #"the regular expression \w+ is not supported: it has the escape '\w'"#
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"Regex":"\\d+"}"#,
-            #"the regular expression \d+, which is not known"#
-        ),
-        (
-            #""pre_tokenizer":{"type":"ByteLevel""#,
-            #""pre_tokenizer":{"type":"Split","behavior":"Removed","pattern":{"Regex":"\\d+"}"#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Kept","pattern":{"Regex":"\\d+"}"#,
             "behavior' is the string"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Split","behavior":"Isolated","pattern":{"String":""}"#,
+            "expected a text"
+        ),
+        (
+            #""pre_tokenizer":{"type":"ByteLevel""#,
+            #""pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]"#,
+            "expected ByteLevel as the last pre-tokenizer"
         ),
         (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#, "WordPiece"),
         (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "BertProcessing"),
@@ -151,31 +180,81 @@ struct TokenizerJSONTests {
         #expect(throws: FileError.self) { try config("[]") }
     }
 
-    @Test func loadsFromAFolder() throws {
+    /// As transformers 4.57 has it: some classes go by the flags of the config, the others by the post-processor.
+    @Test(arguments: [
+        ("LlamaTokenizerFast", "", [5, 2]), ("GemmaTokenizer", #","add_bos_token":false"#, [2]),
+        ("LlamaTokenizer", #","add_eos_token":true"#, [5, 2, 4]), ("GPTNeoXTokenizer", "", [2]),
+        ("PreTrainedTokenizerFast", "", [1, 2]),
+        ("GPT2Tokenizer", #","add_bos_token":false,"add_eos_token":true"#, [1, 2]),
+    ])
+    func flagsOfSomeClassesWin(name: String, flags: String, ids: [Int32]) throws {
+        let text = TokenizerJSONTests.good.replacing(
+            #""post_processor":null"#,
+            with:
+                #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"b","type_id":0}},{"Sequence":{"id":"A","type_id":0}}],"special_tokens":{"b":{"id":"b","ids":[1],"tokens":["b"]}}}"#
+        )
+        let config = #"{"tokenizer_class":"\#(name)","bos_token":"<s>","eos_token":"c"\#(flags)}"#
+        let tokenizer = try Tokenizer(
+            json: JSON.parse(Array(text.utf8), path: "t.json"), path: "t.json",
+            config: TokenizerConfig(json: JSON.parse(Array(config.utf8), path: "c.json"), path: "c.json"))
+        #expect(tokenizer.encode("ab") == ids)
+    }
+
+    @Test func embeddingsMustSuffice() throws {
+        try inFolder { file in
+            let json = try file("tokenizer.json", TokenizerJSONTests.good)
+            func load(_ embeddings: Int, config: String = "{}", template: String? = nil) throws -> Tokenizer {
+                try Tokenizer.load(
+                    .huggingFace(
+                        tokenizer: json, tokenizerConfig: file("config.json", config), generationConfig: nil,
+                        chatTemplate: template.map { try file("template.jinja", $0) }),
+                    embeddings: embeddings, of: "model")
+            }
+            #expect(try load(6).encode("a<s>") == [0, 5] && load(64).vocabularySize == 6)
+            // Nothing names the special token with the id 5.
+            let without = try load(5)
+            #expect(without.vocabularySize == 5 && without.encode("a<s>") == [0])
+            let reason = "model: has a tokenizer of 6 tokens and embeddings for "
+            for error in [
+                #expect(throws: FileError.self) { try load(4) },
+                #expect(throws: FileError.self) { try load(5, config: #"{"eos_token":"<s>"}"#) },
+                #expect(throws: FileError.self) { try load(5, template: "{{ '<s>' }}") },
+            ] { #expect(error?.description.contains(reason) == true) }
+        }
+    }
+
+    private func inFolder(_ body: (_ file: (String, String) throws -> String) throws -> Void) throws {
         let folder = FileManager.default.temporaryDirectory.appending(path: "loravk-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        func file(_ name: String, _ text: String) throws -> String {
+        try body { name, text in
             try Data(text.utf8).write(to: folder.appending(path: name))
             return folder.appending(path: name).path
         }
-        let json = try file("tokenizer.json", TokenizerJSONTests.good)
-        let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
-        let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
-        let template = try file("chat_template.jinja", "new")
-        let tokenizer = try Tokenizer.load(
-            .huggingFace(
-                tokenizer: json, tokenizerConfig: config, generationConfig: generation, chatTemplate: template
-            ))
-        #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
-        #expect(tokenizer.chatTemplate == "new")
-        let plain = try Tokenizer.load(
-            .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
-        #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
-        let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
-        #expect(throws: FileError.self) {
-            try Tokenizer.load(
-                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
+    }
+
+    @Test func loadsFromAFolder() throws {
+        try inFolder { file in
+            let json = try file("tokenizer.json", TokenizerJSONTests.good)
+            let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
+            let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
+            let template = try file("chat_template.jinja", "new")
+            let tokenizer = try Tokenizer.load(
+                .huggingFace(
+                    tokenizer: json, tokenizerConfig: config, generationConfig: generation,
+                    chatTemplate: template
+                ))
+            #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
+            #expect(tokenizer.chatTemplate == "new")
+            let plain = try Tokenizer.load(
+                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
+            #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
+            let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
+            #expect(throws: FileError.self) {
+                try Tokenizer.load(
+                    .huggingFace(
+                        tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ package struct GPT2: Architecture {
         "n_positions": .integer(1024), "layer_norm_epsilon": .double(1e-5),
         "tie_word_embeddings": .bool(true),
     ]
-    package let tiny: JSON.Object = ["n_inner": .null]
+    package let tiny: JSON.Object = ["n_inner": .null, "num_key_value_heads": .null]
     package init() {}
 
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {

@@ -16,7 +16,9 @@ package struct Granite: Architecture {
         let residual = try file.number(.residualScale, default: 1)
         let scale =
             try file.isGGUF ? file.optionalNumber(.attentionScale) : file.number(.attentionScale, default: 1)
+        let rotates = try file.optionalGGUFFlag("rope.scaling.finetuned") ?? true
         try model.changeAttention { branch, attention, _ in
+            if !rotates { attention.rope = nil }
             branch.scale = residual
             attention.scale = scale ?? attention.scale
         }

@@ -55,7 +55,7 @@ extension ModelFile {
     /// Which layers slide, as `layer_types` or GGUF's pattern says.
     private func layerTypes() throws(FileError) -> [Bool]? {
         switch source {
-        case .huggingFace(let fields, _, _):
+        case .huggingFace(let fields, _):
             notes.read.insert("layer_types")
             guard let types = try fields.optionalStrings("layer_types") else { return nil }
             let known = ["full_attention", "sliding_attention"]
@@ -92,13 +92,12 @@ extension ModelFile {
     ) throws(FileError) -> ModelSpec {
         let width = try integer(.width, in: ModelKey.Range.width)
         let epsilon = try number(key, default: isGGUF ? nil : 1e-6)
-        let prefix = self.prefix
-        let embedding = TensorName(prefix.model + "embed_tokens", gguf: "token_embd")
+        let embedding = TensorName(prefix + "embed_tokens", gguf: "token_embd")
         let isTied = try tiesHead()
         var blocks: [[BranchSpec]] = []
         for index in 0..<(try integer(.layers, in: ModelKey.Range.layers)) {
             blocks.append(
-                try block(Layer(index, layers ?? prefix.model + "layers.", width: width, epsilon: epsilon)))
+                try block(Layer(index, layers ?? prefix + "layers.", width: width, epsilon: epsilon)))
         }
         return ModelSpec(
             modelType: architecture.modelTypes[0], gguf: architecture.gguf,
@@ -107,29 +106,25 @@ extension ModelFile {
                 .positions, in: ModelKey.Range.positions, default: isGGUF ? nil : 2048),
             embedding: EmbeddingSpec(embedding), blocks: blocks,
             finalNorm: NormSpec(
-                kind: .rms, name: TensorName(prefix.model + "norm", gguf: "output_norm"), size: width,
+                kind: .rms, name: TensorName(prefix + "norm", gguf: "output_norm"), size: width,
                 epsilon: epsilon),
-            head: HeadSpec(isTied ? nil : TensorName(prefix.head + "lm_head", gguf: "output")),
+            head: HeadSpec(isTied ? nil : TensorName("lm_head", gguf: "output")),
             tokens: try tokens())
     }
 
     package func tiesHead() throws(FileError) -> Bool {
         switch source {
         case .gguf(let file): return file["output.weight"] == nil
-        case .huggingFace(let fields, let outer, _):
+        case .huggingFace(let fields, let outer):
             let key = "tie_word_embeddings"
             if let own = try fields.optionalBool(key) { return own }
             return try outer?.optionalBool(key) ?? false
         }
     }
 
-    /// Where the names of the text model begin: it may lie inside a model of texts and images.
-    package var prefix: (model: String, head: String) {
-        guard case .huggingFace(_, _, let tensors) = source else { return ("model.", "") }
-        let known = [
-            ("model.language_model.", ""), ("language_model.model.", "language_model."), ("model.", ""),
-        ]
-        return known.first { tensors.contains("\($0.0)embed_tokens.weight") } ?? ("model.", "")
+    /// Where the names of the text model begin: inside a model of texts and images it has a place of its own.
+    package var prefix: String {
+        if case .huggingFace(_, _?) = source { "model.language_model." } else { "model." }
     }
 
     package func vocabulary() throws(FileError) -> Int {
@@ -144,7 +139,7 @@ extension ModelFile {
     /// What ends an answer, of chat models also a token of their own.
     package func tokens() throws(FileError) -> TokenIDs {
         switch source {
-        case .huggingFace(let fields, let outer, _):
+        case .huggingFace(let fields, let outer):
             func ids(_ key: String) throws(FileError) -> [Int] {
                 let own = try fields.tokenIDs(key)
                 if !own.isEmpty { return own }

@@ -9,7 +9,7 @@ extension ModelFile {
         case .gguf(let file):
             let base = try number(.ropeBase, default: 10_000)
             return RopeSpec(base: base, scaling: try scaling(file, size: size), size: size)
-        case .huggingFace(let fields, _, _):
+        case .huggingFace(let fields, _):
             notes.read.formUnion(["rope_theta", "rope_scaling", "rope_parameters"])
             let new = try parameters("full_attention")
             let base = try firstNumber("rope_theta", in: [new, fields]) ?? 10_000
@@ -51,7 +51,7 @@ extension ModelFile {
 
     /// `rope_parameters`, of this kind of layers where they differ.
     private func parameters(_ layers: String, mustDiffer: Bool = false) throws(FileError) -> JSONFields? {
-        guard case .huggingFace(let fields, _, _) = source else { return nil }
+        guard case .huggingFace(let fields, _) = source else { return nil }
         guard let all = try fields.optionalFields("rope_parameters") else { return nil }
         if all.object[layers] != nil { return try all.optionalFields(layers) }
         return mustDiffer ? nil : all
@@ -79,7 +79,7 @@ extension ModelFile {
         let key = ModelKey("partial_rotary_factor", gguf: "rope.dimension_count")
         switch source {
         case .gguf: return try integer(key, in: 2...heads.size, default: heads.size)
-        case .huggingFace(let fields, _, _):
+        case .huggingFace(let fields, _):
             notes.read.insert(key.huggingFace)
             let factor = try firstNumber(key.huggingFace, in: [parameters, fields]) ?? 1
             guard factor <= 1 else { throw fields.wrong(key.huggingFace, expected: "a number up to 1") }
@@ -142,9 +142,11 @@ extension ModelFile {
             try noteScaling("yarn", factor: factor)
             note(.scaling("yarn_beta_fast"), .float32(Float(rule.betaFast)))
             note(.scaling("yarn_beta_slow"), .float32(Float(rule.betaSlow)))
-            note(
-                .scaling("attn_factor"),
-                .float32(Float(rule.attentionFactor / RopeScaling.Yarn.magnitude(factor))))
+            if whole != 0 { note(.scaling("yarn_log_multiplier"), .float32(Float(whole))) }
+            let own = RopeScaling.Yarn.magnitude(factor) / RopeScaling.Yarn.magnitude(factor, whole)
+            if rule.attentionFactor != own {
+                note(.scaling("attn_factor"), .float32(Float(rule.attentionFactor / own)))
+            }
             note(.scaling("original_context_length"), .uint32(UInt32(rule.originalPositions)))
             return .yarn(rule)
         case "longrope", "su":
@@ -175,15 +177,17 @@ extension ModelFile {
         }
         let key = name(.scaling("type"))
         notes.read.insert(key)
-        let kind = try file.metadata.optionalString(key) ?? "none"
+        let kind = try file.metadata.optionalString(key)
         let positions = try integer(.positions, in: ModelKey.Range.positions)
+        // Files without a rule may have it, and those of some architectures do.
+        notes.read.insert(name(.scaling("original_context_length")))
         func original() throws(FileError) -> Int {
             try integer(.scaling("original_context_length"), in: ModelKey.Range.positions, default: positions)
         }
         // Older files say it by a factor alone.
         let old = try optionalNumber(ModelKey("", gguf: "rope.scale_linear"))
         if let divisors = try tensor("rope_freqs.weight") {
-            guard kind == "none", old == nil else {
+            guard kind ?? "none" == "none", old == nil else {
                 throw FileError(
                     path, "'rope_freqs.weight' is beside '\(key)', expected F32 and no other scaling")
             }
@@ -203,24 +207,26 @@ extension ModelFile {
                     attentionFactor: try number(.scaling("attn_factor"), default: magnitude)))
         }
         switch kind {
-        case "none", "longrope":
-            let factor = try optionalNumber(.scaling("factor"))
-            guard let old, old != 1, factor == nil else { return .none }
-            return .linear(factor: old)
-        case "linear": return .linear(factor: try number(.scaling("factor"), default: old))
+        case "none": return .none
+        case nil, "linear":
+            let given = try optionalNumber(.scaling("factor"))
+            guard let factor = given ?? old, factor != 1 else { return .none }
+            return .linear(factor: factor)
         case "yarn":
             let factor = try number(.scaling("factor"))
             let whole = try optionalNumber(.scaling("yarn_log_multiplier"))
+            let magnitude =
+                try number(.scaling("attn_factor"), default: 1) * RopeScaling.Yarn.magnitude(factor)
+                / (whole.map { RopeScaling.Yarn.magnitude(factor, $0) } ?? 1)
+            let stated = try optionalNumber(.scaling("yarn_attn_factor"))
             return .yarn(
                 RopeScaling.Yarn(
                     factor: factor, originalPositions: try original(),
                     betaFast: try number(.scaling("yarn_beta_fast"), default: 32),
                     betaSlow: try number(.scaling("yarn_beta_slow"), default: 1),
-                    attentionFactor: try number(.scaling("attn_factor"), default: 1)
-                        * RopeScaling.Yarn.magnitude(factor)
-                        / (whole.map { RopeScaling.Yarn.magnitude(factor, $0) } ?? 1)))
+                    attentionFactor: stated ?? magnitude))
         default:
-            throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\" or \"longrope\"")
+            throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\", or \"longrope\" with its tensors of factors")
         }
     }
 }

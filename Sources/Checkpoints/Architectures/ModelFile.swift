@@ -4,7 +4,7 @@
 package struct ModelFile {
     package enum Source {
         /// A model inside a larger one has its keys in `text_config`; `outer` then has those of the whole.
-        case huggingFace(JSONFields, outer: JSONFields?, tensors: Set<String>)
+        case huggingFace(JSONFields, outer: JSONFields?)
         case gguf(GGUFFile)
     }
 
@@ -23,7 +23,7 @@ package struct ModelFile {
     package init(_ source: Source, _ path: String, as architecture: any Architecture) {
         self.path = path
         self.architecture = architecture
-        guard case .huggingFace(let fields, let outer, let tensors) = source else {
+        guard case .huggingFace(let fields, let outer) = source else {
             self.source = source
             return
         }
@@ -31,7 +31,7 @@ package struct ModelFile {
         // A null of the file's own means none, whatever the default is.
         for member in fields.object.members { object[member.key] = member.value }
         self.source = .huggingFace(
-            JSONFields(object, path: fields.path, prefix: fields.prefix), outer: outer, tensors: tensors)
+            JSONFields(object, path: fields.path, prefix: fields.prefix), outer: outer)
     }
 
     package var isGGUF: Bool { if case .gguf = source { true } else { false } }
@@ -43,7 +43,7 @@ package struct ModelFile {
     ) throws(FileError) -> Int? {
         let value: Int?
         switch source {
-        case .huggingFace(let fields, _, _): value = try fields.optionalInteger(read(key), in: range)
+        case .huggingFace(let fields, _): value = try fields.optionalInteger(read(key), in: range)
         case .gguf(let file):
             guard let name = readGGUF(key) else { return nil }
             value = try file.metadata.optionalInteger(name, in: range)
@@ -64,7 +64,7 @@ package struct ModelFile {
     package func optionalNumber(_ key: ModelKey) throws(FileError) -> Double? {
         let value: Double?
         switch source {
-        case .huggingFace(let fields, _, _): value = try fields.optionalPositiveNumber(read(key))
+        case .huggingFace(let fields, _): value = try fields.optionalPositiveNumber(read(key))
         case .gguf(let file):
             guard let name = readGGUF(key) else { return nil }
             value = try file.metadata.optionalPositiveNumber(name)
@@ -87,7 +87,7 @@ package struct ModelFile {
     }
 
     package func optionalIntegers(_ name: String) throws(FileError) -> [Int]? {
-        guard case .huggingFace(let fields, _, _) = source else { return nil }
+        guard case .huggingFace(let fields, _) = source else { return nil }
         var numbers: [Int] = []
         guard let values = try fields.optionalArray(read(ModelKey(name))) else { return nil }
         for value in values {
@@ -101,7 +101,7 @@ package struct ModelFile {
 
     /// A key of config.json; nil in GGUF files, which have none.
     package func optionalFlag(_ name: String) throws(FileError) -> Bool? {
-        guard case .huggingFace(let fields, _, _) = source else { return nil }
+        guard case .huggingFace(let fields, _) = source else { return nil }
         return try fields.optionalBool(read(ModelKey(name)))
     }
 
@@ -110,7 +110,7 @@ package struct ModelFile {
     }
 
     package func optionalString(_ name: String) throws(FileError) -> String? {
-        guard case .huggingFace(let fields, _, _) = source else { return nil }
+        guard case .huggingFace(let fields, _) = source else { return nil }
         return try fields.optionalString(read(ModelKey(name)))
     }
 
@@ -126,7 +126,7 @@ package struct ModelFile {
     }
 
     package func activation(_ names: String..., default other: Activation) throws(FileError) -> Activation {
-        guard case .huggingFace(let fields, _, _) = source else { return other }
+        guard case .huggingFace(let fields, _) = source else { return other }
         for name in names {
             guard let text = try optionalString(name) else { continue }
             guard let activation = Activation(huggingFace: text) else {
@@ -144,14 +144,14 @@ package struct ModelFile {
     /// The key's name in this file, for messages.
     package func name(_ key: ModelKey) -> String {
         switch source {
-        case .huggingFace(let fields, _, _): fields.prefix + self.key(key.huggingFace)
+        case .huggingFace(let fields, _): fields.prefix + self.key(key.huggingFace)
         case .gguf: "\(ggufName).\(key.gguf ?? key.huggingFace)"
         }
     }
 
     package func wrong(_ key: ModelKey, expected: String, remedy: String? = nil) -> FileError {
         switch source {
-        case .huggingFace(let fields, _, _):
+        case .huggingFace(let fields, _):
             fields.wrong(self.key(key.huggingFace), expected: expected, remedy: remedy)
         case .gguf(let file): file.metadata.wrong(name(key), expected: expected, remedy: remedy)
         }
@@ -179,6 +179,13 @@ package struct ModelFile {
         if let name = key.gguf, architecture.gguf != nil { notes.gguf.append(("\(ggufName).\(name)", value)) }
     }
 
+    /// A flag of GGUF's; nil where there is none, and in config.json.
+    func optionalGGUFFlag(_ name: String) throws(FileError) -> Bool? {
+        guard case .gguf(let file) = source else { return nil }
+        notes.read.insert("\(ggufName).\(name)")
+        return try file.metadata.optionalBool("\(ggufName).\(name)")
+    }
+
     /// What a GGUF file of this model says, but for its tokenizer.
     package var ggufMetadata: GGUFMetadata {
         var metadata = GGUFMetadata(path: path)
@@ -195,8 +202,9 @@ package struct ModelFile {
     /// A key that changes the arithmetic and was not read would be silently without effect.
     func refuseUnread() throws(FileError) {
         switch source {
-        case .huggingFace(let fields, _, _):
-            for member in fields.object.members where !notes.read.contains(member.key) {
+        case .huggingFace(let fields, _):
+            for member in fields.object.members
+            where !notes.read.contains(member.key) && member.value != .null {
                 guard let harmless = Self.arithmetic[member.key], !harmless.contains(member.value) else {
                     continue
                 }

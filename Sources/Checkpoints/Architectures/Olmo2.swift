@@ -12,6 +12,8 @@ package struct Olmo2: Architecture {
         var model = try Llama().describe(file)
         let heads = try file.heads()
         let windows = try file.windows { ($0 + 1) % 4 != 0 }
+        // A file may give them a base of their own, which is that of all.
+        _ = try file.optionalNumber(ModelKey("", gguf: "rope.freq_base_swa"))
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
             branch.before = nil

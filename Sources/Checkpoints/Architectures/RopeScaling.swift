@@ -68,7 +68,8 @@ package enum RopeScaling: Hashable, Sendable {
         ) {
             (self.factor, self.originalPositions) = (factor, originalPositions)
             (self.betaFast, self.betaSlow, self.truncates) = (betaFast, betaSlow, truncates)
-            self.attentionFactor = attentionFactor
+            // As GGUF stores it.
+            self.attentionFactor = Double(Float(attentionFactor))
         }
 
         /// 1 + 0.1·m·ln(factor)
@@ -101,7 +102,7 @@ package enum RopeScaling: Hashable, Sendable {
 
         package init(short: [Float], long: [Float], originalPositions: Int, attentionFactor: Double) {
             (self.short, self.long) = (short, long)
-            (self.originalPositions, self.attentionFactor) = (originalPositions, attentionFactor)
+            (self.originalPositions, self.attentionFactor) = (originalPositions, Double(Float(attentionFactor)))
         }
 
         /// √(1 + ln(factor)/ln(original))

@@ -1,11 +1,9 @@
 // From a file to a spec: which architecture it is of, and where the text model's keys are.
 
 extension ModelSpec {
-    /// From config.json. `tensors` are the names in the model's files, as far as they are known.
-    package init(
-        huggingFace fields: JSONFields, tensors: Set<String> = []
-    ) throws(FileError) {
-        self = try ModelFile(huggingFace: fields, tensors: tensors).spec
+    /// From config.json.
+    package init(huggingFace fields: JSONFields) throws(FileError) {
+        self = try ModelFile(huggingFace: fields).spec
     }
 
     package init(gguf file: GGUFFile) throws(FileError) { self = try ModelFile(gguf: file).spec }
@@ -14,7 +12,7 @@ extension ModelSpec {
 extension ModelFile {
     package var spec: ModelSpec { get throws(FileError) { try architecture.spec(self) } }
 
-    package init(huggingFace fields: JSONFields, tensors: Set<String> = []) throws(FileError) {
+    package init(huggingFace fields: JSONFields) throws(FileError) {
         if fields["peft_type"] != nil {
             throw FileError(
                 fields.path, "is the configuration of an adapter, not of a model",
@@ -22,14 +20,14 @@ extension ModelFile {
         }
         let modelType = try fields.string("model_type")
         if let architecture = Architectures.named(modelType) {
-            self.init(.huggingFace(fields, outer: nil, tensors: tensors), fields.path, as: architecture)
+            self.init(.huggingFace(fields, outer: nil), fields.path, as: architecture)
             return
         }
         // A model of texts and images: its text model is one of those that are known.
         guard let text = try fields.optionalFields("text_config"),
             let architecture = Architectures.named(try text.string("model_type"))
         else { throw fields.wrong("model_type", expected: Architectures.expectation) }
-        self.init(.huggingFace(text, outer: fields, tensors: tensors), fields.path, as: architecture)
+        self.init(.huggingFace(text, outer: fields), fields.path, as: architecture)
     }
 
     package init(gguf file: GGUFFile) throws(FileError) {

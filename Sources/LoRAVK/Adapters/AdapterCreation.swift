@@ -38,12 +38,11 @@ extension Adapter {
 
     /// An adapter that PEFT or `save` wrote, checked against the model.
     package static func load(_ folder: String, for model: Transformer) throws -> Adapter {
-        let files = try AdapterFiles(folder)
+        let files = try AdapterFiles(folder).matched(to: model.checkpoint)
         guard files.saved.isEmpty else {
             throw FileError(
                 folder, "the adapter holds whole modules (modules_to_save), which cannot be loaded yet")
         }
-        try files.check(against: model.checkpoint)
         let method = try files.method
         let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let layers = try files.modules.map { module in

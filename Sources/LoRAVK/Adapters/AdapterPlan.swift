@@ -101,6 +101,8 @@ struct AdapterPlan {
 extension LoRAConfig {
     /// PEFT's `target_modules`: last names where they say it all, whole names where only some blocks are adapted.
     fileprivate func targetNames(_ modules: [String]) -> [String] {
+        // By their last names PEFT would adapt the layers of images too.
+        if modules.contains(where: { $0.hasPrefix("model.language_model.") }) { return modules }
         guard case .names(let names) = targets,
             names.contains(where: { $0.contains("*") || $0.contains(".") })
         else {

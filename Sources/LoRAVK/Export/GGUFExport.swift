@@ -24,7 +24,7 @@ package enum GGUFExport {
                 path, "llama.cpp has no architecture for \(base.spec.modelType) models",
                 remedy: "use the adapter's folder, which PEFT loads")
         }
-        try adapter.check(against: base)
+        let adapter = try adapter.matched(to: base)
         try refuseWhatHasNoPlace(adapter)
         let expected = Dictionary(
             first: base.spec.expectedTensors.map { ($0.name, $0) })

@@ -20,8 +20,7 @@ package enum Merge {
         _ adapter: AdapterFiles, into model: Checkpoint, to out: String, config: MergeConfig = MergeConfig(),
         observer: ExportObserver = ExportObserver()
     ) throws(FileError) -> MergeReport {
-        try adapter.check(against: model)
-        let plan = try MergePlan(adapter, model, config, out)
+        let plan = try MergePlan(adapter.matched(to: model), model, config, out)
         switch model.format {
         case .huggingFace: try writeFolder(plan, observer)
         case .gguf: try writeGGUF(plan, observer)

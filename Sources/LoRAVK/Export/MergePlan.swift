@@ -15,8 +15,8 @@ final class MergePlan {
     {
         (self.model, self.config, self.out) = (model, config, out)
         modules = Dictionary(
-            adapter.modules.map { ($0.name + ".weight", $0) }, uniquingKeysWith: { first, _ in first })
-        saved = Dictionary(adapter.saved.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: adapter.modules.map { ($0.name + ".weight", $0) })
+        saved = Dictionary(first: adapter.saved.map { ($0.name, $0) })
         if let type = config.type, !MergePlan.types(of: model.format).contains(type) {
             let names = MergePlan.types(of: model.format).map(\.name).joined(separator: ", ")
             throw FileError(
@@ -46,8 +46,14 @@ final class MergePlan {
         }
     }
 
-    /// A tensor of the model as it is in the merged one, in the rows' order of its file.
+    /// A tensor of the model as it is in the merged one, as its file lays it out.
     func source(_ tensor: StoredTensor, named name: String) -> TensorSource {
+        let source = rows(of: tensor, named: name)
+        return tensor.isTransposed ? source.transposed : source
+    }
+
+    /// The same in the rows' order of its file.
+    private func rows(of tensor: StoredTensor, named name: String) -> TensorSource {
         let type = type(of: tensor)
         if let module = modules[tensor.name] {
             let weight = MergedWeight(tensor, module, as: type)
@@ -101,13 +107,37 @@ extension TensorSource {
         converting tensor: StoredTensor, named name: String, to type: StorageType, order: RowOrder
     ) {
         self.init(name, type, shape: tensor.shape) { (emit) throws(FileError) in
-            if type == tensor.type, order == tensor.order { return try emit(tensor.storedBytes) }
+            if type == tensor.type, order == tensor.order, !tensor.isTransposed {
+                return try emit(tensor.storedBytes)
+            }
             let encoded = EncodedRow(type, columns: tensor.columns)
             for place in 0..<tensor.rows {
                 let row = order.row(storedAt: place)
                 try tensor.floats(rows: row..<row + 1, into: encoded.values)
                 try encoded.encode(row, of: tensor)
                 try emit(encoded.bytes)
+            }
+        }
+    }
+}
+
+extension TensorSource {
+    /// The same matrix with its columns as rows, of a type without blocks. Held whole while it is written.
+    fileprivate var transposed: TensorSource {
+        let (rows, columns, size) = (shape[0], shape[1], type.blockBytes)
+        return TensorSource(name, type, shape: [columns, rows]) { (emit) throws(FileError) in
+            var bytes = [UInt8](repeating: 0, count: rows * columns * size)
+            var done = 0  // numbers, in the rows' order
+            func put(_ part: UnsafeRawBufferPointer) throws(FileError) {
+                for at in stride(from: 0, to: part.count, by: size) {
+                    let place = (done % columns * rows + done / columns) * size
+                    for byte in 0..<size { bytes[place + byte] = part[at + byte] }
+                    done += 1
+                }
+            }
+            try produce(put)
+            try bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in
+                try emit(UnsafeRawBufferPointer(bytes))
             }
         }
     }

@@ -8,6 +8,7 @@ struct ActivationMixer: Mixer {
     let function: Shader.Activation
     let isGated: Bool
     let savesOutput = false
+    let mixesTokens = false
     let spreadsRows = true
 
     var gate: Shader.Activation? { isGated ? function : nil }

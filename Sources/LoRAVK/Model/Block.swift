@@ -8,6 +8,9 @@ struct Block: Sendable {
 
     var linears: [Linear] { branches.flatMap(\.linears) }
 
+    /// The last branch that looks at other tokens: behind it only the tokens that are needed go on.
+    private var selecting: Int? { branches.lastIndex { $0.mixer.mixesTokens } }
+
     /// The first branch with an adapted layer: a backward goes no further down.
     func lowestAdapted(_ pass: Pass) -> Int? {
         branches.firstIndex { $0.linears.contains { $0.isAdapted(pass) } }
@@ -23,7 +26,7 @@ struct Block: Sendable {
             let state = states?[index]
             if states != nil, try branch.step(x, state, pass) { continue }
             let (y, saved) = try branch.forward(
-                x, saves: lowest.map { index >= $0 } ?? false, state, rows: index == 0 ? rows : nil, pass)
+                x, saves: lowest.map { index >= $0 } ?? false, state, rows: index == selecting ? rows : nil, pass)
             x = y
             if let saved { all.append(saved) }
         }
@@ -36,7 +39,7 @@ struct Block: Sendable {
     ) throws(VulkanError) -> [Branch.Saved] {
         var (x, all) = (x, [Branch.Saved]())
         for (index, branch) in branches.enumerated() {
-            let rows = index == 0 ? rows : nil
+            let rows = index == selecting ? rows : nil
             if index == branches.count - 1 {
                 all.append(try branch.recompute(x, rows: rows, pass))
             } else {
@@ -55,7 +58,7 @@ struct Block: Sendable {
         var dx = dx
         for (index, saved) in zip(lowest..<branches.count, saved).reversed() {
             dx = try branches[index].backward(
-                dx, saved, needsInput: needsInput || index > lowest, rows: index == 0 ? rows : nil, pass)
+                dx, saved, needsInput: needsInput || index > lowest, rows: index == selecting ? rows : nil, pass)
         }
         return dx
     }

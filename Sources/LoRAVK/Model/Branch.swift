@@ -55,7 +55,7 @@ struct Branch: Sendable {
             if !saves { norm?.give(to: pass.arena) }
         }
         if !saves { pass.arena.give(h) }
-        if !saves || !mixer.savesOutput && rows == nil { pass.arena.give(a) }
+        if !saves || !mixer.savesOutput { pass.arena.give(a) }
         saved?.output = h
         return (y, saved)
     }

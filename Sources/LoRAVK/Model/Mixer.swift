@@ -9,6 +9,8 @@ protocol Mixer: Sendable {
     var width: Int { get }
     /// The backward takes the forward's output (attention), or computes it again (activations).
     var savesOutput: Bool { get }
+    /// What it gives of a token depends on other tokens.
+    var mixesTokens: Bool { get }
     /// Its inputs and its output lie in rows that spread over a processor's cache.
     var spreadsRows: Bool { get }
     /// f in f(first)·second, where it is nothing else: a fused kernel then applies it.
@@ -31,6 +33,7 @@ protocol Mixer: Sendable {
 
 extension Mixer {
     var savesOutput: Bool { true }
+    var mixesTokens: Bool { true }
     var spreadsRows: Bool { false }
     var gate: Shader.Activation? { nil }
     func makeState(capacity: Int, _ device: Device, label: String) throws(VulkanError) -> LayerState? { nil }

@@ -1,0 +1,41 @@
+// The `post_processor` of tokenizer.json: what is put around a text.
+
+import Checkpoints
+
+enum PostProcessorJSON {
+    /// What a post-processor puts before and behind a text.
+    static func surroundings(_ file: JSONFields) throws(FileError) -> ([Int32], [Int32]) {
+        var (prefix, suffix): ([Int32], [Int32]) = ([], [])
+        for step in try file.steps("post_processor", list: "processors") {
+            switch try step.string("type") {
+            case "ByteLevel": break
+            case "TemplateProcessing": (prefix, suffix) = try template(step)
+            default:
+                throw step.refusal(
+                    "type", expected: "TemplateProcessing, ByteLevel or Sequence of the post-processor")
+            }
+        }
+        return (prefix, suffix)
+    }
+
+    private static func template(_ step: JSONFields) throws(FileError) -> ([Int32], [Int32]) {
+        var (before, after): ([Int32], [Int32]) = ([], [])
+        var isAfter = false
+        for item in try step.array("single") {
+            let item = try JSONFields(item, path: step.path)
+            if try item.optionalFields("Sequence") != nil {
+                guard !isAfter else { throw step.refusal("single", expected: "one sequence in the template") }
+                isAfter = true
+                continue
+            }
+            let name = try item.fields("SpecialToken").string("id")
+            for id in try step.fields("special_tokens").fields(name).array("ids") {
+                guard case .integer(let number) = id, let id = Int32(exactly: number), id >= 0 else {
+                    throw FileError(step.path, "the template's token '\(name)' has the id \(id.summary)")
+                }
+                if isAfter { after.append(id) } else { before.append(id) }
+            }
+        }
+        return (before, after)
+    }
+}
