@@ -68,7 +68,9 @@ extension ModelSpec {
             return [name] + (name.hasPrefix(prefix) ? [String(name.dropFirst(prefix.count))] : [])
         }
         let isInside = name.hasPrefix(prefix)
-        return [name, isInside ? Self.inside.before + name.dropFirst(prefix.count) : "language_model." + name]
+        return [
+            name, isInside ? Self.inside.before + name.dropFirst(prefix.count) : "language_model." + name,
+        ]
     }
 
     /// Tensors that may be there without changing what the model computes: tables derived from the config, masks, a copy of tied

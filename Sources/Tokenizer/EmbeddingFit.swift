@@ -7,7 +7,7 @@ extension Tokenizer {
     /// The tokenizer that came with a model.
     package static func load(for checkpoint: Checkpoint) throws(FileError) -> Tokenizer {
         try load(
-            checkpoint.tokenizerSource(), embeddings: checkpoint.config.vocabSize, of: checkpoint.path)
+            checkpoint.tokenizerSource(), embeddings: checkpoint.spec.vocabulary, of: checkpoint.path)
     }
 
     package static func load(_ source: Checkpoint.TokenizerSource, embeddings: Int, of model: String)

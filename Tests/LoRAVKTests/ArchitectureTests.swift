@@ -30,7 +30,8 @@ import VulkanCompute
     /// Longer than the windows of the tiny models, which are at most 20.
     private let tokens = examples([27])[0].tokens
 
-    private func expectSame(_ got: [Float], _ want: [Float], _ text: String, within tolerance: Double = 3e-4) {
+    private func expectSame(_ got: [Float], _ want: [Float], _ text: String, within tolerance: Double = 3e-4)
+    {
         let wrong = mismatch(got, want.doubles, Tolerance(absolute: tolerance, relative: tolerance))
         #expect(wrong == nil, "\(text): \(wrong ?? "")")
     }
@@ -148,7 +149,8 @@ import VulkanCompute
             config.method = method
             let adapter = try Adapter.create(for: model, config)
             let before = try Evaluator(model, adapter).evaluate(batch).lossSum
-            #expect(isClose(before, try Evaluator(model, nil).evaluate(batch).lossSum, 1e-4), "\(method.name)")
+            #expect(
+                isClose(before, try Evaluator(model, nil).evaluate(batch).lossSum, 1e-4), "\(method.name)")
             let trainer = try Trainer(model, adapter)
             for _ in 0..<3 { _ = try trainer.step([batch], learningRate: 1e-2) }
             let after = try Evaluator(model, adapter).evaluate(batch).lossSum
@@ -160,7 +162,9 @@ import VulkanCompute
             try withTemporaryFolder { folder in
                 try adapter.save(to: folder)
                 let loaded = try Adapter.load(folder, for: model)
-                #expect(isClose(try Evaluator(model, loaded).evaluate(batch).lossSum, after, 1e-5), "\(method.name)")
+                #expect(
+                    isClose(try Evaluator(model, loaded).evaluate(batch).lossSum, after, 1e-5),
+                    "\(method.name)")
             }
         }
     }
@@ -189,13 +193,15 @@ import VulkanCompute
                 }
                 if base == "model" {
                     let plain = try Evaluator(model, nil).logits(tokens, at: [26])[0]
-                    #expect(mismatch(plain, want[1].doubles, Tolerance(absolute: 1e-2, relative: 1e-2)) != nil)
+                    #expect(
+                        mismatch(plain, want[1].doubles, Tolerance(absolute: 1e-2, relative: 1e-2)) != nil)
                 } else {
                     try GGUFExport.write(files, for: checkpoint, to: "\(folder)/adapter.gguf")
                     let exported = try GGUFFile("\(folder)/adapter.gguf")
                     #expect(exported.tensors.count == 2 * files.modules.count)
                     #expect(
-                        try exported.metadata.optionalString("general.architecture") == tiny.architecture.gguf)
+                        try exported.metadata.optionalString("general.architecture") == tiny.architecture.gguf
+                    )
                 }
             }
         }
@@ -206,10 +212,13 @@ import VulkanCompute
         let architecture = try #require(Architectures.named(name))
         for (key, value) in [
             ("alibi", JSON.bool(true)), ("clip_qkv", .double(8)), ("num_local_experts", .integer(4)),
-            ("use_bidirectional_attention", .bool(true)), ("quantization_config", .object(["bits": .integer(4)])),
+            ("use_bidirectional_attention", .bool(true)),
+            ("quantization_config", .object(["bits": .integer(4)])),
         ] {
             let text = errorText { _ = try TinyCheckpoint(architecture, [key: value]).spec }
-            #expect(text?.contains("'\(key)' is") == true && text?.contains("not supported") == true, "\(text ?? "")")
+            #expect(
+                text?.contains("'\(key)' is") == true && text?.contains("not supported") == true,
+                "\(text ?? "")")
         }
         guard let gguf = architecture.gguf else { return }
         try withTemporaryFolder { folder in

@@ -2,7 +2,7 @@
 
 package struct Mistral: Architecture {
     package let modelTypes = ["mistral"]
-    package let gguf: String? = "llama"
+    package let gguf = Llama().gguf
     package let defaults: JSON.Object = [
         "sliding_window": .integer(4096), "num_key_value_heads": .integer(8),
         "max_position_embeddings": .integer(131_072),

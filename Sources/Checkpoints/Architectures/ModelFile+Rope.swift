@@ -226,7 +226,8 @@ extension ModelFile {
                     betaSlow: try number(.scaling("yarn_beta_slow"), default: 1),
                     attentionFactor: stated ?? magnitude))
         default:
-            throw file.metadata.wrong(key, expected: "\"none\", \"linear\", \"yarn\", or \"longrope\" with its tensors of factors")
+            throw file.metadata.wrong(
+                key, expected: "\"none\", \"linear\", \"yarn\", or \"longrope\" with its tensors of factors")
         }
     }
 }

@@ -102,7 +102,9 @@ package enum RopeScaling: Hashable, Sendable {
 
         package init(short: [Float], long: [Float], originalPositions: Int, attentionFactor: Double) {
             (self.short, self.long) = (short, long)
-            (self.originalPositions, self.attentionFactor) = (originalPositions, Double(Float(attentionFactor)))
+            (self.originalPositions, self.attentionFactor) = (
+                originalPositions, Double(Float(attentionFactor))
+            )
         }
 
         /// √(1 + ln(factor)/ln(original))

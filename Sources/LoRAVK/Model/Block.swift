@@ -26,7 +26,8 @@ struct Block: Sendable {
             let state = states?[index]
             if states != nil, try branch.step(x, state, pass) { continue }
             let (y, saved) = try branch.forward(
-                x, saves: lowest.map { index >= $0 } ?? false, state, rows: index == selecting ? rows : nil, pass)
+                x, saves: lowest.map { index >= $0 } ?? false, state, rows: index == selecting ? rows : nil,
+                pass)
             x = y
             if let saved { all.append(saved) }
         }
@@ -58,7 +59,8 @@ struct Block: Sendable {
         var dx = dx
         for (index, saved) in zip(lowest..<branches.count, saved).reversed() {
             dx = try branches[index].backward(
-                dx, saved, needsInput: needsInput || index > lowest, rows: index == selecting ? rows : nil, pass)
+                dx, saved, needsInput: needsInput || index > lowest, rows: index == selecting ? rows : nil,
+                pass)
         }
         return dx
     }
