@@ -76,7 +76,7 @@ package struct Checkpoint: Sendable {
         let match = try TensorMatch(stored, spec, format, path)
         (tensors, fileNames, unusedTensors) = (match.tensors, match.fileNames, match.unused)
         positions = Dictionary(
-            tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: tensors.enumerated().map { ($1.name, $0) })
         (self.path, self.format, self.spec, self.metadata) = (path, format, spec, metadata)
         storedTensors = stored
     }

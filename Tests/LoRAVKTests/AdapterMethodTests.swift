@@ -291,19 +291,14 @@ import Testing
         }
     }
 
-    /// The one line that registers a method from outside; all the rest is in MadeUpMethod.swift.
+    /// One line registers a method from outside; all the rest is in MadeUpMethod.swift.
     @Test func aMadeUpMethodNeedsAFileAndALine() throws {
         AdapterMethods.register(MadeUpMethod())
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("half-lora:part=0.25"))
-        try adapter.shake()
         let batch = examples([9, 5], prompt: 2)
-        let before = try Evaluator(model, adapter).evaluate(batch).lossSum
-        _ = try gradients(model, adapter, [batch])
+        try itTrains(adapter, model, batch)
         let evaluator = try Evaluator(model, adapter)
-        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
-        _ = try Trainer(model, adapter).step([batch], learningRate: 1e-3)
-        #expect(try evaluator.evaluate(batch).lossSum < before)
         try withTemporaryFolder { folder in
             try adapter.save(to: folder)
             let loaded = try Adapter.load(folder, for: model)
@@ -312,6 +307,38 @@ import Testing
                     try Evaluator(model, loaded).evaluate(batch).lossSum,
                     try evaluator.evaluate(batch).lossSum, 1e-5))
         }
+    }
+
+    /// With a forward and a backward of its own. A block that is computed again gives the same gradients.
+    @Test func aMadeUpMethodThatIsNoLowRankTermTrains() throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        var config = LoRAConfig()
+        config.method = MadeUpGain()
+        let adapter = try Adapter.create(for: model, config)
+        #expect(adapter.parameterCount == adapter.layers.reduce(0) { $0 + $1.outFeatures })
+        let batch = examples([9, 5], prompt: 2)
+        let base = try Evaluator(model, nil).evaluate(batch).lossSum
+        #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, base, 1e-6))
+        try itTrains(adapter, model, batch)
+        var found: [[String: [Float]]] = []
+        for recomputed in 0...1 {
+            let trainer = try Trainer(model, adapter, recomputedBlocks: recomputed)
+            try trainer.zeroGradients()
+            _ = try trainer.forwardBackward(batch, counted: 1)
+            found.append(try adapter.all(.gradient))
+        }
+        #expect(found[0] == found[1])
+    }
+
+    /// Gradients are those of the loss, and a step makes it smaller.
+    private func itTrains(_ adapter: Adapter, _ model: Transformer, _ batch: [Example]) throws {
+        try adapter.shake()
+        let evaluator = try Evaluator(model, adapter)
+        let before = try evaluator.evaluate(batch).lossSum
+        _ = try gradients(model, adapter, [batch])
+        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
+        _ = try Trainer(model, adapter).step([batch], learningRate: 1e-3)
+        #expect(try evaluator.evaluate(batch).lossSum < before)
     }
 }
 

@@ -52,7 +52,7 @@ package final class Adapter {
                         learningRate: module.learningRate * method.learningRate(of: shape.part)))
             }
             var derived: [String: Tensor] = [:]
-            for (name, shape) in method.derived(of: module) {
+            for (name, shape) in method.derivedTensors(of: module) {
                 let tensor = try device.makeTensor(shape, label: "\(module.name) \(name)")
                 if let values = constants[index][name] { try device.upload(values, into: tensor.slice) }
                 derived[name] = tensor
@@ -74,7 +74,7 @@ package final class Adapter {
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
-        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let adapted = modules.map { module in
             guard let linear = linears[module.name] else {
                 preconditionFailure("the model has no linear layer '\(module.name)'")
@@ -85,7 +85,7 @@ package final class Adapter {
         refreshArena = try Self.refreshArena(layers, adapted, device)
         learningRates = try Self.learningRates(layers, in: parameters, device)
         byName = Dictionary(
-            layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: layers.enumerated().map { ($1.name, $0) })
         try device.run { encoder throws(VulkanError) in
             try encoder.fill(parameters.slice)
             try encoder.fill(gradients.slice)
@@ -199,7 +199,7 @@ package final class Adapter {
         _ layers: [LoRALayer], _ linears: [Linear], _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         for (layer, linear) in zip(layers, linears) {
-            try layer.method.refresh(layer, around: linear, encoder, arena)
+            try layer.method.updateDerivedTensors(layer, around: linear, encoder, arena)
         }
     }
 

@@ -21,7 +21,7 @@ extension Adapter {
         }
 
         /// A matrix that all layers share.
-        static func shared(_ part: AdapterFiles.Shared) -> Part { Part(part.rawValue, shared: part) }
+        static func shared(_ part: AdapterFiles.Shared) -> Part { Part(part.key, shared: part) }
 
         package static let loraA = Part("loraA", as: .loraA)
         package static let loraB = Part("loraB", as: .loraB)

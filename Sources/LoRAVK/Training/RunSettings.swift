@@ -83,25 +83,6 @@ struct RunSettings {
     }
 }
 
-/// FNV-1a: tells what is not the same, without keeping it.
-private struct Fingerprint {
-    private var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    var text: String { String(hash, radix: 16) }
-
-    mutating func add(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    }
-
-    mutating func add(_ numbers: [some BitwiseCopyable]) { numbers.withUnsafeBytes { add($0) } }
-
-    /// With its length, so that one text's end is not another's beginning.
-    mutating func add(_ text: String) {
-        add([text.utf8.count])
-        add(text.utf8)
-    }
-}
-
 extension Dataset {
     fileprivate var identity: String {
         var print = Fingerprint()

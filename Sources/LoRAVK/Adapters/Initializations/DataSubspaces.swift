@@ -175,8 +175,8 @@ extension Adapter.Part {
     fileprivate static let tokens = Adapter.Part("tokens")
 }
 
-/// Not to train: a pass leaves the layer as it is, and adds x·Vᵀ times x, and the squares and the sum of x and how many there
-/// are, to what would be gradients.
+/// For forward passes only. The layer's output is the base layer's. What would be gradients collects (x·Vᵀ)ᵀ·x, the squares of
+/// x, the sum of x and the number of tokens.
 private struct InputSketch: AdapterMethod {
     let name = "input-sketch"
     let summary = "sums up the inputs of layers"
@@ -192,7 +192,7 @@ private struct InputSketch: AdapterMethod {
         ]
     }
 
-    func derived(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
+    func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
 
     func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) -> [String: [Float]] {
         [Self.ones: [Float](repeating: 1, count: module.inFeatures)]
@@ -202,10 +202,10 @@ private struct InputSketch: AdapterMethod {
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         try base.base(y, x, nil, pass)
-        return try kept(of: x, layer, around: base, pass)
+        return try recordSaved(of: x, layer, around: base, pass)
     }
 
-    func kept(
+    func recordSaved(
         of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         let h = pass.arena.take(x.rows, layer.paddedRank)
@@ -222,5 +222,12 @@ private struct InputSketch: AdapterMethod {
         }
         pass.arena.give(each)
         return h
+    }
+
+    func backward(
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, saved: Tensor, _ layer: LoRALayer,
+        around base: Linear, _ pass: Pass
+    ) throws(VulkanError) {
+        preconditionFailure("\(name) does not train")
     }
 }
