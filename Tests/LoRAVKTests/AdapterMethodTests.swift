@@ -158,7 +158,7 @@ import Testing
         #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, loss, 1e-5))
     }
 
-    /// Every layer has its corner of the same two matrices, of which the file holds the whole; only vectors train.
+    /// Every layer has its block of the same two matrices, which the file holds whole. Only vectors train.
     @Test func veraSharesItsMatrices() throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("vera"))
@@ -172,14 +172,14 @@ import Testing
             #expect(Set(wholeA).count == 256 && abs(wholeA.max() ?? 0) <= (6 / Float(64)).squareRoot())
             #expect((wholeB.max() ?? 0) > 1 && (wholeB.max() ?? 9) <= (6 / Float(4)).squareRoot())
             for layer in adapter.layers {
-                let cornerA = try model.device.values(layer.shared(.sharedA))
-                let cornerB = try model.device.values(layer.shared(.sharedB))
+                let blockA = try model.device.values(layer.shared(.sharedA))
+                let blockB = try model.device.values(layer.shared(.sharedB))
                 for rank in 0..<4 {
                     #expect(
-                        cornerA[rank * layer.inFeatures..<(rank + 1) * layer.inFeatures]
+                        blockA[rank * layer.inFeatures..<(rank + 1) * layer.inFeatures]
                             == wholeA[rank * 64..<rank * 64 + layer.inFeatures])
                     for row in 0..<layer.outFeatures {
-                        #expect(cornerB[row * 8 + rank] == wholeB[row * 4 + rank])
+                        #expect(blockB[row * 8 + rank] == wholeB[row * 4 + rank])
                     }
                 }
             }

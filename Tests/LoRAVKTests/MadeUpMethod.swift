@@ -49,12 +49,8 @@ struct MadeUpGain: AdapterMethod {
         [.gain: [Float](repeating: 1, count: site.outFeatures)]
     }
 
-    func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
-        [Self.ones: [module.outFeatures]]
-    }
-
-    func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String: [Float]] {
-        [Self.ones: [Float](repeating: 1, count: module.outFeatures)]
+    func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.outFeatures)]
     }
 
     func forward(
@@ -86,7 +82,7 @@ struct MadeUpGain: AdapterMethod {
     ) throws(VulkanError) {
         if let gradient = layer[.gain].trainedGradient {
             try pass.encoder.columnDots(
-                addingTo: gradient.reshaped([layer.outFeatures]), dy, y0, by: layer.derived(Self.ones),
+                addingTo: gradient.reshaped([layer.outFeatures]), dy, y0, by: layer.fixed(Self.ones),
                 label: "dg")
         }
         let dy0 = pass.arena.take(dy.rows, dy.width)

@@ -18,9 +18,11 @@ package protocol MethodParameters: Sendable {
     /// Sets the first values of the whole shared matrices. They come filled with zeros.
     func startShared(_ matrices: inout [Adapter.Part: SharedMatrix], seed: UInt64)
 
+    /// Tensors that never change and follow from the layer's shape alone, by name. Layers share equal ones.
+    func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor]
     /// Shapes of extra tensors that the method computes from its parameters or from W, by name.
     func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]]
-    /// Values of those that never change.
+    /// Values of those that never change: they follow from W.
     func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String: [Float]]
     /// Records the computation of the others. It runs before the first pass after the parameters have changed.
     func updateDerivedTensors(
@@ -46,6 +48,7 @@ extension MethodParameters {
     package func shared(with module: AdapterModuleShape) -> [ParameterShape] { [] }
     package func startShared(_ matrices: inout [Adapter.Part: SharedMatrix], seed: UInt64) {}
 
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] { [:] }
     package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] { [:] }
     package func constants(
         _ base: InitialSite.Base, of module: AdapterModuleShape
@@ -54,4 +57,19 @@ extension MethodParameters {
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {}
     package func transformGradients(_ layer: LoRALayer, _ encoder: CommandEncoder) throws(VulkanError) {}
+}
+
+/// A tensor of numbers that never change.
+package struct FixedTensor: Sendable, Hashable {
+    package let shape: [Int]
+    package let values: [Float]
+
+    package static func ones(_ count: Int) -> FixedTensor {
+        FixedTensor(shape: [count], values: [Float](repeating: 1, count: count))
+    }
+
+    package static func identity(_ rows: Int) -> FixedTensor {
+        FixedTensor(
+            shape: [rows, rows], values: (0..<rows * rows).map { $0 % (rows + 1) == 0 ? 1 : 0 })
+    }
 }

@@ -192,10 +192,8 @@ private struct InputSketch: AdapterMethod {
         ]
     }
 
-    func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
-
-    func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) -> [String: [Float]] {
-        [Self.ones: [Float](repeating: 1, count: module.inFeatures)]
+    func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.inFeatures)]
     }
 
     func forward(
@@ -214,7 +212,7 @@ private struct InputSketch: AdapterMethod {
         try pass.encoder.loraGradientA(addingTo: layer[.loraA].gradient, g: h, x: x, label: label)
         try pass.encoder.columnDots(
             addingTo: layer[.squares].gradient.reshaped([layer.inFeatures]), x, x,
-            by: layer.derived(Self.ones), label: label)
+            by: layer.fixed(Self.ones), label: label)
         let each = pass.arena.take(x.rows, Self.rows)
         try pass.encoder.fill(each.slice, value: Float(1).bitPattern)
         for (part, of) in [(Adapter.Part.sums, x), (.tokens, each)] {

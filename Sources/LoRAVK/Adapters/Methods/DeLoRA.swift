@@ -58,10 +58,14 @@ package struct DeLoRA: LowRankMethod {
     private static let perA = "1/‖A‖²"  // (R)
     private static let perB = "1/‖B‖²"  // (R)
 
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.paddedRank)]
+    }
+
     package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
         let rank = module.paddedRank
         return [
-            Self.columns: [module.inFeatures], Self.ones: [rank], Self.down: [rank, module.inFeatures],
+            Self.columns: [module.inFeatures], Self.down: [rank, module.inFeatures],
             Self.up: [module.outFeatures, rank], Self.factors: [rank], Self.unit: [rank], Self.perA: [rank],
             Self.perB: [rank],
         ]
@@ -77,10 +81,7 @@ package struct DeLoRA: LowRankMethod {
                 squares[column] += Double(value) * Double(value)
             }
         }
-        return [
-            Self.columns: squares.map { Float($0.squareRoot()) },
-            Self.ones: [Float](repeating: 1, count: module.paddedRank),
-        ]
+        return [Self.columns: squares.map { Float($0.squareRoot()) }]
     }
 
     package func updateDerivedTensors(
@@ -89,7 +90,7 @@ package struct DeLoRA: LowRankMethod {
         let squaresB = arena.take(layer.paddedRank)
         try encoder.fill(squaresB.slice)
         try encoder.columnDots(
-            addingTo: squaresB, layer.loraB, layer.loraB, by: layer.derived(Self.ones),
+            addingTo: squaresB, layer.loraB, layer.loraB, by: layer.fixed(Self.ones),
             label: "\(layer.name) ‖B‖²")
         try encoder.deloraScale(
             into: layer.derived(Self.factors), unit: layer.derived(Self.unit), perA: layer.derived(Self.perA),
@@ -128,7 +129,7 @@ package struct DeLoRA: LowRankMethod {
         try base.backward(dx, dy, x: x, h: saved, lowRank: term, pass)
         let (dA, dB) = (layer[.loraA].gradient, layer[.loraB].gradient)
         try encoder.columnDots(
-            addingTo: dc, dU, layer.loraB, by: layer.derived(Self.ones), label: "\(layer.name) dc")
+            addingTo: dc, dU, layer.loraB, by: layer.fixed(Self.ones), label: "\(layer.name) dc")
         try encoder.deloraGradient(
             lambda: layer[.lambda].gradient, takenA: takenA, takenB: takenB, dc: dc,
             factors: layer.derived(Self.factors), unit: layer.derived(Self.unit),

@@ -39,11 +39,13 @@ package struct DoRA: AdapterMethod {
     private static let scale = "m/n"  // (O)
     private static let inverse = "1/n"  // (O)
 
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.identity: .identity(module.paddedRank)]
+    }
+
     package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
-        let (rows, rank) = (module.outFeatures, module.paddedRank)
-        return [
-            Self.squares: [rows], Self.scale: [rows], Self.inverse: [rows], Self.identity: [rank, rank],
-        ]
+        let rows = module.outFeatures
+        return [Self.squares: [rows], Self.scale: [rows], Self.inverse: [rows]]
     }
 
     package func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String:
@@ -53,11 +55,7 @@ package struct DoRA: AdapterMethod {
         let squares = try (0..<stored.rows).map { row in
             Float(try stored.floats(rows: row..<row + 1).reduce(0.0) { $0 + Double($1) * Double($1) })
         }
-        let rank = module.paddedRank
-        return [
-            Self.squares: squares,
-            Self.identity: (0..<rank * rank).map { $0 % (rank + 1) == 0 ? 1 : 0 },
-        ]
+        return [Self.squares: squares]
     }
 
     /// n² = ‖W‖² + 2s⟨W, B·A⟩ + s²‖B·A‖² by rows, as ‖W‖² + s·⟨B, U⟩ with U = 2·W·Aᵀ + s·B·(A·Aᵀ): W + s·B·A is never made.
@@ -73,7 +71,7 @@ package struct DoRA: AdapterMethod {
         try encoder.matmul(
             .nn, into: u, layer.loraB, gram, scale: layer.scaling, label: "\(layer.name) B·A·Aᵀ")
         try encoder.matmul(
-            .tn, addingTo: u, products, layer.derived(Self.identity), scale: 2, label: "\(layer.name) W·Aᵀ")
+            .tn, addingTo: u, products, layer.fixed(Self.identity), scale: 2, label: "\(layer.name) W·Aᵀ")
         try encoder.doraScale(
             into: layer.derived(Self.scale), inverse: layer.derived(Self.inverse),
             magnitude: layer[.magnitude].value, squares: layer.derived(Self.squares), loraB: layer.loraB,

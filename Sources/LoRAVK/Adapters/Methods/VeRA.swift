@@ -85,14 +85,12 @@ package struct VeRA: LowRankMethod {
     private static let up = "U"  // (O, R)
     private static let ones = "ones"  // (R)
 
-    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
-        [Self.up: [module.outFeatures, module.paddedRank], Self.ones: [module.paddedRank]]
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.paddedRank)]
     }
 
-    package func constants(
-        _ base: InitialSite.Base, of module: AdapterModuleShape
-    ) throws -> [String: [Float]] {
-        [Self.ones: [Float](repeating: 1, count: module.paddedRank)]
+    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
+        [Self.up: [module.outFeatures, module.paddedRank]]
     }
 
     package func updateDerivedTensors(
@@ -128,7 +126,7 @@ package struct VeRA: LowRankMethod {
             d: layer[.veraD].value, label: "\(layer.name) db")
         try encoder.columnDots(
             addingTo: dd.reshaped([layer.paddedRank]), dU, layer.shared(.sharedB),
-            by: layer.derived(Self.ones), label: "\(layer.name) dd")
+            by: layer.fixed(Self.ones), label: "\(layer.name) dd")
         arena.give(dU)
     }
 }
