@@ -87,6 +87,7 @@ extension Transformer {
             print.add(tensor.type.name)
             print.add(tensor.shape)
             for row in Self.sample(of: tensor.fileRows) { print.add(tensor.fileRowBytes(row)) }
+            tensor.forget()
         }
         return "\(checkpoint.tensors.count) tensors, \(print.text)"
     }
