@@ -42,6 +42,7 @@ struct Eval: ParsableCommand {
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        for warning in all.warnings { Terminal.error("lora-vk: warning: \(all.path): \(warning)") }
         let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
         let evaluator = try Evaluator(model, adapter)
         let report =

@@ -49,8 +49,9 @@ struct ExportOptions: ParsableArguments {
                 out, "is there already", remedy: "choose another name, or replace it with --overwrite")
         }
         let files = try AdapterFiles(adapter)
-        for warning in files.config.warnings { Terminal.error("lora-vk: warning: \(warning)") }
-        return (try Checkpoint.open(path: model), files)
+        let base = try Checkpoint.open(path: model)
+        for warning in files.warnings(for: base) { Terminal.error("lora-vk: warning: \(warning)") }
+        return (base, files)
     }
 
     /// Runs an export that shows how far it is and ends, with the signal's exit code, when one arrives.

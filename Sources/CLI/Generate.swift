@@ -55,10 +55,11 @@ struct Generate: ParsableCommand {
         Interrupt.install()
         let (model, tokenizer) = try modelOptions.open()
         let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
+        let renderer = raw ? nil : try ChatRenderer(tokenizer)
         var prompts = prompt
         if prompts.isEmpty { while let line = readLine() { if !line.isEmpty { prompts.append(line) } } }
         for text in prompts where !Interrupt.isRequested {
-            try answer(text, model, adapter, tokenizer, sampling)
+            try answer(text, model, adapter, tokenizer, renderer, sampling)
         }
         model.device.savePipelines()
         if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
@@ -66,9 +67,9 @@ struct Generate: ParsableCommand {
 
     private func answer(
         _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
-        _ sampling: SamplerConfig
+        _ renderer: ChatRenderer?, _ sampling: SamplerConfig
     ) throws {
-        let tokens = try promptTokens(text, tokenizer)
+        let tokens = try promptTokens(text, tokenizer, renderer)
         let limit = model.spec.contextLength
         let generator = try Generator(
             model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
@@ -96,15 +97,14 @@ struct Generate: ParsableCommand {
                 + "answer: \(times.answerTokens) tokens\(rate(times.stepRate))")
     }
 
-    private func promptTokens(_ text: String, _ tokenizer: Tokenizer) throws -> [Int32] {
-        guard !raw, let source = tokenizer.chatTemplate else { return tokenizer.encode(text) }
-        var messages: [ChatMessage] = []
-        if let system { messages.append(ChatMessage(role: "system", content: system)) }
-        messages.append(ChatMessage(role: "user", content: text))
-        let chat = try ChatTemplate(source).render(
-            messages: messages, addGenerationPrompt: true,
-            bosToken: tokenizer.specialIDs.bos.flatMap(tokenizer.token) ?? "",
-            eosToken: tokenizer.specialIDs.eos.flatMap(tokenizer.token) ?? "")
+    /// The prompt in the chat template, or as it is.
+    private func promptTokens(
+        _ text: String, _ tokenizer: Tokenizer, _ renderer: ChatRenderer?
+    ) throws -> [Int32] {
+        guard let renderer else { return tokenizer.encode(text) }
+        let messages =
+            (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: text)]
+        let chat = try renderer.render(Chat(messages), addGenerationPrompt: true)
         return tokenizer.encode(chat, addSpecialTokens: false)
     }
 }

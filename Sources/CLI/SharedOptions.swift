@@ -23,8 +23,9 @@ struct ModelOptions: ParsableArguments {
 
     @Option(
         help: """
-            How the frozen weights lie in device memory: auto (as in the file where the kernels read it, else f16), f32, \
-            f16 or bf16. Arithmetic is f32 but on matrix units, which `lora-vk tune` tells of.
+            How the frozen weights lie in device memory: auto (as in the file where the kernels read it, Q5_0 as \
+            Q8_0, which holds it exactly, else f16), f32, f16 or bf16. Arithmetic is f32 but on matrix units, which \
+            `lora-vk tune` tells of.
             """)
     var weights: WeightStorage = .auto
 

@@ -136,7 +136,7 @@ struct Sweep: ParsableCommand {
         var config = try layers.config(
             method: point.method, initialization: isDefault ? nil : point.initialization, rank: point.rank,
             seed: point.seed)
-        config.method.settle(&config)
+        config.method.normalize(&config)
         return config
     }
 

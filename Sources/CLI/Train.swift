@@ -70,7 +70,8 @@ struct Train: ParsableCommand {
         try training.runConfig(examples: 1).validate()
         try training.run.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles()
-        let format = try formatOptions.format(for: checkpoint.spec)
+        var format = try formatOptions.format(for: checkpoint.spec)
+        if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)

@@ -1,7 +1,5 @@
-// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked against each other and,
-// when the base model is known, against that. Keys: base_model.model.MODULE.lora_A.weight (R, in),
-// .lora_B.weight (out, R); of VeRA .vera_lambda_d (R), .vera_lambda_b (out), and base_model.vera_A (R, widest in), base_model.vera_B
-// (widest out, R) for all.
+// A PEFT adapter folder: adapter_config.json and adapter_model.safetensors, checked against each other and, when the base
+// model is known, against that. The keys of tensors are those of the AdapterFormat.
 
 package struct AdapterFiles: Sendable {
     package let folder: String
@@ -15,37 +13,18 @@ package struct AdapterFiles: Sendable {
     package let shared: [Shared: StoredTensor]
     package let metadata: [String: String]
 
-    package enum Part: String, CaseIterable, Sendable {
-        case loraA = ".lora_A.weight"
-        case loraB = ".lora_B.weight"
-        case magnitude = ".lora_magnitude_vector"
-        case veraD = ".vera_lambda_d"
-        case veraB = ".vera_lambda_b"
-
-        var kind: PEFTConfig.Kind { self == .veraD || self == .veraB ? .vera : .lora }
-        /// As PEFT calls it.
-        package var word: String {
-            rawValue.split(separator: ".").first.map(String.init) ?? rawValue
-        }
-    }
-
-    package enum Shared: String, CaseIterable, Sendable {
-        case veraA = "base_model.vera_A"
-        case veraB = "base_model.vera_B"
-    }
-
     package static let configName = "adapter_config.json"
     package static let weightsName = "adapter_model.safetensors"
     private static let prefix = "base_model.model."
 
     /// The key of one matrix in the file.
-    package static func key(_ module: String, _ part: Part) -> String { prefix + module + part.rawValue }
+    package static func key(_ module: String, _ part: Part) -> String { prefix + module + part.suffix }
 
     /// The key of a tensor that is saved whole.
     package static func key(saved name: String) -> String { prefix + name }
 
-    /// Writes both files: the folder holds the old adapter or the new one at every instant, as weights that a config
-    /// does not describe are none. Other entries of the folder stay.
+    /// Writes both files. At every instant the folder holds the old adapter or the new one: weights without a config
+    /// that describes them are no adapter. Other entries of the folder stay.
     package static func write(
         _ config: PEFTConfig, _ tensors: [TensorSource],
         metadata: [String: String] = SafetensorsWriter.pytorch, to folder: String
@@ -83,12 +62,13 @@ package struct AdapterFiles: Sendable {
         let config = try PEFTConfig.read("\(folder)/\(AdapterFiles.configName)", limits: limits)
         let file = try SafetensorsFile(weightsPath, limits: limits)
 
+        let format = config.kind.format
         var parts: [String: [Part: StoredTensor]] = [:]
         var names: [String] = []
         var saved: [StoredTensor] = []
         var shared: [Shared: StoredTensor] = [:]
         for tensor in file.tensors {
-            if config.kind == .vera, let whole = Shared(rawValue: tensor.name), tensor.type.isReadable {
+            if let whole = format.shared.first(where: { $0.key == tensor.name }), tensor.type.isReadable {
                 shared[whole] = tensor
                 continue
             }
@@ -102,8 +82,9 @@ package struct AdapterFiles: Sendable {
         }
         var modules: [AdapterModule] = []
         for name in names {
-            modules.append(
-                try AdapterModule(name, parts[name] ?? [:], shared: shared, config, weightsPath))
+            let tensors = AdapterTensors(
+                module: name, parts: parts[name] ?? [:], shared: shared, path: weightsPath)
+            modules.append(try AdapterModule(tensors, config))
         }
         (self.folder, self.config, self.modules, self.saved) = (folder, config, modules, saved)
         self.shared = shared
@@ -125,8 +106,8 @@ package struct AdapterFiles: Sendable {
         }
         guard key.hasPrefix(prefix) else { throw wrong("does not begin with '\(prefix)', as PEFT's do") }
         let rest = String(key.dropFirst(prefix.count))
-        for part in Part.allCases where rest.hasSuffix(part.rawValue) {
-            return (String(rest.dropLast(part.rawValue.count)), part)
+        for part in Part.all where rest.hasSuffix(part.suffix) {
+            return (String(rest.dropLast(part.suffix.count)), part)
         }
         guard config.modulesToSave.contains(where: rest.isInside) else {
             throw wrong("is neither of an adapter nor of a module in 'modules_to_save'")
@@ -164,11 +145,28 @@ package struct AdapterFiles: Sendable {
         }
     }
 
+    /// The config with the `fan_in_fan_out` of the base model's layers. PEFT, too, corrects a wrong one, with a warning.
+    package func config(for base: Checkpoint) -> PEFTConfig {
+        var config = config
+        config.fanInFanOut = base.spec.fanInFanOut(of: modules.map(\.name))
+        return config
+    }
+
+    /// One sentence for each thing in the config that is not known, or that the base model contradicts.
+    package func warnings(for base: Checkpoint) -> [String] {
+        if config.fanInFanOut == self.config(for: base).fanInFanOut { return config.warnings }
+        let order = config.fanInFanOut ? "(out, in)" : "(in, out)"
+        return config.warnings + [
+            "\(AdapterFiles.configName): 'fan_in_fan_out' is \(config.fanInFanOut), but the base model has the matrices "
+                + "as \(order); it was ignored"
+        ]
+    }
+
     /// An adapter of another model is an error that says so, never an adapter without effect.
     func check(against base: Checkpoint) throws(FileError) {
         let path = "\(folder)/\(AdapterFiles.weightsName)"
         let shapes = Dictionary(
-            base.tensors.map { ($0.name, $0.shape) }, uniquingKeysWith: { first, _ in first })
+            first: base.tensors.map { ($0.name, $0.shape) })
         let layers = Set(base.spec.linears.map(\.name.huggingFace) + [base.spec.head.name?.huggingFace])
         func wrong(_ message: String) -> FileError {
             FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
@@ -193,5 +191,13 @@ package struct AdapterFiles: Sendable {
         var files = self
         for index in modules.indices { files.modules[index].name = name(modules[index].name) }
         return files
+    }
+}
+
+extension ModelSpec {
+    /// PEFT's `fan_in_fan_out` of an adapter of these modules: Hugging Face's files have their matrices as (in, out).
+    package func fanInFanOut(of modules: [String]) -> Bool {
+        let transposed = Set(linears.filter(\.isTransposed).map(\.name.huggingFace))
+        return modules.contains(where: transposed.contains)
     }
 }

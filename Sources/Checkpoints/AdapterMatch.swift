@@ -4,8 +4,7 @@ extension AdapterFiles {
     /// The same adapter, checked against the base and with its names.
     package func matched(to base: Checkpoint) throws(FileError) -> AdapterFiles {
         let names = Dictionary(
-            base.spec.linears.map { (Self.bare($0.name.huggingFace), $0.name.huggingFace) },
-            uniquingKeysWith: { first, _ in first })
+            first: base.spec.linears.map { (Self.bare($0.name.huggingFace), $0.name.huggingFace) })
         let matched = renamed { names[Self.bare($0)] ?? $0 }
         try matched.check(against: base)
         return matched

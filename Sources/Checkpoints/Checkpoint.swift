@@ -5,10 +5,20 @@
 package struct Checkpoint: Sendable {
     /// Where the vocabulary comes from.
     package enum TokenizerSource: Sendable {
-        /// Paths of what a Hugging Face folder has.
-        case huggingFace(
-            tokenizer: String, tokenizerConfig: String?, generationConfig: String?, chatTemplate: String?)
+        case huggingFace(TokenizerFiles)
         case gguf(GGUFMetadata)
+    }
+
+    /// Paths of what a Hugging Face folder has.
+    package struct TokenizerFiles: Sendable {
+        package var tokenizer: String
+        package var tokenizerConfig: String?
+        package var specialTokensMap: String?
+        package var generationConfig: String?
+        package var modelConfig: String?
+        package var chatTemplate: String?
+
+        package init(tokenizer: String) { self.tokenizer = tokenizer }
     }
 
     package enum Format: String, Sendable {
@@ -66,7 +76,7 @@ package struct Checkpoint: Sendable {
         let match = try TensorMatch(stored, spec, format, path)
         (tensors, fileNames, unusedTensors) = (match.tensors, match.fileNames, match.unused)
         positions = Dictionary(
-            tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: tensors.enumerated().map { ($1.name, $0) })
         (self.path, self.format, self.spec, self.metadata) = (path, format, spec, metadata)
         storedTensors = stored
     }
@@ -92,8 +102,12 @@ package struct Checkpoint: Sendable {
                 path, "has no tokenizer.json",
                 remedy: "save the model's tokenizer in the fast format, or use a GGUF file")
         }
-        return .huggingFace(
-            tokenizer: tokenizer, tokenizerConfig: file("tokenizer_config.json"),
-            generationConfig: file("generation_config.json"), chatTemplate: file("chat_template.jinja"))
+        var files = TokenizerFiles(tokenizer: tokenizer)
+        files.tokenizerConfig = file("tokenizer_config.json")
+        files.specialTokensMap = file("special_tokens_map.json")
+        files.generationConfig = file("generation_config.json")
+        files.modelConfig = file("config.json")
+        files.chatTemplate = file("chat_template.jinja")
+        return .huggingFace(files)
     }
 }

@@ -4,15 +4,6 @@
 // here are refused.
 
 package struct PEFTConfig: Sendable, Equatable {
-    package enum Kind: String, CaseIterable, Sendable {
-        case lora = "LORA"
-        case vera = "VERA"
-
-        package var name: String { self == .lora ? "LoRA" : "VeRA" }
-        fileprivate var dropoutKey: String { self == .lora ? "lora_dropout" : "vera_dropout" }
-        fileprivate var initialisationKey: String { self == .lora ? "init_lora_weights" : "init_weights" }
-    }
-
     package enum TargetModules: Sendable, Equatable {
         /// The last parts of module names: `q_proj`, `mlp.up_proj`.
         case names([String])
@@ -52,6 +43,9 @@ package struct PEFTConfig: Sendable, Equatable {
     package var modulesToSave: [String] = []
     package var layersToTransform: [Int] = []
     package var inferenceMode = true
+    /// The base model's files have the matrices of the adapted layers as (in, out), as GPT-2's do. A and B are not
+    /// transposed, so it changes no number here.
+    package var fanInFanOut = false
     /// Keys of the file that this program does not know; they are kept when the config is written again.
     package private(set) var unknownKeys: [String] = []
     /// As read; nil: what PEFT writes for a plain one.
@@ -97,51 +91,38 @@ extension PEFTConfig {
         }
         guard let kind = Kind(rawValue: try fields.string("peft_type")) else {
             throw fields.wrong(
-                "peft_type", expected: "\"LORA\" or \"VERA\", the kinds of adapters that can be read")
+                "peft_type",
+                expected: Kind.allCases.map { "\"\($0.rawValue)\"" }.joined(separator: " or ")
+                    + ", the kinds of adapters that can be read")
         }
         try PEFTConfig.refuseOtherArithmetic(fields)
         let rank = try fields.integer("r", in: PEFTConfig.ranks)
         self.init(
-            rank: rank, alpha: kind == .lora ? try fields.positiveNumber("lora_alpha") : Double(rank),
-            targetModules: try PEFTConfig.targetModules(fields),
+            rank: rank, alpha: Double(rank), targetModules: try PEFTConfig.targetModules(fields),
             baseModel: try fields.optionalString("base_model_name_or_path"))
         self.kind = kind
+        let format = kind.format
         source = fields.object
         unknownKeys = fields.object.keys.filter {
-            PEFTConfig.defaults(kind)[$0] == nil && !PEFTConfig.laterKeys.contains($0)
+            format.defaults[$0] == nil && !PEFTConfig.laterKeys.contains($0)
         }
         taskType = try fields.optionalString("task_type")
-        dropout = try fields.optionalNumber(kind.dropoutKey) ?? 0
+        dropout = try fields.optionalNumber(format.dropoutKey) ?? 0
         guard 0 <= dropout && dropout < 1 else {
-            throw fields.wrong(kind.dropoutKey, expected: "a number from 0 to below 1")
+            throw fields.wrong(format.dropoutKey, expected: "a number from 0 to below 1")
         }
-        if kind == .vera {
-            veraStart = try fields.optionalNumber("d_initial") ?? veraStart
-            veraKey = try fields.optionalInteger("projection_prng_key") ?? veraKey
-        }
-        usesRsLoRA = try fields.optionalBool("use_rslora") ?? false
-        usesDoRA = try fields.optionalBool("use_dora") ?? false
         inferenceMode = try fields.optionalBool("inference_mode") ?? true
-        initialisation = try PEFTConfig.initialisation(fields, kind.initialisationKey)
+        fanInFanOut = try fields.optionalBool("fan_in_fan_out") ?? false
+        initialisation = try PEFTConfig.initialisation(fields, format.initializationKey)
         modulesToSave = try fields.optionalStrings("modules_to_save") ?? []
         layersToTransform = try PEFTConfig.layers(fields)
-        if let ranks = try fields.optionalFields("rank_pattern") {
-            for key in ranks.object.keys {
-                let rank = try ranks.integer(key, in: PEFTConfig.ranks)
-                rankPattern.append(Exception(try ModulePattern(key, path: fields.path), rank))
-            }
-        }
-        if let alphas = try fields.optionalFields("alpha_pattern") {
-            for key in alphas.object.keys {
-                let alpha = try alphas.positiveNumber(key)
-                alphaPattern.append(Exception(try ModulePattern(key, path: fields.path), alpha))
-            }
-        }
+        try format.read(fields, into: &self)
     }
 
     /// The file PEFT would write.
     package var text: String {
-        var object = source ?? PEFTConfig.defaults(kind)
+        let format = kind.format
+        var object = source ?? format.defaults
         /// A number that did not change stays as it was spelled: 8 and 8.0 are different bytes.
         func set(_ key: String, _ value: JSON) {
             if let old = object[key], old.equalsNumerically(value) { return }
@@ -157,41 +138,21 @@ extension PEFTConfig {
         set("base_model_name_or_path", baseModel.map { .string($0) } ?? .null)
         set("task_type", taskType.map { .string($0) } ?? .null)
         set("r", .integer(rank))
-        set(kind.dropoutKey, .double(dropout))
+        set(format.dropoutKey, .double(dropout))
         switch targetModules {
         case .names(let names): set("target_modules", .array(names.map { .string($0) }))
         case .pattern(let pattern): set("target_modules", .string(pattern))
         }
         set("inference_mode", .bool(inferenceMode))
-        set(kind.initialisationKey, initialisation)
+        set("fan_in_fan_out", .bool(fanInFanOut))
+        set(format.initializationKey, initialisation)
         setList("modules_to_save", modulesToSave.map { .string($0) })
         setList("layers_to_transform", layersToTransform.map { .integer($0) })
-        switch kind {
-        case .lora: setLoRA(set)
-        case .vera:
-            set("d_initial", .double(veraStart))
-            set("projection_prng_key", .integer(veraKey))
-        }
+        format.write(self, set)
         return JSON.object(object).sorted().text(.python)
     }
 
-    private func setLoRA(_ set: (String, JSON) -> Void) {
-        set("lora_alpha", PEFTConfig.number(alpha))
-        set("use_rslora", .bool(usesRsLoRA))
-        set("use_dora", .bool(usesDoRA))
-        var ranks = JSON.Object()
-        for exception in rankPattern { ranks[exception.pattern.text] = .integer(exception.value) }
-        set("rank_pattern", .object(ranks))
-        var alphas = JSON.Object()
-        for exception in alphaPattern { alphas[exception.pattern.text] = PEFTConfig.number(exception.value) }
-        set("alpha_pattern", .object(alphas))
-    }
-
-    private static let ranks = 1...(1 << 16)
-
-    private static func number(_ value: Double) -> JSON {
-        Int(exactly: value).map { .integer($0) } ?? .double(value)
-    }
+    static let ranks = 1...(1 << 16)
 
     private static func targetModules(_ fields: JSONFields) throws(FileError) -> TargetModules {
         if case .string(let pattern) = fields["target_modules"] { return .pattern(pattern) }
@@ -241,9 +202,9 @@ extension PEFTConfig {
             throw fields.wrong("bias", expected: "\"none\": trained biases are not supported")
         }
         let unsupported = [
-            "alora_invocation_tokens", "arrow_config", "fan_in_fan_out", "kasa_config", "layer_replication",
-            "lora_bias", "megatron_config", "monteclora_config", "target_parameters",
-            "trainable_token_indices", "use_bdlora", "use_qalora",
+            "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "lora_bias",
+            "megatron_config", "monteclora_config", "target_parameters", "trainable_token_indices",
+            "use_bdlora", "use_qalora",
         ]
         for key in unsupported {
             switch fields[key] {
@@ -257,31 +218,6 @@ extension PEFTConfig {
     private static let laterKeys: Set = [
         "alora_invocation_tokens", "arrow_config", "ensure_weight_tying", "kasa_config", "lora_ga_config",
         "monteclora_config", "peft_version", "use_bdlora", "velora_config",
-    ]
-
-    /// What PEFT 0.17 writes for a plain one.
-    private static func defaults(_ kind: Kind) -> JSON.Object { kind == .lora ? loraDefaults : veraDefaults }
-
-    private static let veraDefaults: JSON.Object = [
-        "auto_mapping": .null, "base_model_name_or_path": .null, "bias": .string("none"),
-        "d_initial": .double(0.1), "fan_in_fan_out": .bool(false), "inference_mode": .bool(true),
-        "init_weights": .bool(true), "layers_pattern": .null, "layers_to_transform": .null,
-        "modules_to_save": .null, "peft_type": .string("VERA"), "projection_prng_key": .integer(0),
-        "r": .integer(256), "revision": .null, "save_projection": .bool(true), "target_modules": .null,
-        "task_type": .null, "vera_dropout": .double(0),
-    ]
-
-    private static let loraDefaults: JSON.Object = [
-        "alpha_pattern": .object([:]), "auto_mapping": .null, "base_model_name_or_path": .null,
-        "bias": .string("none"), "corda_config": .null, "eva_config": .null, "exclude_modules": .null,
-        "fan_in_fan_out": .bool(false), "inference_mode": .bool(true), "init_lora_weights": .bool(true),
-        "layer_replication": .null, "layers_pattern": .null, "layers_to_transform": .null,
-        "loftq_config": .object([:]), "lora_alpha": .integer(8), "lora_bias": .bool(false),
-        "lora_dropout": .double(0), "megatron_config": .null, "megatron_core": .string("megatron.core"),
-        "modules_to_save": .null, "peft_type": .string("LORA"), "qalora_group_size": .integer(16),
-        "r": .integer(8), "rank_pattern": .object([:]), "revision": .null, "target_modules": .null,
-        "target_parameters": .null, "task_type": .null, "trainable_token_indices": .null,
-        "use_dora": .bool(false), "use_qalora": .bool(false), "use_rslora": .bool(false),
     ]
 }
 

@@ -326,7 +326,10 @@ extension Dataset {
 }
 
 extension ModelObject {
-    func dataset(_ config: loravk_data_config, _ split: Dataset.Split) throws -> Dataset {
+    /// `date`: what chat templates take for today.
+    func dataset(
+        _ config: loravk_data_config, _ split: Dataset.Split, date: TemplateDate = .now()
+    ) throws -> Dataset {
         guard config.max_tokens >= 2 else {
             throw APIError.argument("data.max_tokens is \(config.max_tokens); it must be 2 or more")
         }
@@ -336,6 +339,7 @@ extension ModelObject {
         format.learnsPrompts = config.learn_prompts
         format.appendsEndOfText = !config.no_end
         format.maxTokens = min(Int(config.max_tokens), model.spec.contextLength)
+        format.date = date
         let tokenizer = try context.locked { try self.tokenizer() }
         return try Dataset(
             try text(config.path, "data.path"), split: split, tokenizer: tokenizer, format: format)

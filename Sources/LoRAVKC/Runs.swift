@@ -2,6 +2,7 @@
 
 import CLoRAVK
 import LoRAVK
+import Tokenizer
 import VulkanCompute
 
 @c @implementation public func loravk_trainer_run(
@@ -13,8 +14,12 @@ import VulkanCompute
         try checkRoom(result)
         let source = try read(try required(config.data, "config.data"), defaults: .defaults)
         let path = try text(source.path, "data.path")
-        let data = try trainer.model.dataset(source, .train)
-        let validation = Dataset.has(.valid, in: path) ? try trainer.model.dataset(source, .valid) : nil
+        let output = try optionalText(config.output, "config.output")
+        let saved = config.resume ? output.flatMap(TrainingRun.savedDate) : nil
+        let date = saved ?? .now()
+        let data = try trainer.model.dataset(source, .train, date: date)
+        let validation =
+            Dataset.has(.valid, in: path) ? try trainer.model.dataset(source, .valid, date: date) : nil
         let summary = try trainer.run { try trainer.train(config, data, validation) }
         try give(summary, to: result)
     }

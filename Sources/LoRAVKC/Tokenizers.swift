@@ -83,14 +83,11 @@ private func tokenizerOf(_ handle: OpaquePointer?) throws -> Tokenizer {
     call {
         let tokenizer = try tokenizerOf(handle)
         let messages = zip(try texts(roles, count, "roles"), try texts(contents, count, "contents"))
-            .map { ChatMessage(role: $0, content: $1) }
-        guard let source = tokenizer.chatTemplate else {
+            .map { (role: $0, content: $1) }
+        guard let renderer = try ChatRenderer(tokenizer) else {
             throw APIError(LORAVK_ERROR_UNSUPPORTED, "the tokenizer came without a chat template")
         }
-        let chat = try ChatTemplate(source).render(
-            messages: messages, addGenerationPrompt: addGenerationPrompt,
-            bosToken: tokenizer.specialIDs.bos.flatMap(tokenizer.token) ?? "",
-            eosToken: tokenizer.specialIDs.eos.flatMap(tokenizer.token) ?? "")
+        let chat = try renderer.render(Chat(messages), addGenerationPrompt: addGenerationPrompt)
         try give(chat, to: text, capacity, length)
     }
 }

@@ -19,7 +19,8 @@ package struct AddedToken: Sendable, Equatable {
 
 /// A piece of text: an added token, or bytes still to be encoded.
 enum TextSection: Equatable {
-    case token(Int32)
+    /// `end`: where in the text the token ends, without the white space that it takes along.
+    case token(Int32, end: Int)
     case text(Range<Int>)
 }
 
@@ -82,7 +83,7 @@ struct AddedTokenMatcher: Sendable {
                 token.stripsLeft ? max(done, spaceStart(text, before: range.lowerBound)) : range.lowerBound
             let end = token.stripsRight ? spaceEnd(text, from: range.upperBound) : range.upperBound
             if done < start { sections.append(.text(done..<start)) }
-            sections.append(.token(token.id))
+            sections.append(.token(token.id, end: range.upperBound))
             done = end
         }
         if done < text.count { sections.append(.text(done..<text.count)) }

@@ -22,6 +22,9 @@ package final class Tokenizer: Sendable {
     package let addedTokens: [AddedToken]
     /// One more than the largest id.
     package let vocabularySize: Int
+    /// The ids put before and behind a text by `encode(_:addSpecialTokens: true)`.
+    package var prefix: [Int32] { parts.prefix }
+    package var suffix: [Int32] { parts.suffix }
 
     private let encoder: WordEncoder
     private let decoder: TokenDecoder
@@ -41,7 +44,6 @@ package final class Tokenizer: Sendable {
         var normalizers: [Normalizer] = []
         var preTokenizer = PreTokenizer()
         var addedTokens: [AddedToken] = []
-        /// The ids put before and behind a text by `encode(_:addSpecialTokens: true)`.
         var prefix: [Int32] = []
         var suffix: [Int32] = []
         var specialIDs = SpecialIDs()
@@ -81,24 +83,81 @@ package final class Tokenizer: Sendable {
 
     /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
-        var ids = addSpecialTokens ? parts.prefix : []
+        var ids = addSpecialTokens ? prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
         defer { self.memory.withLock { [memory] in $0 = memory } }
-        forEachPart(of: text) { part in
+        let text = Array(text.utf8)
+        for section in matcher.sections(text) {
+            switch section {
+            case .token(let id, _): ids.append(id)
+            case .text(let range): encode(text[range], into: &ids, &memory)
+            }
+        }
+        if addSpecialTokens { ids += suffix }
+        return ids
+    }
+
+    /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
+    /// piece in which it ends. (Pieces that are encoded by themselves can give other tokens than the whole.)
+    package func encode(pieces: [String], addSpecialTokens: Bool = true) -> [[Int32]] {
+        var text: [UInt8] = []
+        var borders: [Int] = []
+        for piece in pieces {
+            text += piece.utf8
+            borders.append(text.count)
+        }
+        var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
+        defer { self.memory.withLock { [memory] in $0 = memory } }
+        var ids = addSpecialTokens ? prefix : []
+        // How many tokens lie before each border but the last.
+        var counts: [Int] = []
+        func border(below end: Int) -> Int? {
+            let border = counts.count + 1 < borders.count ? borders[counts.count] : nil
+            return border.flatMap { $0 < end ? $0 : nil }
+        }
+        for section in matcher.sections(text) {
+            let start = ids.count
+            switch section {
+            case .token(let id, let end):
+                while border(below: end) != nil { counts.append(start) }
+                ids.append(id)
+            case .text(let range):
+                while border(below: range.lowerBound + 1) != nil { counts.append(start) }
+                encode(text[range], into: &ids, &memory)
+                while let end = border(below: range.upperBound) {
+                    // No token lies over the edge of a section, so its beginning alone tells.
+                    var part: [Int32] = []
+                    encode(text[range.lowerBound..<end], into: &part, &memory)
+                    let shared = zip(ids[start...], part).prefix { $0 == $1 }.count
+                    counts.append(max(counts.last ?? 0, start + shared))
+                }
+            }
+        }
+        while border(below: .max) != nil { counts.append(ids.count) }
+        if addSpecialTokens { ids += suffix }
+        if !pieces.isEmpty { counts.append(ids.count) }
+        return zip([0] + counts, counts).map { Array(ids[$0..<$1]) }
+    }
+
+    private func encode(
+        _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
+    ) {
+        forEachPart(of: section) { part in
             switch part {
             case .token(let id): ids.append(id)
             case .word(let word): encoder.encode(word, into: &ids, &memory)
             }
         }
-        if addSpecialTokens { ids.append(contentsOf: parts.suffix) }
-        return ids
     }
 
     /// The words of a text inside which pairs merge, normalized.
     package func words(_ text: String) -> [String] {
+        let text = Array(text.utf8)
         var words: [String] = []
-        forEachPart(of: text) { part in
-            if case .word(let word) = part { words.append(String(decoding: word, as: UTF8.self)) }
+        for case .text(let range) in matcher.sections(text) {
+            forEachPart(of: text[range]) { part in
+                if case .word(let word) = part { words.append(String(decoding: word, as: UTF8.self)) }
+            }
         }
         return words
     }
@@ -108,45 +167,20 @@ package final class Tokenizer: Sendable {
         case word(ArraySlice<UInt8>)
     }
 
-    /// Added tokens are looked for in the text as it is, then others in what is between them, normalized.
-    private func forEachPart(of text: String, _ body: (Part) -> Void) {
-        let text = Array(text.utf8)
-        for section in matcher.sections(text) {
-            guard case .text(let range) = section else {
-                if case .token(let id) = section { body(.token(id)) }
-                continue
-            }
-            var part = Array(text[range])
-            let isFirst = range.lowerBound == 0
-            for normalizer in normalizers { normalizer.apply(to: &part, isFirst: isFirst) }
-            for section in normalizedMatcher.sections(part) {
-                switch section {
-                case .token(let id): body(.token(id))
-                case .text(let range):
-                    let piece = Array(part[range])
-                    preTokenizer.words(piece, isFirst: isFirst && range.lowerBound == 0) { body(.word($0)) }
-                }
+    /// A section is what lies between the added tokens that are looked for in the text as it is. Its parts are those
+    /// looked for in the normalized text, and words.
+    private func forEachPart(of section: ArraySlice<UInt8>, _ body: (Part) -> Void) {
+        let isFirst = section.startIndex == 0
+        var text = Array(section)
+        for normalizer in normalizers { normalizer.apply(to: &text, isFirst: isFirst) }
+        for section in normalizedMatcher.sections(text) {
+            switch section {
+            case .token(let id, _): body(.token(id))
+            case .text(let range):
+                let piece = Array(text[range])
+                preTokenizer.words(piece, isFirst: isFirst && range.lowerBound == 0) { body(.word($0)) }
             }
         }
-    }
-
-    /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
-    /// piece in which it ends. (Pieces that are encoded by themselves can give other tokens than the whole.)
-    package func encode(pieces: [String], addSpecialTokens: Bool = true) -> [[Int32]] {
-        let whole = encode(pieces.joined(), addSpecialTokens: addSpecialTokens)
-        var result: [[Int32]] = []
-        var done = 0
-        for count in pieces.indices {
-            var end = whole.count
-            if count + 1 < pieces.count {
-                let part = encode(pieces[...count].joined(), addSpecialTokens: addSpecialTokens)
-                let shared = zip(whole, part).prefix { $0 == $1 }.count
-                end = max(done, shared)
-            }
-            result.append(Array(whole[done..<end]))
-            done = end
-        }
-        return result
     }
 
     /// Ids outside of the vocabulary are left out; bytes that are not UTF-8 become U+FFFD.

@@ -1,4 +1,5 @@
-// `tokenizer_config.json`: which tokens begin, end and pad a text, and the chat template.
+// `tokenizer_config.json` and the files beside it: which tokens begin, end and pad a text, and the chat
+// template.
 
 import Checkpoints
 
@@ -11,21 +12,30 @@ package struct TokenizerConfig: Sendable {
     /// Whether texts begin and end with a token, where this file decides it and not tokenizer.json.
     package var addsBOS: Bool?
     package var addsEOS: Bool?
-    /// `eos_token_id` of `generation_config.json`.
+    /// `eos_token_id` of `generation_config.json`, or of `config.json`.
     package var stopIDs: [Int32] = []
 
     package init() {}
 
-    /// A file of its own for the template goes before the template inside of the configuration.
-    package init(
-        tokenizerConfig: String?, generationConfig: String?, chatTemplate: String?
-    ) throws(FileError) {
+    /// Of two files that name the same, the more special one counts: a file of its own for the template, what
+    /// generation goes by before the model's config, the tokenizer's config before the map of special tokens.
+    package init(_ files: Checkpoint.TokenizerFiles) throws(FileError) {
         self.init()
-        if let path = tokenizerConfig { self = try TokenizerConfig(json: JSON.read(path), path: path) }
-        if let path = generationConfig { try addStops(JSONFields(JSON.read(path), path: path)) }
-        if let path = chatTemplate {
+        if let path = files.tokenizerConfig { self = try TokenizerConfig(json: JSON.read(path), path: path) }
+        if let path = files.specialTokensMap {
+            let map = try TokenizerConfig(json: JSON.read(path), path: path)
+            bosToken = bosToken ?? map.bosToken
+            eosToken = eosToken ?? map.eosToken
+            padToken = padToken ?? map.padToken
+            unknownToken = unknownToken ?? map.unknownToken
+        }
+        for path in [files.generationConfig, files.modelConfig] where stopIDs.isEmpty {
+            if let path { try addStops(JSONFields(JSON.read(path), path: path)) }
+        }
+        if let path = files.chatTemplate {
             let file = try MappedFile(path)
             defer { withExtendedLifetime(file) {} }
+            try ChatTemplate.checkSize(file.bytes.count, path)
             if let offset = firstInvalidUTF8(file.bytes) {
                 throw FileError(path, at: .byte(offset), "the text is not valid UTF-8 here")
             }

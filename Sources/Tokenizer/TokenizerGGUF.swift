@@ -8,11 +8,9 @@ extension Tokenizer {
     package static func load(_ source: Checkpoint.TokenizerSource) throws(FileError) -> Tokenizer {
         switch source {
         case .gguf(let metadata): return try Tokenizer(gguf: metadata)
-        case .huggingFace(let tokenizer, let tokenizerConfig, let generationConfig, let chatTemplate):
-            let config = try TokenizerConfig(
-                tokenizerConfig: tokenizerConfig, generationConfig: generationConfig,
-                chatTemplate: chatTemplate)
-            return try Tokenizer(json: JSON.read(tokenizer), path: tokenizer, config: config)
+        case .huggingFace(let files):
+            return try Tokenizer(
+                json: JSON.read(files.tokenizer), path: files.tokenizer, config: TokenizerConfig(files))
         }
     }
 

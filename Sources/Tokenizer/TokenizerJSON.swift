@@ -25,7 +25,8 @@ extension Tokenizer {
             return added.id(of: token) ?? encoder.vocabulary.id(of: token)
         }
         parts.specialIDs = SpecialIDs(
-            bos: id(config.bosToken), eos: id(config.eosToken), pad: id(config.padToken),
+            bos: id(config.bosToken), eos: id(config.eosToken) ?? config.stopIDs.first,
+            pad: id(config.padToken),
             unknown: id(config.unknownToken) ?? encoder.unknown)
         if let adds = config.addsBOS, let bos = parts.specialIDs.bos { parts.prefix = adds ? [bos] : [] }
         if let adds = config.addsEOS, let eos = parts.specialIDs.eos { parts.suffix = adds ? [eos] : [] }

@@ -74,10 +74,10 @@ struct Vocabulary: Sendable {
         return (place, tag)
     }
 
-    /// FNV-1a with a last mixing step.
+    /// The fingerprint with a last mixing step.
     private static func hash(_ token: ArraySlice<UInt8>) -> UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in token { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return hash ^ (hash >> 29)
+        var print = Fingerprint()
+        token.withUnsafeBytes { print.add($0) }
+        return print.value ^ (print.value >> 29)
     }
 }

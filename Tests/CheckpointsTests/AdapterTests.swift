@@ -15,7 +15,7 @@ import Testing
                 tensors.append(TensorSource(tensor, name: AdapterFiles.key(module.name, part)))
             }
         }
-        tensors += adapter.shared.map { TensorSource($1, name: $0.rawValue) }
+        tensors += adapter.shared.map { TensorSource($1, name: $0.key) }
         tensors += adapter.saved.map { TensorSource($0, name: AdapterFiles.key(saved: $0.name)) }
         try withTemporaryFolder { folder in
             try AdapterFiles.write(adapter.config, tensors.reversed(), to: folder + "/out/adapter")
@@ -48,6 +48,29 @@ import Testing
         config.targetModules = .names(names)  // PEFT keeps a set: any order
         #expect(try Array(config.text.utf8) == contents(fixture("adapters/plain/adapter_config.json")))
         #expect(Set(names) == ["q_proj", "v_proj"])
+    }
+
+    /// PEFT writes it for GPT-2. A model whose matrices lie otherwise is right, and the config is not.
+    @Test(arguments: ["plain", "dora", "vera"])
+    func fanInFanOutIsReadAndWritten(_ name: String) throws {
+        try withTemporaryFolder { folder in
+            for file in [AdapterFiles.configName, AdapterFiles.weightsName] {
+                try copy(fixture("adapters/\(name)/\(file)"), to: "\(folder)/\(file)")
+            }
+            let path = "\(folder)/\(AdapterFiles.configName)"
+            let plain = try PEFTConfig.read(path)
+            try changeJSON(path, ["fan_in_fan_out": "true"])
+            let files = try AdapterFiles(folder)
+            #expect(files.config.fanInFanOut && files.config != plain)
+            #expect(files.config.text.contains("\"fan_in_fan_out\": true"))
+            let base = try Checkpoint.open(path: fixture("tiny-hf"))
+            #expect(files.config(for: base).text == plain.text)
+            #expect(
+                files.warnings(for: base) == [
+                    "adapter_config.json: 'fan_in_fan_out' is true, but the base model has the matrices as "
+                        + "(out, in); it was ignored"
+                ])
+        }
     }
 
     @Test func unknownKeysAreKeptAndNamed() throws {

@@ -64,6 +64,9 @@ let badAdapterFiles: [BadFile] = [
         ["alpha_pattern": #"{"proj":8}"#]),
     .adapter("trained biases", "'bias' is the string \"all\"", ["bias": "\"all\""]),
     .adapter("a bias of LoRA", "'lora_bias' is true", ["lora_bias": "true"]),
+    .adapter(
+        "a fan_in_fan_out of text", "'fan_in_fan_out' is the string \"yes\", expected true or false",
+        ["fan_in_fan_out": "\"yes\""]),
     .adapter("QALoRA", "'use_qalora' is true", ["use_qalora": "true"]),
     .adapter("replicated layers", "'layer_replication' is an array of 1", ["layer_replication": "[[0,1]]"]),
     .adapter(

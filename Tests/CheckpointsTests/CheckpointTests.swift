@@ -76,14 +76,12 @@ import Testing
             #expect(errorText { _ = try model.tokenizerSource() }?.contains("has no tokenizer.json") == true)
             try put("{}", at: folder + "/model/tokenizer.json")
             try put("{}", at: folder + "/model/tokenizer_config.json")
-            guard
-                case .huggingFace(let tokenizer, let config, let generation, nil) =
-                    try model.tokenizerSource()
-            else {
+            guard case .huggingFace(let files) = try model.tokenizerSource() else {
                 return #expect(Bool(false))
             }
-            #expect(tokenizer == folder + "/model/tokenizer.json" && generation == nil)
-            #expect(config == folder + "/model/tokenizer_config.json")
+            #expect(files.tokenizer == folder + "/model/tokenizer.json" && files.generationConfig == nil)
+            #expect(files.tokenizerConfig == folder + "/model/tokenizer_config.json")
+            #expect(files.modelConfig == folder + "/model/config.json" && files.chatTemplate == nil)
         }
     }
 

@@ -21,6 +21,16 @@ import Testing
         #expect(try stored.floats(rows: 2..<2).isEmpty)
     }
 
+    @Test func q5_0IsTheSameAsQ8_0() throws {
+        let stored = try #require(try GGUFFile(fixture("quants.gguf"))["Q5_0"])
+        let widened = stored.rowsAsQ8_0()
+        var values = [Float](repeating: .nan, count: stored.count)
+        widened.withUnsafeBytes { bytes in
+            values.withUnsafeMutableBufferPointer { StorageType.q8_0.decode(bytes, into: $0) }
+        }
+        #expect(try values == stored.floats())
+    }
+
     @Test func everyHalfIsExact() throws {
         try withTemporaryFolder { folder in
             let all = (0...UInt16.max).flatMap { littleEndian($0) }

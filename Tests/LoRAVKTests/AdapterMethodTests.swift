@@ -158,7 +158,7 @@ import Testing
         #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, loss, 1e-5))
     }
 
-    /// Every layer has its corner of the same two matrices, of which the file holds the whole; only vectors train.
+    /// Every layer has its block of the same two matrices, which the file holds whole. Only vectors train.
     @Test func veraSharesItsMatrices() throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("vera"))
@@ -172,14 +172,14 @@ import Testing
             #expect(Set(wholeA).count == 256 && abs(wholeA.max() ?? 0) <= (6 / Float(64)).squareRoot())
             #expect((wholeB.max() ?? 0) > 1 && (wholeB.max() ?? 9) <= (6 / Float(4)).squareRoot())
             for layer in adapter.layers {
-                let cornerA = try model.device.values(layer.shared(.sharedA))
-                let cornerB = try model.device.values(layer.shared(.sharedB))
+                let blockA = try model.device.values(layer.shared(.sharedA))
+                let blockB = try model.device.values(layer.shared(.sharedB))
                 for rank in 0..<4 {
                     #expect(
-                        cornerA[rank * layer.inFeatures..<(rank + 1) * layer.inFeatures]
+                        blockA[rank * layer.inFeatures..<(rank + 1) * layer.inFeatures]
                             == wholeA[rank * 64..<rank * 64 + layer.inFeatures])
                     for row in 0..<layer.outFeatures {
-                        #expect(cornerB[row * 8 + rank] == wholeB[row * 4 + rank])
+                        #expect(blockB[row * 8 + rank] == wholeB[row * 4 + rank])
                     }
                 }
             }
@@ -291,19 +291,14 @@ import Testing
         }
     }
 
-    /// The one line that registers a method from outside; all the rest is in MadeUpMethod.swift.
+    /// One line registers a method from outside; all the rest is in MadeUpMethod.swift.
     @Test func aMadeUpMethodNeedsAFileAndALine() throws {
         AdapterMethods.register(MadeUpMethod())
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("half-lora:part=0.25"))
-        try adapter.shake()
         let batch = examples([9, 5], prompt: 2)
-        let before = try Evaluator(model, adapter).evaluate(batch).lossSum
-        _ = try gradients(model, adapter, [batch])
+        try itTrains(adapter, model, batch)
         let evaluator = try Evaluator(model, adapter)
-        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
-        _ = try Trainer(model, adapter).step([batch], learningRate: 1e-3)
-        #expect(try evaluator.evaluate(batch).lossSum < before)
         try withTemporaryFolder { folder in
             try adapter.save(to: folder)
             let loaded = try Adapter.load(folder, for: model)
@@ -312,6 +307,38 @@ import Testing
                     try Evaluator(model, loaded).evaluate(batch).lossSum,
                     try evaluator.evaluate(batch).lossSum, 1e-5))
         }
+    }
+
+    /// With a forward and a backward of its own. A block that is computed again gives the same gradients.
+    @Test func aMadeUpMethodThatIsNoLowRankTermTrains() throws {
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        var config = LoRAConfig()
+        config.method = MadeUpGain()
+        let adapter = try Adapter.create(for: model, config)
+        #expect(adapter.parameterCount == adapter.layers.reduce(0) { $0 + $1.outFeatures })
+        let batch = examples([9, 5], prompt: 2)
+        let base = try Evaluator(model, nil).evaluate(batch).lossSum
+        #expect(isClose(try Evaluator(model, adapter).evaluate(batch).lossSum, base, 1e-6))
+        try itTrains(adapter, model, batch)
+        var found: [[String: [Float]]] = []
+        for recomputed in 0...1 {
+            let trainer = try Trainer(model, adapter, recomputedBlocks: recomputed)
+            try trainer.zeroGradients()
+            _ = try trainer.forwardBackward(batch, counted: 1)
+            found.append(try adapter.all(.gradient))
+        }
+        #expect(found[0] == found[1])
+    }
+
+    /// Gradients are those of the loss, and a step makes it smaller.
+    private func itTrains(_ adapter: Adapter, _ model: Transformer, _ batch: [Example]) throws {
+        try adapter.shake()
+        let evaluator = try Evaluator(model, adapter)
+        let before = try evaluator.evaluate(batch).lossSum
+        _ = try gradients(model, adapter, [batch])
+        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
+        _ = try Trainer(model, adapter).step([batch], learningRate: 1e-3)
+        #expect(try evaluator.evaluate(batch).lossSum < before)
     }
 }
 

@@ -84,6 +84,37 @@ import VulkanCompute
         }
     }
 
+    /// GPT-2's files have their matrices as (in, out). PEFT's config says so; A and B are as for any other model.
+    @Test func anAdapterOfTransposedLayers() throws {
+        try withTemporaryFolder { folder in
+            try FileSystem.makeFolder(folder + "/model")
+            try TinyCheckpoint(GPT2()).writeFolder(folder + "/model")
+            let model = try Transformer.load(folder + "/model", device: TestDevices.main)
+            let adapter = try Adapter.random(for: model, targets: .names(["attn.c_attn", "c_proj"]))
+            try adapter.save(to: folder + "/a")
+            let batch = examples([9, 5])
+            let loss = try Evaluator(model, adapter).evaluate(batch).lossSum
+            let files = try AdapterFiles(folder + "/a")
+            #expect(files.config.fanInFanOut && files.warnings(for: model.checkpoint).isEmpty)
+            let joined = try #require(files.modules.first { $0.name.hasSuffix("c_attn") })
+            #expect(joined.loraA.shape == [4, 32] && joined.loraB.shape == [96, 4])
+
+            // A config that says otherwise is corrected.
+            var wrong = files.config
+            wrong.fanInFanOut = false
+            try AdapterFiles.write(
+                wrong, files.tensors.map { TensorSource($0) }, metadata: files.metadata, to: folder + "/b")
+            let warnings = try AdapterFiles(folder + "/b").warnings(for: model.checkpoint)
+            #expect(warnings.count == 1 && warnings[0].contains("the matrices as (in, out)"), "\(warnings)")
+            let loaded = try Adapter.load(folder + "/b", for: model)
+            #expect(try Evaluator(model, loaded).evaluate(batch).lossSum == loss)
+            try loaded.save(to: folder + "/c")
+            for name in [AdapterFiles.configName, AdapterFiles.weightsName] {
+                #expect(try contents("\(folder)/a/\(name)") == contents("\(folder)/c/\(name)"), "\(name)")
+            }
+        }
+    }
+
     @Test func settingsComeBack() throws {
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig(rank: 4, alpha: 10)

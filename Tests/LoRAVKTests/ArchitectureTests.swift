@@ -54,7 +54,7 @@ import VulkanCompute
         let batch = examples([14, 5], prompt: 2)
         let evaluator = try Evaluator(model, adapter)
         _ = try gradients(model, adapter, [batch])
-        try compareGradients(adapter, step: 1e-2, relative: 5e-3) { try evaluator.evaluate(batch).lossSum }
+        try compareGradients(adapter, step: 1e-2, relative: 8e-3) { try evaluator.evaluate(batch).lossSum }
     }
 
     @Test(arguments: all)

@@ -98,7 +98,8 @@ import Tokenizer
                 <|im_start|>assistant
                 Farewell<|im_end|>
                 """))
-        #expect(!all.contains("unanswered"))
+        // The text is the whole chat, as the template writes it.
+        #expect(all.hasSuffix("<|im_start|>user\nunanswered<|im_end|>\n"))
         // Whether the line break behind a turn is learned is left open here.
         #expect(targets.replacing("\n", with: "") == "Ahoy!<|im_end|>Farewell<|im_end|>")
     }
@@ -308,15 +309,16 @@ import Tokenizer
                 == true)
     }
 
-    @Test func chatsNeedATemplateThatKeepsWhatWasSaid() throws {
+    @Test func chatsNeedATemplate() throws {
         let line = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
         let none = try Self.tokenizer(template: nil)
         #expect(
             errorText { _ = try read(line, none) }?.contains("the model has no chat template; use 'prompt'")
                 == true)
-        let rewriting = try Self.tokenizer(
+        // What stands before the turns may change with them.
+        let counting = try Self.tokenizer(
             template: "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}")
-        let text = errorText { _ = try read(line, rewriting) }
-        #expect(text?.contains("data.jsonl:1: cannot be split into turns") == true)
+        let (all, targets) = try decoded(try read(line, counting).examples[0])
+        #expect(all == "2ab" && targets == "b")
     }
 }

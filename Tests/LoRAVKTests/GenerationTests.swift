@@ -47,25 +47,36 @@ import VulkanCompute
         }
     }
 
-    /// A token's step may run a layer in a kernel of its own: with every method, and with adapters on some of the layers only,
-    /// it is the forward of a training step.
-    @Test(arguments: AdapterMethods.all.map(\.name), ["all-linear", "v_proj,up_proj"])
-    func stepsOfEveryMethod(method: String, targets: String) throws {
+    /// A token's step may run a layer in a fused kernel, which trusts `lowRank`. With every method, and with adapters on all or
+    /// on some of the layers, generation computes what a training step computes: the whole sequence, token by token.
+    @Test(
+        arguments: AdapterMethods.all + [MadeUpMethod(), MadeUpGain()] as [any AdapterMethod],
+        ["all-linear", "v_proj,up_proj"])
+    func stepsOfEveryMethod(method: any AdapterMethod, targets: String) throws {
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig()
-        config.method = try AdapterMethods.named(method)
+        config.method = method
         if targets != "all-linear" { config.targets = .names(targets.split(separator: ",").map(String.init)) }
         let adapter = try Adapter.create(for: model, config)
         try adapter.shake()
-        let tokens = prompt(6)
-        let whole = try Evaluator(model, adapter).logits(tokens, at: [3, 4, 5])
-        let generator = try Generator(model, adapter, capacity: 6)
-        expectSameLogits(try generator.append(Array(tokens[..<4])), whole[0], "prompt")
-        expectSameLogits(try generator.append([tokens[4]]), whole[1], "first step")
-        let kernels = Set(try generator.profileStep(tokens[5]).map(\.kernel))
-        let fused = config.method.name != "dora" && model.device.capabilities.family != .shared
+        let tokens = prompt(14)
+        let whole = try Evaluator(model, adapter).logits(tokens, at: Array(tokens.indices))
+        let base = try Evaluator(model, nil).logits(tokens, at: [13])[0]
+        #expect(
+            mismatch(whole[13], base.doubles, Tolerance(absolute: 2e-3, relative: 2e-3)) != nil,
+            "the adapter does nothing")
+        let generator = try Generator(model, adapter, capacity: 14)
+        for index in 0..<3 {
+            expectSameLogits(try generator.append([tokens[index]]), whole[index], "token \(index)")
+        }
+        expectSameLogits(try generator.append(Array(tokens[3..<12])), whole[11], "prompt")
+        expectSameLogits(try generator.append([tokens[12]]), whole[12], "token 12")
+        let kernels = Set(try generator.profileStep(tokens[13]).map(\.kernel))
+        let isLowRank = adapter.layers.allSatisfy { method.lowRank($0) != nil }
+        #expect(isLowRank == (method is any LowRankMethod))
+        let fused = isLowRank && model.device.capabilities.family != .shared
         #expect(kernels.contains { $0.hasPrefix("matvec_fused") } == fused, "\(kernels)")
-        expectSameLogits(try generator.append([tokens[5]]), whole[2], "second step")
+        expectSameLogits(try generator.append([tokens[13]]), whole[13], "token 13")
     }
 
     @Test func generationEndsWhereItShould() throws {

@@ -4,6 +4,7 @@
 import Checkpoints
 
 struct MadeUpArchitecture: Architecture {
+    let models = "Sandwich"
     let modelTypes = ["sandwich"]
     let gguf: String? = "sandwich"
     let tiny: JSON.Object = ["num_hidden_layers": .integer(3), "sliding_window": .integer(4)]

@@ -5,6 +5,7 @@ import Foundation
 import LoRAVK
 import TestSupport
 import Testing
+import Tokenizer
 import VulkanCompute
 
 @Suite struct RunFolderTests {
@@ -147,6 +148,39 @@ import VulkanCompute
     }
 
     // MARK: The same run
+
+    /// A template that writes the date gives the same tokens on another day only by the first day's.
+    @Test func aRunKeepsTheDateOfItsData() throws {
+        let template = "{% for m in messages %}{{ strftime_now('%d %H%M%S') + m.content }}{% endfor %}"
+        let tokenizer = try DatasetTests.tokenizer(template: template)
+        let model = try TinyModel().load(TestDevices.main)
+        try withTemporaryFolder { parent in
+            let (file, folder) = ("\(parent)/data.jsonl", "\(parent)/out")
+            let message = #"{"messages": [{"role": "assistant", "content": "a"}]}"#
+            try AtomicFile.write((0..<5).map { _ in message }.joined(separator: "\n"), to: file)
+            func data(_ date: TemplateDate) throws -> Dataset {
+                var format = TextFormat()
+                format.date = date
+                let read = try Dataset(file, tokenizer: tokenizer, format: format)
+                // The tiny model has fewer tokens.
+                let small = read.examples.map { example in
+                    Example(tokens: example.tokens.map { $0 % 32 })
+                }
+                return Dataset(examples: small, date: read.date)
+            }
+            let first = try #require(TemplateDate("2026-03-05 14:07:09"))
+            _ = try run(Recipe().trainer(model), folder, data: data(first), stopAfter: 3)
+            #expect(TrainingRun.savedDate(in: folder) == first && TrainingRun.savedDate(in: parent) == nil)
+            let next = try #require(TemplateDate("2026-03-06 09:00:00"))
+            let error = errorText {
+                _ = try run(Recipe().trainer(model), folder, data: data(next), resumes: true)
+            }
+            let told = "date of the chat template 2026-03-05 14:07:09 there, 2026-03-06 09:00:00 here"
+            #expect(error?.contains(told) == true, "\(error ?? "it went on")")
+            let saved = try #require(TrainingRun.savedDate(in: folder))
+            #expect(try run(Recipe().trainer(model), folder, data: data(saved), resumes: true) == .finished)
+        }
+    }
 
     @Test func anotherRunIsRefusedByName() throws {
         let model = try TinyModel().load(TestDevices.main)

@@ -280,6 +280,18 @@ next
 {{ 'a' | unknown_filter }}
 {{ messages[0].role | upper | lower | title ~ '!' }} {{ messages[0]['role'] is string and messages[0].role == 'system' }}
 {{ ['a', 'b'] | join(', ') if messages is defined else '' }} {{ (messages | length) > 2 and 'many' or 'few' }}
+{{ 'a{}b{}'.format(1, 'x') }} {{ '{0}-{1}-{0}'.format('a','b') }} {{ '{n}'.format(n=2) }} {{ '{{}}{}'.format(3) }} {{ '%s and %d' % ('a', 3) }} {{ '%s' % 'x' }} {{ '%s|%s' | format('a', 1) }}
+{{ [3,1,2] | min }} {{ [3,1,2] | max }} {{ [3,1,2] | sum }} {{ [1.5,2]|sum }} {{ ['b','A']|min }} {{ messages | map(attribute='role') | max }} {{ [[1],[2]] | sum(start=[]) }} {{ 3.14159 | round(2) }} {{ 2.5|round|int }} {{ 'hello world' | wordcount }}
+{{ ['a','A','b'] | unique | list }} {{ [1,1,2]|unique|join(',') }} {% for k, g in messages | groupby('role') %}{{ k }}:{{ g | length }};{% endfor %} {% for b in [1,2,3,4,5] | batch(2, 0) %}{{ b }}{% endfor %}{% for b in [1,2,3,4,5] | slice(2) %}{{ b }}{% endfor %}
+{% macro m(a) %}<{{ caller() }}|{{ a }}>{% endmacro %}{% call m(1) %}body {{ bos_token }}{% endcall %} {% macro n() %}{% for i in [1,2] %}{{ caller(i) }}{% endfor %}{% endmacro %}{% call(i) n() %}[{{ i }}]{% endcall %}
+{% macro m(a, b=1) %}{{ a }}{{ b }}{% endmacro %}{{ m(*[1,2]) }}{{ m(**{'a':3,'b':4}) }} {% with a=1, b=2 %}{{ a + b }}{% endwith %}{{ a is defined }} {% set ns = namespace(a=1) %}{% set ns.b, c = 1, 2 %}{{ ns.b }}{{ c }}
+{{ {1: 'a', 'b': 2, none: 3}[1] }} {{ {1: 'a', 2: 'b'} }} {{ {2: 'x', none: 1} | tojson }} {{ 1 in {1: 2} }} {{ {1: 'a'}.get(1) }} {% for k, v in {1: 'a'}.items() %}{{ k + 1 }}{{ v }}{% endfor %}
+{{ (1, 2) }} {{ (1,) }} {{ () }} {{ (1, 2) == [1, 2] }} {{ {'a': 1}.items() | list }} {{ {'b': 2, 'a': 1} | dictsort(reverse=true) }} {{ {'a':2,'b':1}|dictsort(false,'value') }}
+{{ [[1,2],[3,4]] | map(attribute=0) | list }} {{ [[1,2],[3,4]] | map('first') | list }} {{ [{'a': {'b': 1}}] | map(attribute='a.b') | list }} {{ messages | sort(attribute='role', reverse=true) | map(attribute='role') | join }} {{ tools | selectattr('x') | list }}
+{{ 'a,b,c'.partition(',') }} {{ 'a,b,c'.rpartition(',') }} {{ 'abcb'.index('c') }} {{ 'abcb'.rfind('b') }} {{ 'a,b,c'.rsplit(',', 1) }} {{ 'abc'.removeprefix('a') }} {{ 'abc'.removesuffix('c') }} {{ '-7'.zfill(4) }} {{ 'ab'.ljust(4) }}| {{ 'ab'.rjust(4, '*') }} {{ 'ab'.center(5) }}| {{ 'aB'.swapcase() }} {{ 'a1'.isalnum() }} {{ 'abc'.startswith(('x', 'ab')) }} {{ 'a b c'.split(none, 1) }} {{ 'a,b'.split(sep=',') }} {{ 'a\nb\n'.splitlines(true) }}
+{{ 2 ** -1 }} {{ 2.0 ** 3 }} {{ [1] * 2 }} {{ 2 * 'ab' }} {{ [1,2] < [1,3] }} {% for a, (b, c) in [[1,[2,3]]] %}{{ a }}{{ b }}{{ c }}{% endfor %} {% for i in range(3) %}{{ loop.changed(i // 2) }}{{ loop.depth }}{% endfor %} {{ 'ff' | int(0, 16) }} {{ '1_000' | int }} {{ "they're bill's foo-bar" | title }}
+{% for t in tools %}{{ t }}{% endfor %}
+{{ 'x'.ljust(4, 'ab') }}
 """
 
 

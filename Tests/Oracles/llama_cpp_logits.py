@@ -42,6 +42,7 @@ SIGNATURES = dict(
     llama_set_adapters_lora=(c_int32, c_void_p, POINTER(c_void_p), c_size_t, POINTER(c_float)),
     llama_batch_init=(Batch, c_int32, c_int32, c_int32), llama_batch_free=(None, Batch), llama_decode=(c_int32, c_void_p, Batch),
     llama_get_logits=(POINTER(c_float), c_void_p), llama_model_get_vocab=(c_void_p, c_void_p), llama_vocab_n_tokens=(c_int32, c_void_p),
+    llama_tokenize=(c_int32, c_void_p, c_char_p, c_int32, c_void_p, c_int32, c_bool, c_bool),
     llama_free=(None, c_void_p), llama_model_free=(None, c_void_p), llama_log_set=(None, c_void_p, c_void_p))
 
 
@@ -57,31 +58,42 @@ def check(condition, what):
         sys.exit(f"llama.cpp could not {what}; its messages are above")
 
 
-def logits(lib, model_path, adapter_path, ids):
-    model = lib.llama_model_load_from_file(model_path.encode(), lib.llama_model_default_params())
-    check(model, f"load {model_path}")
-    params = lib.llama_context_default_params()
-    params.n_ctx = params.n_batch = params.n_ubatch = max(64, len(ids))
-    params.n_threads = params.n_threads_batch = 1  # its threads wait by spinning
-    params.type_k = params.type_v = params.flash_attn_type = 0  # F32, and no flash attention: nothing is rounded
-    context = lib.llama_init_from_model(model, params)
-    check(context, "make a context")
-    if adapter_path != "-":
-        adapter = lib.llama_adapter_lora_init(model, adapter_path.encode())
-        check(adapter, f"load {adapter_path}")
-        check(lib.llama_set_adapters_lora(context, c_void_p(adapter), 1, c_float(1)) == 0, "set the adapter")
-    vocab = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(model))
-    batch = lib.llama_batch_init(len(ids), 0, 1)
-    batch.n_tokens = len(ids)
-    for place, token in enumerate(ids):
-        batch.token[place], batch.pos[place], batch.logits[place] = int(token), place, 1
-        batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
-    check(lib.llama_decode(context, batch) == 0, "decode")
-    result = np.ctypeslib.as_array(lib.llama_get_logits(context), (len(ids), vocab)).copy()
-    lib.llama_batch_free(batch)
-    lib.llama_free(context)
-    lib.llama_model_free(model)
-    return result
+class Model:
+    """A model, with an adapter perhaps, and a context for sequences of up to `length` tokens. Nothing in it is rounded but by the file."""
+
+    def __init__(self, lib, model_path, adapter_path, length):
+        self.lib, self.rows = lib, min(length, 128)
+        self.model = lib.llama_model_load_from_file(str(model_path).encode(), lib.llama_model_default_params())
+        check(self.model, f"load {model_path}")
+        params = lib.llama_context_default_params()
+        params.n_ctx = max(64, length)
+        params.n_batch = params.n_ubatch = self.rows
+        params.n_threads = params.n_threads_batch = 1  # its threads wait by spinning
+        params.type_k = params.type_v = params.flash_attn_type = 0  # F32, and no flash attention
+        self.context = lib.llama_init_from_model(self.model, params)
+        check(self.context, "make a context")
+        if str(adapter_path) != "-":
+            adapter = lib.llama_adapter_lora_init(self.model, str(adapter_path).encode())
+            check(adapter, f"load {adapter_path}")
+            check(lib.llama_set_adapters_lora(self.context, c_void_p(adapter), 1, c_float(1)) == 0, "set the adapter")
+        self.vocabulary = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self.model))
+
+    def __del__(self):
+        self.lib.llama_free(self.context)
+        self.lib.llama_model_free(self.model)
+
+    def logits(self, ids):
+        """(T, V) of a sequence, some rows at a time."""
+        for start in range(0, len(ids), self.rows):
+            part = ids[start:start + self.rows]
+            batch = self.lib.llama_batch_init(len(part), 0, 1)
+            batch.n_tokens = len(part)
+            for place, token in enumerate(part):
+                batch.token[place], batch.pos[place], batch.logits[place] = int(token), start + place, 1
+                batch.n_seq_id[place], batch.seq_id[place][0] = 1, 0
+            check(self.lib.llama_decode(self.context, batch) == 0, "decode")
+            self.lib.llama_batch_free(batch)
+            yield np.ctypeslib.as_array(self.lib.llama_get_logits(self.context), (len(part), self.vocabulary)).copy()
 
 
 if __name__ == "__main__":
@@ -90,4 +102,5 @@ if __name__ == "__main__":
         sys.exit(__doc__)
     lib = library()
     for model, adapter, tokens, out in zip(*[iter(jobs)] * 4):
-        np.save(out, logits(lib, model, adapter, np.load(tokens).astype(np.int32)))
+        ids = np.load(tokens)
+        np.save(out, np.concatenate(list(Model(lib, model, adapter, len(ids)).logits(ids))))

@@ -121,7 +121,6 @@ extension ModelSpec {
             }
         }
         return Dictionary(
-            norms.map { ($0.name.huggingFace + ".weight", $0.offset) },
-            uniquingKeysWith: { first, _ in first })
+            first: norms.map { ($0.name.huggingFace + ".weight", $0.offset) })
     }
 }

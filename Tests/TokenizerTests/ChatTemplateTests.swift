@@ -1,5 +1,5 @@
-// What Jinja makes of templates (Data/chat_templates.json, written by Tests/Oracles/chat_template_fixtures.py), and what must
-// happen with templates that are broken or hostile.
+// What Jinja makes of templates (Data/chat_templates.json, written by
+// Tests/Oracles/chat_template_fixtures.py), and what must happen with templates that are broken or hostile.
 
 import Checkpoints
 import Testing
@@ -38,9 +38,10 @@ struct ChatTemplateTests {
 
 struct HostileTemplateTests {
     private func render(_ source: String) throws -> String {
-        try ChatTemplate(source).render(
-            messages: [ChatMessage(role: "user", content: "x")], addGenerationPrompt: true, bosToken: "<s>",
-            eosToken: "</s>")
+        let renderer = ChatRenderer(
+            template: try ChatTemplate(source),
+            specialTokens: ["bos_token": .string("<s>"), "eos_token": .string("</s>")], date: .now())
+        return try renderer.render(Chat([(role: "user", content: "x")]), addGenerationPrompt: true)
     }
 
     private static func nested(_ open: String, _ middle: String, _ close: String, _ count: Int) -> String {
@@ -70,6 +71,28 @@ struct HostileTemplateTests {
             "too many steps"
         ),
         ("{{ 'x' * 1000000000000 }}", "too many steps"),
+        // Operations whose cost is in what they compare, hash or sort.
+        (
+            "{% set l = ('a' * 90000) | list %}{% for i in range(99999) %}{{ 'b'.startswith(l) }}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set n = namespace(d={}) %}{% set d = dict(a=1, b=2, c=3) %}"
+                + "{% for i in range(100000) %}{% set x = d | dictsort %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set k = 'k' * 4000000 %}{% set d = {k: 1} %}{% for i in range(99) %}{% set x = d[k] %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% set k = 'k' * 2000000 %}{% for i in range(99) %}{% set x = k < k + 'a' %}{% endfor %}",
+            "too many steps"
+        ),
+        (
+            "{% macro m(" + (0..<40_000).map { "a\($0)" }.joined(separator: ", ") + ") %}{% endmacro %}",
+            "a macro has at most 255 parameters"
+        ),
         ("{{ ('a' * 1000000) | replace('a', 'b' * 1000) }}", "too many steps"),
         ("{{ ('a' * 100000) | list | join('b' * 100000) }}", "too many steps"),
         ("{{ ('\\n' * 100000) | indent('b' * 100000, true, true) }}", "too many steps"),
@@ -105,6 +128,39 @@ struct HostileTemplateTests {
         ("{{ 1", "a tag is not closed"),
         ("{# never", "a comment is not closed"),
         ("{% if x %}", "the template ends where 'elif' belongs"),
+        (String(repeating: "{% raw %}", count: 100_000), "'raw' is not closed"),
+        (
+            "{% for i in range(99999) %}{% set x = [] | slice(99999) %}{% endfor %}", "too many steps"
+        ),
+        (
+            "{% set l = ['A' * 9000000] + range(99999) | list %}{{ l | unique | list | length }}",
+            "too many steps"
+        ),
+        (
+            "{% set f = 'x' * 4000000 %}{% for i in range(999) %}{% set x = f % () %}{% endfor %}",
+            "too many steps"
+        ),
+        ("{{ 'a'.ljust(1000000000000) }}", "too many steps"),
+        ("{{ 'a'.ljust(4, 'bb') }}", "fills with a character"),
+        ("{{ 'a' | center(1000000000000) }}", "too many steps"),
+        ("{{ '%s %s' % ('a',) }}", "too few values"),
+        ("{{ '{} {}'.format('a') }}", "has no value for '{}'"),
+        (
+            "{% macro m() %}{{ caller() }}{% endmacro %}{{ m() }}",
+            "'caller', which is not defined cannot be called"
+        ),
+        (
+            "{% macro m() %}{% call m() %}x{% endcall %}{% endmacro %}{{ m() }}", "nested deeper"
+        ),
+        (
+            "{% macro m() %}{% set n = namespace(c=caller) %}{% endmacro %}{% call m() %}x{% endcall %}",
+            "cannot be stored"
+        ),
+        ("{% call x %}{% endcall %}", "'call' calls no macro"),
+        (
+            nested("{% generation %}", "{{ 'x' * 9000000 }}", "{% endgeneration %}", 90).captured,
+            "too many steps"
+        ),
         ("{% for x in [1] %}{% endif %}", "'endif' is not supported"),
         ("{% endfor %}", "'endfor' is not supported"),
         ("{% break %}", "outside of a loop"),
@@ -136,6 +192,18 @@ struct HostileTemplateTests {
         }
     }
 
+    /// As long as the limits allow, and over in a moment: looking for a text takes time by the sum of the
+    /// lengths.
+    @Test(arguments: [
+        "t.find(p)", "p in t", "t.split(p) | length", "t.replace(p, 'x') | length", "t.count(p)",
+    ])
+    func searchingIsLinear(expression: String) throws {
+        let source = "{% set t = 'a' * 800000 %}{% set p = 'a' * 400000 + 'b' %}{{ \(expression) }}"
+        let began = ContinuousClock.now
+        _ = try render(source)
+        #expect(ContinuousClock.now - began < .seconds(5))
+    }
+
     @Test func longTemplatesAreRefused() {
         #expect(throws: FileError.self) { try ChatTemplate(String(repeating: "x", count: (1 << 20) + 1)) }
     }
@@ -144,13 +212,15 @@ struct HostileTemplateTests {
         let template = try ChatTemplate(
             "{% for m in messages %}{{ '<' + m.role + '>' + m.content | trim + eos_token }}{% endfor %}")
         let content = String(repeating: "word ", count: 200_000)
-        let text = try template.render(
-            messages: Array(repeating: ChatMessage(role: "user", content: content), count: 8),
-            addGenerationPrompt: false, bosToken: "", eosToken: "</s>")
+        let renderer = ChatRenderer(
+            template: template, specialTokens: ["eos_token": .string("</s>")], date: .now())
+        let messages = Array(repeating: (role: "user", content: content), count: 8)
+        let text = try renderer.render(Chat(messages), addGenerationPrompt: false)
         #expect(text.utf8.count == 8 * (content.utf8.count - 1 + 10))
     }
 }
 
 extension String {
     fileprivate var tag: String { "{{ \(self) }}" }
+    fileprivate var captured: String { "{% set x %}\(self){% endset %}" }
 }

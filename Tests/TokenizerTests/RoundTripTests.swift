@@ -1,4 +1,5 @@
-// Text comes back as it was, whole or token by token; what is not text becomes U+FFFD and nothing else is lost.
+// Text comes back as it was, whole or token by token; what is not text becomes U+FFFD and nothing else is
+// lost.
 
 import Testing
 import Tokenizer
@@ -50,6 +51,38 @@ struct RoundTripTests {
         let reply = tokenizer.decode(divided[4], skipSpecialTokens: false)
         #expect(reply.hasSuffix("it is</s>"))
         #expect(tokenizer.encode(pieces: []) == [])
+    }
+
+    /// Each piece has what the text up to its end has beyond the text up to its beginning, as far as the
+    /// whole agrees.
+    @Test(arguments: ["gpt2", "smollm", "llama3", "qwen2", "llama2", "metaspace", "flags"])
+    func piecesAreWhatPrefixesShare(name: String) throws {
+        let tokenizer = try Fixtures.tokenizer(name)
+        let marks = tokenizer.addedTokens.map(\.content)
+        let words = ["word", " two", "\n", "  ", "é👋", "123", "'s", "<", "_x"]
+        var random = Counter(state: 11)
+        for _ in 0..<200 {
+            // Added tokens are pieces' own beginnings or ends, or in their middle; a border never cuts one.
+            let pieces = (0..<Int.random(in: 1...6, using: &random)).map { _ in
+                (0..<Int.random(in: 0...4, using: &random)).map { _ in
+                    Int.random(in: 0...3, using: &random) == 0
+                        ? marks.randomElement(using: &random) ?? "" : words.randomElement(using: &random)!
+                }.joined()
+            }
+            // A token behind the whole text is the last piece's.
+            for special in name == "flags" ? [false] : [false, true] {
+                let whole = tokenizer.encode(pieces.joined(), addSpecialTokens: special)
+                let result = tokenizer.encode(pieces: pieces, addSpecialTokens: special)
+                #expect(result.flatMap(\.self) == whole && result.count == pieces.count)
+                var done = 0
+                for count in pieces.indices.dropLast() {
+                    let part = tokenizer.encode(pieces[...count].joined(), addSpecialTokens: special)
+                    let shared = zip(whole, part).prefix { $0 == $1 }.count
+                    done = max(done, shared)
+                    #expect(result[...count].reduce(0) { $0 + $1.count } == done, "\(pieces)")
+                }
+            }
+        }
     }
 
     @Test(arguments: ["gpt2", "llama2"])

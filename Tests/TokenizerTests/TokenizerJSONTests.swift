@@ -204,11 +204,10 @@ struct TokenizerJSONTests {
         try inFolder { file in
             let json = try file("tokenizer.json", TokenizerJSONTests.good)
             func load(_ embeddings: Int, config: String = "{}", template: String? = nil) throws -> Tokenizer {
-                try Tokenizer.load(
-                    .huggingFace(
-                        tokenizer: json, tokenizerConfig: file("config.json", config), generationConfig: nil,
-                        chatTemplate: template.map { try file("template.jinja", $0) }),
-                    embeddings: embeddings, of: "model")
+                var files = Checkpoint.TokenizerFiles(tokenizer: json)
+                files.tokenizerConfig = try file("config.json", config)
+                files.chatTemplate = try template.map { try file("template.jinja", $0) }
+                return try Tokenizer.load(.huggingFace(files), embeddings: embeddings, of: "model")
             }
             #expect(try load(6).encode("a<s>") == [0, 5] && load(64).vocabularySize == 6)
             // Nothing names the special token with the id 5.
@@ -239,22 +238,27 @@ struct TokenizerJSONTests {
             let config = try file("tokenizer_config.json", #"{"eos_token":"<s>","chat_template":"old"}"#)
             let generation = try file("generation_config.json", #"{"eos_token_id":[4,5]}"#)
             let template = try file("chat_template.jinja", "new")
-            let tokenizer = try Tokenizer.load(
-                .huggingFace(
-                    tokenizer: json, tokenizerConfig: config, generationConfig: generation,
-                    chatTemplate: template
-                ))
+            var files = Checkpoint.TokenizerFiles(tokenizer: json)
+            (files.tokenizerConfig, files.generationConfig) = (config, generation)
+            files.chatTemplate = template
+            let tokenizer = try Tokenizer.load(.huggingFace(files))
             #expect(tokenizer.specialIDs.eos == 5 && tokenizer.specialIDs.stops == [4, 5])
             #expect(tokenizer.chatTemplate == "new")
-            let plain = try Tokenizer.load(
-                .huggingFace(tokenizer: json, tokenizerConfig: nil, generationConfig: nil, chatTemplate: nil))
+            let plain = try Tokenizer.load(.huggingFace(.init(tokenizer: json)))
             #expect(plain.specialIDs.eos == nil && plain.chatTemplate == nil)
             let bad = try file("bad.json", #"{"eos_token_id":"x"}"#)
-            #expect(throws: FileError.self) {
-                try Tokenizer.load(
-                    .huggingFace(
-                        tokenizer: json, tokenizerConfig: nil, generationConfig: bad, chatTemplate: nil))
-            }
+            var wrong = Checkpoint.TokenizerFiles(tokenizer: json)
+            wrong.generationConfig = bad
+            #expect(throws: FileError.self) { try Tokenizer.load(.huggingFace(wrong)) }
+
+            // Only the map of special tokens, or only the model's config, says how a text ends.
+            var mapped = Checkpoint.TokenizerFiles(tokenizer: json)
+            mapped.specialTokensMap = try file("map.json", #"{"eos_token":{"content":"<s>"}}"#)
+            #expect(try Tokenizer.load(.huggingFace(mapped)).specialIDs.eos == 5)
+            var modelled = Checkpoint.TokenizerFiles(tokenizer: json)
+            modelled.modelConfig = try file("config.json", #"{"eos_token_id":[3,2]}"#)
+            let byModel = try Tokenizer.load(.huggingFace(modelled))
+            #expect(byModel.specialIDs.eos == 3 && byModel.specialIDs.stops == [2, 3])
         }
     }
 }

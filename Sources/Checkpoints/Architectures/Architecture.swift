@@ -4,6 +4,8 @@
 import Synchronization
 
 package protocol Architecture: Sendable {
+    /// What people call its models: `Qwen 2 and 2.5`.
+    var models: String { get }
     /// Hugging Face's `model_type`s; the first is its name.
     var modelTypes: [String] { get }
     /// `general.architecture`; nil where llama.cpp has none.

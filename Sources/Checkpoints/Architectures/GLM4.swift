@@ -2,6 +2,7 @@
 // of neighbours.
 
 package struct GLM4: Architecture {
+    package let models = "GLM-4 (0414)"
     package let modelTypes = ["glm4"]
     package let gguf: String? = "glm4"
     package let defaults: JSON.Object = [

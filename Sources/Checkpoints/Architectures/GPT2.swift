@@ -1,6 +1,7 @@
 // GPT-2: LayerNorm, learned positions, one matrix for q, k and v, GELU. Hugging Face stores its matrices transposed.
 
 package struct GPT2: Architecture {
+    package let models = "GPT-2"
     package let modelTypes = ["gpt2"]
     package let gguf: String? = "gpt2"
     package let keys = [

@@ -2,6 +2,7 @@
 // logits; every other layer looks back a window.
 
 package struct Gemma2: Architecture {
+    package let models = "Gemma 2"
     package let modelTypes = ["gemma2"]
     package let gguf: String? = "gemma2"
     package let defaults: JSON.Object = [

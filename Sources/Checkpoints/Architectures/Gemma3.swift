@@ -2,6 +2,7 @@
 // a base of their own for one that looks back all the way.
 
 package struct Gemma3: Architecture {
+    package let models = "Gemma 3"
     package let modelTypes = ["gemma3_text"]
     package let gguf: String? = "gemma3"
     package let defaults: JSON.Object = [

@@ -1,6 +1,7 @@
 // Granite (dense): Llama with multipliers of the embedding, the scores, what each branch adds, and the logits.
 
 package struct Granite: Architecture {
+    package let models = "Granite 3 (dense)"
     package let modelTypes = ["granite"]
     package let gguf: String? = "granite"
     package let tiny: JSON.Object = [

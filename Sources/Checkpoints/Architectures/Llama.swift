@@ -5,6 +5,7 @@
 package struct Llama: Architecture {
     package init() {}
 
+    package let models = "Llama 2 and 3, SmolLM2, TinyLlama"
     package let modelTypes = ["llama"]
     package let gguf: String? = "llama"
 

@@ -1,6 +1,7 @@
 // Ministral 3: Mistral with YaRN, whose queries grow with their position.
 
 package struct Ministral3: Architecture {
+    package let models = "Ministral 3"
     package let modelTypes = ["ministral3"]
     package let gguf: String? = "mistral3"
     package let defaults: JSON.Object = [

@@ -1,6 +1,7 @@
 // Mistral: Llama whose layers look back a window. GGUF has it as llama.
 
 package struct Mistral: Architecture {
+    package let models = "Mistral"
     package let modelTypes = ["mistral"]
     package let gguf = Llama().gguf
     package let defaults: JSON.Object = [

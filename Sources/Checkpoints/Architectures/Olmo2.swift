@@ -1,7 +1,7 @@
-// OLMo 2 and 3: Llama with RMSNorm of q and k as wholes, and the norms of a block behind its branches instead of in front of them.
-// Of OLMo 3 three layers look back a window, at plain frequencies, for one that looks back all the way.
+// OLMo 2: Llama with RMSNorm of q and k as wholes, and the norms of a block behind its branches instead of in front of them.
 
 package struct Olmo2: Architecture {
+    package let models = "OLMo 2"
     package let modelTypes = ["olmo2"]
     package let gguf: String? = "olmo2"
     package let defaults: JSON.Object = ["rms_norm_eps": .double(1e-5)]
@@ -11,6 +11,7 @@ package struct Olmo2: Architecture {
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
         let heads = try file.heads()
+        // Those of OLMo 3, which is this architecture's in GGUF.
         let windows = try file.windows { ($0 + 1) % 4 != 0 }
         // A file may give them a base of their own, which is that of all.
         _ = try file.optionalNumber(ModelKey("", gguf: "rope.freq_base_swa"))
@@ -29,22 +30,4 @@ package struct Olmo2: Architecture {
         }
         return model
     }
-}
-
-package struct Olmo3: Architecture {
-    package let modelTypes = ["olmo3"]
-    package let gguf: String? = "olmo2"
-    package let defaults: JSON.Object = [
-        "rms_norm_eps": .double(1e-5), "sliding_window": .integer(4096), "rope_theta": .double(500_000),
-    ]
-    package let tiny: JSON.Object = [
-        "num_hidden_layers": .integer(4), "sliding_window": .integer(5), "tie_word_embeddings": .bool(false),
-        "rope_scaling": .object([
-            "rope_type": .string("yarn"), "factor": .double(4),
-            "original_max_position_embeddings": .integer(16),
-        ]),
-    ]
-    package init() {}
-
-    package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec { try Olmo2().describe(file) }
 }

@@ -2,6 +2,7 @@
 // by longrope.
 
 package struct Phi3: Architecture {
+    package let models = "Phi-3, Phi-3.5, Phi-4, Phi-4-mini"
     package let modelTypes = ["phi3"]
     package let gguf: String? = "phi3"
     package let defaults: JSON.Object = [

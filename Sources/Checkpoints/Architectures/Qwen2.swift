@@ -1,6 +1,7 @@
 // Qwen 2 and 2.5: Llama with a bias on q, k and v.
 
 package struct Qwen2: Architecture {
+    package let models = "Qwen 2 and 2.5"
     package let modelTypes = ["qwen2"]
     package let gguf: String? = "qwen2"
     package let defaults: JSON.Object = ["num_key_value_heads": .integer(32)]

@@ -1,6 +1,7 @@
 // Qwen 3: Llama with RMSNorm of every head of q and k before they rotate.
 
 package struct Qwen3: Architecture {
+    package let models = "Qwen 3"
     package let modelTypes = ["qwen3"]
     package let gguf: String? = "qwen3"
     package let defaults: JSON.Object = ["head_dim": .integer(128), "num_key_value_heads": .integer(32)]

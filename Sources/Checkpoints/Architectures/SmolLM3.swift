@@ -1,6 +1,7 @@
 // SmolLM3: Llama, of which every fourth layer does not rotate.
 
 package struct SmolLM3: Architecture {
+    package let models = "SmolLM3"
     package let modelTypes = ["smollm3"]
     package let gguf: String? = "smollm3"
     package let defaults: JSON.Object = [

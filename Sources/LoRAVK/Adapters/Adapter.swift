@@ -1,5 +1,5 @@
-// An adapter on the device. All its parameters lie in one flat buffer, and so do their gradients and AdamW's averages, so that
-// one dispatch updates them.
+// An adapter on the device. All its parameters are in one flat buffer, and so are their gradients and AdamW's averages: one
+// dispatch updates them.
 
 import Checkpoints
 import Kernels
@@ -12,17 +12,17 @@ package final class Adapter {
     package let layers: [LoRALayer]
     package let parameters: Tensor  // flat
     package let gradients: Tensor  // flat, the same layout
-    /// What multiplies the learning rate of each parameter, 0 where it is frozen; nil: 1 everywhere.
+    /// Multiplies the learning rate of each parameter. 0: frozen. Nil: 1 everywhere.
     package let learningRates: Tensor?  // flat
     let shared: SharedMatrices
-    /// How the parameters started.
+    /// The initialization of the parameters.
     let start: String
     package let device: Device
     private let byName: [String: Int]
     private let linears: [Linear]
     private let refreshArena: Arena?
     private var refreshGraph: CommandGraph?
-    /// What the method derives from the parameters is older than they are.
+    /// The derived tensors are older than the parameters.
     private var isStale = true
 
     package init(
@@ -37,7 +37,8 @@ package final class Adapter {
         let gradients = try device.makeTensor([count], label: "adapter gradients")
         let places = Self.places(shapes, groups: model.inputGroups(modules.map(\.name)))
         var layers: [LoRALayer] = []
-        var corners = SharedCorners(shared)
+        var blocks = SharedBlocks(shared)
+        var fixed = FixedTensors(device)
         for (index, (module, shapes)) in zip(modules, shapes).enumerated() {
             var layerParameters: [AdapterParameter] = []
             for (shape, place) in zip(shapes, places[index]) {
@@ -52,19 +53,20 @@ package final class Adapter {
                         learningRate: module.learningRate * method.learningRate(of: shape.part)))
             }
             var derived: [String: Tensor] = [:]
-            for (name, shape) in method.derived(of: module) {
+            for (name, shape) in method.derivedTensors(of: module) {
                 let tensor = try device.makeTensor(shape, label: "\(module.name) \(name)")
                 if let values = constants[index][name] { try device.upload(values, into: tensor.slice) }
                 derived[name] = tensor
             }
             var sharedTensors: [Part: Tensor] = [:]
             for shape in method.shared(with: module) {
-                sharedTensors[shape.part] = try corners.tensor(shape, on: device)
+                sharedTensors[shape.part] = try blocks.tensor(shape, on: device)
             }
             layers.append(
                 LoRALayer(
                     module: module, method: method, dropout: config.dropout, parameters: layerParameters,
-                    derived: derived, shared: sharedTensors))
+                    fixed: try fixed.tensors(method.fixedTensors(of: module)), derived: derived,
+                    shared: sharedTensors))
         }
         self.config = config
         self.method = method
@@ -74,7 +76,7 @@ package final class Adapter {
         self.parameters = parameters
         self.gradients = gradients
         self.device = device
-        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let adapted = modules.map { module in
             guard let linear = linears[module.name] else {
                 preconditionFailure("the model has no linear layer '\(module.name)'")
@@ -85,15 +87,15 @@ package final class Adapter {
         refreshArena = try Self.refreshArena(layers, adapted, device)
         learningRates = try Self.learningRates(layers, in: parameters, device)
         byName = Dictionary(
-            layers.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: layers.enumerated().map { ($1.name, $0) })
         try device.run { encoder throws(VulkanError) in
             try encoder.fill(parameters.slice)
             try encoder.fill(gradients.slice)
         }
     }
 
-    /// Where each parameter of each module begins in the flat buffer: within a group of modules first the first parameter of all,
-    /// then the second …, so that the A of layers that read the same input lie together (LinearGroup).
+    /// Where each parameter of each module begins in the flat buffer. A group of modules has first the first parameter of all its
+    /// modules, then the second: so the A of layers with the same input are adjacent (LinearGroup).
     private static func places(_ shapes: [[ParameterShape]], groups: [Range<Int>]) -> [[Int]] {
         var places = shapes.map { $0.map { _ in 0 } }
         var at = 0
@@ -154,7 +156,7 @@ package final class Adapter {
         if kind == .parameter { parametersChanged() }
     }
 
-    /// What belongs to a parameter in a buffer that is laid out as the parameters are.
+    /// The part of a parameter in a buffer with the layout of the parameters.
     func part(_ parameter: AdapterParameter, of flat: Tensor) -> Tensor {
         let value = parameter.value
         return Tensor(
@@ -166,12 +168,12 @@ package final class Adapter {
         try device.run { encoder throws(VulkanError) in try encoder.fill(gradients.slice) }
     }
 
-    // MARK: What follows from the parameters
+    // MARK: Derived tensors
 
-    /// To be called by whoever changes parameters on the device.
+    /// Call this after changing parameters on the device.
     package func parametersChanged() { isStale = true }
 
-    /// Brings what the method derives from the parameters up to date; to be called before a pass runs.
+    /// Updates the derived tensors if the parameters have changed. Call this before a pass runs.
     package func refresh() throws(VulkanError) {
         guard isStale else { return }
         if let refreshArena {
@@ -185,7 +187,7 @@ package final class Adapter {
         isStale = false
     }
 
-    /// Room for what `refresh` needs on the way; nil where there is nothing to derive.
+    /// Room for the intermediate tensors of `refresh`. Nil: the method derives no tensors.
     private static func refreshArena(
         _ layers: [LoRALayer], _ linears: [Linear], _ device: Device
     ) throws(VulkanError) -> Arena? {
@@ -199,12 +201,34 @@ package final class Adapter {
         _ layers: [LoRALayer], _ linears: [Linear], _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         for (layer, linear) in zip(layers, linears) {
-            try layer.method.refresh(layer, around: linear, encoder, arena)
+            try layer.method.updateDerivedTensors(layer, around: linear, encoder, arena)
         }
     }
 
-    /// Records what the method does to the gradients of a step.
+    /// Records the method's changes to the gradients of a step.
     func transformGradients(_ encoder: CommandEncoder) throws(VulkanError) {
         for layer in layers { try method.transformGradients(layer, encoder) }
+    }
+}
+
+/// Fixed tensors on the device: equal ones are one.
+private struct FixedTensors {
+    let device: Device
+    private var made: [FixedTensor: Tensor] = [:]
+
+    init(_ device: Device) { self.device = device }
+
+    mutating func tensors(_ wanted: [String: FixedTensor]) throws(VulkanError) -> [String: Tensor] {
+        var tensors: [String: Tensor] = [:]
+        for (name, fixed) in wanted {
+            if let tensor = made[fixed] {
+                tensors[name] = tensor
+                continue
+            }
+            let tensor = try device.makeTensor(fixed.shape, label: name)
+            if !device.isPlanning { try device.upload(fixed.values, into: tensor.slice) }
+            (made[fixed], tensors[name]) = (tensor, tensor)
+        }
+        return tensors
     }
 }

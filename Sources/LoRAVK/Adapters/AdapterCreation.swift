@@ -1,16 +1,16 @@
-// Adapters for a model: new ones by their initialisation, and saved ones from a PEFT folder.
+// Adapters for a model: new ones, and saved ones from a PEFT folder.
 
 import Checkpoints
 import Kernels
 import VulkanCompute
 
 extension Adapter {
-    /// A new adapter for `model`, whose output it does not change yet. Some initialisations look at `examples`.
+    /// A new adapter for `model`. It does not change the output yet. Some initialisations read `examples`.
     package static func create(
         for model: Transformer, _ wanted: LoRAConfig, examples: [Example] = []
     ) throws -> Adapter {
         var config = wanted
-        config.method.settle(&config)
+        config.method.normalize(&config)
         try config.validate()
         let plan = try AdapterPlan(config, model, examples)
         let modules = plan.modules
@@ -44,7 +44,7 @@ extension Adapter {
                 folder, "the adapter holds whole modules (modules_to_save), which cannot be loaded yet")
         }
         let method = try files.method
-        let linears = Dictionary(model.linears.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let layers = try files.modules.map { module in
             guard let linear = linears[module.name] else {
                 throw FileError(
@@ -68,7 +68,7 @@ extension Adapter {
             try method.knownConstants(InitialSite.Base(linear: $0, model: model), of: $1)
         }
         let adapter = try Adapter(
-            files.config, method: method, modules: shapes, constants: constants,
+            files.config(for: model.checkpoint), method: method, modules: shapes, constants: constants,
             shared: files.sharedMatrices, start: "a saved adapter", for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
@@ -79,7 +79,7 @@ extension Adapter {
         return adapter
     }
 
-    /// Writes PEFT's two files, whole or not at all; never values that are not numbers.
+    /// Writes PEFT's two files, both or neither. Refuses values that are not finite.
     package func save(to folder: String) throws {
         for layer in layers {
             for part in layer.parts where try !values(layer, part).allSatisfy(\.isFinite) {
@@ -89,22 +89,23 @@ extension Adapter {
                         + "try a smaller learning rate")
             }
         }
-        let tensors = try layers.flatMap { try method.saved($0, of: self) } + savedShared
+        let tensors = try layers.flatMap { try method.fileTensors(of: $0, in: self) } + savedShared
         try AdapterFiles.write(config, tensors, metadata: metadata, to: folder)
     }
 
     private var savedShared: [TensorSource] {
         shared.compactMap { part, matrix in
             part.sharedPart.map {
-                TensorSource($0.rawValue, shape: [matrix.rows, matrix.columns], matrix.values)
+                TensorSource($0.key, shape: [matrix.rows, matrix.columns], matrix.values)
             }
         }
     }
 
-    /// What PEFT's config has no words for, so that training goes on as it began. PEFT ignores it.
+    /// What PEFT's config cannot say and continued training needs. PEFT ignores it.
     private var metadata: [String: String] {
         var metadata = SafetensorsWriter.pytorch
-        if method.savesItself, !config.describes(method) {
+        let isInConfig = method.recognized(in: config)?.description == method.description
+        if method.savesItself, !isInConfig {
             metadata[AdapterFiles.methodKey] = method.description
         }
         if let frozen = layers.first?.module.frozenRank, frozen > 0 {
@@ -114,24 +115,18 @@ extension Adapter {
     }
 }
 
-extension PEFTConfig {
-    /// Whether the config says it all.
-    fileprivate func describes(_ method: any AdapterMethod) -> Bool {
-        method is LoRA || method is RsLoRA || method is DoRA || method is VeRA
-    }
-}
-
 extension AdapterFiles {
     fileprivate static let methodKey = "lora_vk.method"
     fileprivate static let frozenRankKey = "lora_vk.frozen_rank"
 
-    /// The method that trained the adapter; LoRA where the files do not say.
+    /// The method that trained the adapter, by the file's metadata or else by its config.
     package var method: any AdapterMethod {
         get throws(ConfigError) {
             if let name = metadata[Self.methodKey] { return try AdapterMethods.named(name) }
-            if config.kind == .vera { return VeRA(d: config.veraStart) }
-            if config.usesDoRA { return DoRA() }
-            return LoRA()
+            for method in AdapterMethods.all {
+                if let method = method.recognized(in: config) { return method }
+            }
+            throw ConfigError("\(folder): no adapter method knows this kind of adapter")
         }
     }
 
@@ -146,7 +141,7 @@ extension AdapterFiles {
         }
     }
 
-    /// The last ranks of a module that do not train.
+    /// How many of a module's last ranks are frozen.
     fileprivate func frozenRank(of module: AdapterModule) throws(FileError) -> Int {
         guard let text = metadata[Self.frozenRankKey] else { return 0 }
         guard let frozen = Int(text), (0..<module.rank).contains(frozen) else {
@@ -159,7 +154,7 @@ extension AdapterFiles {
 }
 
 extension LoRALayer {
-    /// The start as the layer's parameter has it: with the frozen ranks that take B·A off again, [A; A] and [B, −B].
+    /// The first values with the frozen ranks that subtract B·A again: [A; A] and [B, −B].
     fileprivate func withFrozenStart(_ part: Adapter.Part, _ values: [Float]) -> [Float] {
         if module.frozenRank == 0 { return values }
         switch part {
@@ -176,7 +171,7 @@ extension LoRALayer {
 }
 
 extension AdapterMethod {
-    /// Nothing is known of the weights of a device that only plans.
+    /// A device that only plans has no weights to compute them from.
     fileprivate func knownConstants(
         _ base: InitialSite.Base, of module: AdapterModuleShape
     ) throws -> [String: [Float]] {

@@ -15,7 +15,7 @@ struct AdapterPlan {
     let config: LoRAConfig
     private(set) var layers: [Layer]
 
-    /// `config` must be settled and valid. On a device that only plans nothing is looked at.
+    /// `config` must be normalized and valid. On a device that only plans nothing is looked at.
     init(_ config: LoRAConfig, _ model: Transformer, _ examples: [Example]) throws {
         let names = try config.modules(of: model.linears.map(\.name))
         self.config = config
@@ -84,6 +84,7 @@ struct AdapterPlan {
             rank: config.rank * times, alpha: alpha(config.rank),
             targetModules: .names(isWhole ? config.targetNames(names) : names), baseModel: model.source)
         peft.dropout = config.dropout
+        peft.fanInFanOut = model.checkpoint.spec.fanInFanOut(of: names)
         peft.usesRsLoRA = config.usesRsLoRA
         // PEFT knows this key for new adapters only; the words for what it has, true for what it has not.
         peft.initialisation = config.start.peftName.map { .string($0) } ?? .bool(true)

@@ -19,7 +19,7 @@ package struct LoRAConfig: Sendable {
     package var targets = Targets.allLinear
     package var usesRsLoRA = false
     package var method: any AdapterMethod = LoRA()
-    /// nil: what the method usually starts as.
+    /// nil: the method's default.
     package var initialization: LoRAInitialization?
     /// Multiplies the learning rate of modules, by names as in `targets`; the last that means a module holds for it.
     /// Yao et al. 2024 train v faster than q.
@@ -28,7 +28,7 @@ package struct LoRAConfig: Sendable {
 
     package init() {}
 
-    package var start: LoRAInitialization { initialization ?? method.usualInitialization }
+    package var start: LoRAInitialization { initialization ?? method.defaultInitialization }
 
     package var scaling: Double { alpha / (usesRsLoRA ? Double(rank).squareRoot() : Double(rank)) }
 

@@ -1,5 +1,5 @@
-// The parameters of one adapted linear layer, and how they lie in the adapter's flat buffer: each is a matrix in the corner
-// of one whose ranks are padded to a multiple of 8 with zeros.
+// The parameters of one adapted linear layer, and how they are stored in the adapter's flat buffer. The rank dimension is
+// zero-padded to a multiple of 8.
 
 import Checkpoints
 import Kernels
@@ -8,7 +8,7 @@ extension Adapter {
     /// Which parameter of a layer.
     package struct Part: Hashable, Sendable, CustomStringConvertible {
         package let description: String
-        /// What it is in PEFT's files, if it is there: of each layer, or of all.
+        /// The tensor in PEFT's files, if they have it: one for each layer, or one for all.
         package let filePart: AdapterFiles.Part?
         package let sharedPart: AdapterFiles.Shared?
 
@@ -21,7 +21,7 @@ extension Adapter {
         }
 
         /// A matrix that all layers share.
-        static func shared(_ part: AdapterFiles.Shared) -> Part { Part(part.rawValue, shared: part) }
+        static func shared(_ part: AdapterFiles.Shared) -> Part { Part(part.key, shared: part) }
 
         package static let loraA = Part("loraA", as: .loraA)
         package static let loraB = Part("loraB", as: .loraB)
@@ -33,7 +33,7 @@ package struct AdapterModuleShape: Sendable, Equatable {
     package var name: String
     /// R of the matrices, frozen ranks included.
     package var rank: Int
-    /// The last of the ranks that do not train: what a start in the weight itself is taken off again with.
+    /// How many of the last ranks are frozen. They subtract the start of an initialization in the weight itself.
     package var frozenRank = 0
     package var scaling: Double
     package var inFeatures: Int
@@ -79,7 +79,7 @@ package struct ParameterShape: Sendable, Hashable {
     }
 
     package var count: Int { rows * columns }
-    /// Floats in the flat buffer: each parameter begins where it may be bound.
+    /// Floats in the flat buffer. Each parameter begins at a place that may be bound.
     var stride: Int { (storedRows * storedColumns + 63) / 64 * 64 }
 
     func padded(_ values: [Float]) -> [Float] {
@@ -119,12 +119,13 @@ package struct LoRALayer: Sendable {
     package let method: any AdapterMethod
     package let dropout: Double
     package let parameters: [AdapterParameter]
+    let fixed: [String: Tensor]
     let derived: [String: Tensor]
     let shared: [Adapter.Part: Tensor]
 
     /// Hugging Face's name: `model.layers.0.self_attn.q_proj`.
     package var name: String { module.name }
-    /// R as configured; the tensors have `paddedRank` rows or columns.
+    /// R as configured. The tensors have `paddedRank` rows or columns.
     package var rank: Int { module.rank }
     package var paddedRank: Int { module.paddedRank }
     package var scaling: Float { Float(module.scaling) }
@@ -132,7 +133,7 @@ package struct LoRALayer: Sendable {
     package var outFeatures: Int { module.outFeatures }
     package var parts: [Adapter.Part] { parameters.map(\.shape.part) }
 
-    /// A parameter's name, the key that PEFT's files have for it where they have one.
+    /// A parameter's key in PEFT's files, or a name if they have none.
     package func key(_ part: Adapter.Part) -> String {
         part.filePart.map { AdapterFiles.key(name, $0) } ?? "\(name).\(part)"
     }
@@ -144,13 +145,19 @@ package struct LoRALayer: Sendable {
         return parameter
     }
 
-    /// What the method computes from the parameters or the weight, by its name.
+    /// A fixed tensor of the method, by its name.
+    package func fixed(_ name: String) -> Tensor {
+        guard let tensor = fixed[name] else { preconditionFailure("\(self.name) has no fixed '\(name)'") }
+        return tensor
+    }
+
+    /// A tensor that the method computes from the parameters or the weight, by its name.
     package func derived(_ name: String) -> Tensor {
         guard let tensor = derived[name] else { preconditionFailure("\(self.name) derives no '\(name)'") }
         return tensor
     }
 
-    /// The layer's corner of a matrix that all layers share.
+    /// The layer's block of a matrix that all layers share.
     package func shared(_ part: Adapter.Part) -> Tensor {
         guard let tensor = shared[part] else { preconditionFailure("\(name) shares no \(part)") }
         return tensor
@@ -170,7 +177,7 @@ package struct LoRALayer: Sendable {
         }
     }
 
-    /// The learning rates of a parameter, entry by entry as it is stored, where frozen ranks have 0.
+    /// The learning rates of a parameter, entry by entry as it is stored. Frozen ranks have 0.
     func learningRates(_ parameter: AdapterParameter) -> [Float] {
         let shape = parameter.shape
         let trained = module.rank - module.frozenRank

@@ -1,5 +1,5 @@
-// The arithmetic most methods share, in one pass over the output: y = x·Wᵀ + s·(x'·Dᵀ)·Uᵀ, x' = x, or x with dropout; for
-// plain LoRA D = A and U = B. With h = s·x'·Dᵀ and g = s·dy·U the backward is dx = dy·W + g·D, dD = gᵀ·x', dU = dyᵀ·h.
+// One low-rank term, in one pass over the output: y = x·Wᵀ + s·(x'·Dᵀ)·Uᵀ, x' = x or x with dropout. For plain LoRA D = A and
+// U = B. With h = s·x'·Dᵀ and g = s·dy·U the backward is dx = dy·W + g·D, dD = gᵀ·x', dU = dyᵀ·h.
 
 import Kernels
 import VulkanCompute
@@ -9,7 +9,7 @@ package struct LowRankTerm: Sendable {
     package var up: Tensor  // U (O, R)
     package var scaling: Float
     package var dropout: Double
-    /// Where the gradients of D and U are added; nil where nobody needs them.
+    /// The gradients of D and U are added here. Nil: they are not computed.
     package var downGradient: Tensor?
     package var upGradient: Tensor?
 
@@ -99,7 +99,7 @@ extension Linear {
         try pass.encoder.loraGradientB(addingTo: gradient, dy: dy, h: h, label: "\(name) dB")
     }
 
-    /// x with dropout, or nil where there is none. The same in forward and backward: the mask depends only on the step.
+    /// x with dropout, or nil without dropout. Forward and backward have the same mask: it depends only on the step.
     private func dropout(_ x: Tensor, _ term: LowRankTerm, _ pass: Pass) throws(VulkanError) -> Tensor? {
         guard pass.isTraining, term.dropout > 0 else { return nil }
         let y = pass.arena.take(like: x)
@@ -109,7 +109,7 @@ extension Linear {
         return y
     }
 
-    /// dx += dropout(g·D): the mask falls on the adapter's part only, so it cannot ride in the base's pass.
+    /// dx += dropout(g·D). The mask applies to the adapter's part only, so this is no part of the base's product.
     private func droppedInputGradient(
         _ dx: GradientDestination, _ g: Tensor, _ term: LowRankTerm, _ pass: Pass
     ) throws(VulkanError) {

@@ -1,5 +1,5 @@
-// Matrices that never train and that all layers of an adapter share: one for the largest layer, of which each takes the corner
-// that it has room for. They lie on the device once a size of corner.
+// Matrices that never train and that all layers of an adapter share. Each is as large as the largest layer needs; a layer uses
+// its top-left block. Blocks of equal size are one tensor on the device.
 
 import Kernels
 import VulkanCompute
@@ -14,7 +14,7 @@ package struct SharedMatrix: Sendable {
         (self.rows, self.columns, self.values) = (rows, columns, values)
     }
 
-    fileprivate func corner(_ shape: ParameterShape) -> [Float] {
+    fileprivate func block(_ shape: ParameterShape) -> [Float] {
         precondition(shape.rows <= rows && shape.columns <= columns, "\(shape) of \(rows) x \(columns)")
         return shape.padded(
             (0..<shape.rows).flatMap { values[$0 * columns..<$0 * columns + shape.columns] })
@@ -24,7 +24,7 @@ package struct SharedMatrix: Sendable {
 package typealias SharedMatrices = [Adapter.Part: SharedMatrix]
 
 extension AdapterMethod {
-    /// Of zeros, as large as these layers need.
+    /// Zeros, as large as these layers need.
     func emptyShared(_ modules: [AdapterModuleShape]) -> SharedMatrices {
         var shapes: [(part: Adapter.Part, rows: Int, columns: Int)] = []
         for shape in modules.flatMap({ shared(with: $0) }) {
@@ -44,8 +44,8 @@ extension AdapterMethod {
     }
 }
 
-/// The corners that layers take, each made when the first layer asks for it.
-struct SharedCorners {
+/// The blocks that layers use. The first layer that asks for a block makes it.
+struct SharedBlocks {
     let matrices: SharedMatrices
     private var tensors: [ParameterShape: Tensor] = [:]
 
@@ -58,7 +58,7 @@ struct SharedCorners {
         }
         let tensor = try device.makeTensor(
             [shape.storedRows, shape.storedColumns], label: "shared \(shape.part)")
-        if !device.isPlanning { try device.upload(matrix.corner(shape), into: tensor.slice) }
+        if !device.isPlanning { try device.upload(matrix.block(shape), into: tensor.slice) }
         tensors[shape] = tensor
         return tensor
     }

@@ -11,14 +11,20 @@ package struct Dataset: Sendable {
     /// Examples that were longer than allowed, and lines without a target (empty, or cut away).
     package let cutExamples: Int
     package let skippedExamples: Int
+    /// What of the lines did not get into the examples, a sentence each.
+    package let warnings: [String]
+    /// The date that the chat template wrote; nil where it wrote none.
+    package let date: TemplateDate?
 
     package var tokens: Int { examples.reduce(0) { $0 + $1.tokens.count } }
     package var countedTokens: Int { examples.reduce(0) { $0 + $1.countedTokens } }
 
-    package init(examples: [Example], path: String = "memory") {
+    package init(examples: [Example], path: String = "memory", date: TemplateDate? = nil) {
         self.examples = examples
         self.path = path
         (cutExamples, skippedExamples) = (0, 0)
+        warnings = []
+        self.date = date
     }
 
     /// Reads a file, or in a folder that of `split`. A bad line is an error with its number.
@@ -28,6 +34,7 @@ package struct Dataset: Sendable {
         let reader = try ExampleReader(format: format, tokenizer: tokenizer)
         var examples: [Example] = []
         var (cut, skipped) = (0, 0)
+        var notes = DataNotes()
         if file.hasSuffix(".txt") {
             let example = reader.example(text: try Self.text(mapped))
             examples = Self.pieces(example, of: format.maxTokens)
@@ -35,7 +42,7 @@ package struct Dataset: Sendable {
             try Self.eachLine(mapped) { line, number in
                 let place = "\(file):\(number)"
                 let fields = try JSONFields(try JSON.parse(line, path: place), path: place)
-                let (example, isCut) = try reader.example(fields)
+                let (example, isCut) = try reader.example(fields, &notes)
                 cut += isCut ? 1 : 0
                 if example.countedTokens == 0 { skipped += 1 } else { examples.append(example) }
             }
@@ -50,6 +57,8 @@ package struct Dataset: Sendable {
         self.path = file
         self.examples = examples
         (cutExamples, skippedExamples) = (cut, skipped)
+        warnings = notes.warnings
+        date = notes.chat.readsDate ? format.date : nil
     }
 
     /// Whether a folder has a file for the split.

@@ -15,6 +15,8 @@ package struct TextFormat: Sendable {
     package var appendsEndOfText = true
     /// Longer examples are cut.
     package var maxTokens = 512
+    /// What chat templates take for the date: one moment for all lines of a run.
+    package var date = TemplateDate.now()
 
     package init() {}
 }
@@ -28,12 +30,12 @@ struct TextPiece: Equatable {
 struct ExampleReader {
     let format: TextFormat
     let tokenizer: Tokenizer
-    let chatTemplate: ChatTemplate?
+    let chatRenderer: ChatRenderer?
 
     init(format: TextFormat, tokenizer: Tokenizer) throws {
         self.format = format
         self.tokenizer = tokenizer
-        chatTemplate = try tokenizer.chatTemplate.map { try ChatTemplate($0) }
+        chatRenderer = try ChatRenderer(tokenizer, date: format.date)
         guard (format.promptTemplate == nil) == (format.completionTemplate == nil) else {
             throw ConfigError("a prompt template needs a completion template, and the other way round")
         }
@@ -43,15 +45,19 @@ struct ExampleReader {
         "'text', 'prompt' and 'completion', 'messages', or 'input_ids' (with 'labels')"
 
     /// The example of one line's fields, cut to the longest allowed.
-    func example(_ fields: JSONFields) throws -> (Example, isCut: Bool) {
+    func example(_ fields: JSONFields, _ notes: inout DataNotes) throws -> (Example, isCut: Bool) {
         var whole: Example
         if let prompt = format.promptTemplate, let completion = format.completionTemplate {
             whole = tokenized([
-                TextPiece(text: try fill(prompt, fields), isTarget: format.learnsPrompts),
-                TextPiece(text: try fill(completion, fields), isTarget: true),
+                TextPiece(text: try fields.filled(prompt), isTarget: format.learnsPrompts),
+                TextPiece(text: try fields.filled(completion), isTarget: true),
             ])
-        } else if fields["messages"] != nil {
-            whole = tokenized(try chatPieces(fields), isChat: true)
+        } else if fields["messages"] != nil || fields["conversations"] != nil {
+            whole = try chatExample(try Chat(fields), fields, &notes)
+        } else if fields["instruction"] != nil, fields["output"] != nil {
+            whole = try chatExample(try alpaca(fields), fields, &notes)
+        } else if case .array(let asked)? = fields["prompt"] {
+            whole = try chatExample(try Chat(answered(asked, fields)), fields, &notes)
         } else if fields["prompt"] != nil || fields["completion"] != nil {
             whole = tokenized([
                 TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts),
@@ -60,7 +66,7 @@ struct ExampleReader {
         } else if fields["text"] != nil {
             whole = tokenized([TextPiece(text: try fields.string("text"), isTarget: true)])
         } else if fields["input_ids"] != nil {
-            whole = try pretokenized(fields)
+            whole = try TokenizedLine(fields, vocabularySize: tokenizer.vocabularySize).example
         } else {
             throw FileError(
                 fields.path, "has the keys \(fields.object.keys.prefix(8)), expected \(Self.expected)")
@@ -77,130 +83,33 @@ struct ExampleReader {
     /// One example of plain text.
     func example(text: String) -> Example { tokenized([TextPiece(text: text, isTarget: true)]) }
 
-    /// The template of a chat writes the special tokens itself; other texts get those that the tokenizer adds, and an end.
-    private func tokenized(_ pieces: [TextPiece], isChat: Bool = false) -> Example {
+    /// Texts get the special tokens that the tokenizer adds, and an end.
+    private func tokenized(_ pieces: [TextPiece]) -> Example {
         var example = Example(tokens: [])
-        let tokensOfPieces = tokenizer.encode(pieces: pieces.map(\.text), addSpecialTokens: !isChat)
-        for (piece, tokens) in zip(pieces, tokensOfPieces) {
-            example.tokens += tokens
-            example.labels += piece.isTarget ? tokens : tokens.map { _ in TokenBatch.ignored }
+        for (piece, tokens) in zip(pieces, tokenizer.encode(pieces: pieces.map(\.text))) {
+            example.append(tokens, isTarget: piece.isTarget)
         }
-        if !isChat, format.appendsEndOfText, let end = tokenizer.specialIDs.eos, example.tokens.last != end {
+        // A text that itself begins or ends with what the tokenizer adds there has it once.
+        let (prefix, suffix) = (tokenizer.prefix, tokenizer.suffix)
+        if example.tokens.starts(with: prefix + prefix) {
+            example.tokens.removeFirst(prefix.count)
+            example.labels.removeFirst(prefix.count)
+        }
+        if example.tokens.reversed().starts(with: (suffix + suffix).reversed()) {
+            example.tokens.removeLast(suffix.count)
+            example.labels.removeLast(suffix.count)
+        }
+        if format.appendsEndOfText, let end = tokenizer.specialIDs.eos, example.tokens.last != end {
             example.tokens.append(end)
             example.labels.append(end)
         }
         return example
     }
+}
 
-    private func pretokenized(_ fields: JSONFields) throws -> Example {
-        func integers(_ key: String, _ lowest: Int) throws -> [Int32] {
-            try fields.array(key).map { value in
-                guard case .integer(let id) = value, (lowest..<tokenizer.vocabularySize).contains(id) else {
-                    throw FileError(
-                        fields.path,
-                        "'\(key)' holds \(value.summary), expected token ids below \(tokenizer.vocabularySize)"
-                    )
-                }
-                return Int32(id)
-            }
-        }
-        let tokens = try integers("input_ids", 0)
-        guard fields["labels"] != nil else { return Example(tokens: tokens) }
-        let labels = try integers("labels", Int(TokenBatch.ignored))
-        guard labels.count == tokens.count else {
-            throw FileError(
-                fields.path, "has \(tokens.count) input_ids and \(labels.count) labels, expected as many")
-        }
-        return Example(tokens: tokens, labels: labels)
-    }
-
-    // MARK: Chat
-
-    /// The conversation as the model's template writes it, every assistant turn a target of its own.
-    private func chatPieces(_ fields: JSONFields) throws -> [TextPiece] {
-        guard let chatTemplate else {
-            throw FileError(
-                fields.path, "has 'messages', but the model has no chat template",
-                remedy: "use 'prompt' and 'completion', or a model made for chat")
-        }
-        let messages = try fields.array("messages").map { message -> ChatMessage in
-            let message = try JSONFields(message, path: fields.path)
-            return ChatMessage(role: try message.string("role"), content: try message.string("content"))
-        }
-        guard messages.contains(where: { $0.role == "assistant" }) else {
-            throw FileError(fields.path, "has no message of the assistant, so there is nothing to learn")
-        }
-        func render(_ count: Int, prompt: Bool) throws -> String {
-            try chatTemplate.render(
-                messages: Array(messages.prefix(count)), addGenerationPrompt: prompt,
-                bosToken: tokenizer.specialIDs.bos.flatMap(tokenizer.token) ?? "",
-                eosToken: tokenizer.specialIDs.eos.flatMap(tokenizer.token) ?? "")
-        }
-        var pieces: [TextPiece] = []
-        var written = ""
-        /// Adds what `text` has beyond what is written.
-        func extend(to text: String, isTarget: Bool) throws {
-            guard text.utf8.starts(with: written.utf8) else {
-                throw FileError(
-                    fields.path,
-                    "cannot be split into turns: the model's chat template rewrites earlier messages",
-                    remedy: "use 'prompt' and 'completion' instead")
-            }
-            let rest = String(decoding: text.utf8.dropFirst(written.utf8.count), as: UTF8.self)
-            if !rest.isEmpty { pieces.append(TextPiece(text: rest, isTarget: isTarget)) }
-            written = text
-        }
-        for (index, message) in messages.enumerated() where message.role == "assistant" {
-            try extend(to: try render(index, prompt: true), isTarget: format.learnsPrompts)
-            try extend(to: try render(index + 1, prompt: false), isTarget: true)
-        }
-        return pieces
-    }
-
-    // MARK: Templates
-
-    /// `{name}` becomes the field, `{name:a|b}` the alternative that the field's number counts to, `{{` a brace.
-    private func fill(_ template: String, _ fields: JSONFields) throws -> String {
-        var result = ""
-        var rest = template[...]
-        while let brace = rest.firstIndex(of: "{") {
-            result += rest[..<brace]
-            rest = rest[rest.index(after: brace)...]
-            if rest.first == "{" {
-                result += "{"
-                rest.removeFirst()
-                continue
-            }
-            guard let end = rest.firstIndex(of: "}") else {
-                throw ConfigError("the template '\(template)' has a '{' without '}'; write '{{' for a brace")
-            }
-            result += try value(String(rest[..<end]), fields)
-            rest = rest[rest.index(after: end)...]
-        }
-        return result + rest
-    }
-
-    private func value(_ slot: String, _ fields: JSONFields) throws -> String {
-        let parts = slot.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
-        let name = String(parts[0])
-        guard let value = fields[name] else {
-            throw FileError(fields.path, "has no field '\(name)', which the template names")
-        }
-        if parts.count == 2 {
-            let choices = parts[1].split(separator: "|", omittingEmptySubsequences: false)
-            guard case .integer(let index) = value, choices.indices.contains(index) else {
-                throw FileError(
-                    fields.path,
-                    "'\(name)' is \(value.summary), expected 0 to \(choices.count - 1), which the template names"
-                )
-            }
-            return String(choices[index])
-        }
-        switch value {
-        case .string(let text): return text
-        case .integer(let number): return String(number)
-        case .double(let number): return String(number)
-        default: throw FileError(fields.path, "'\(name)' is \(value.summary), expected a text or a number")
-        }
+extension Example {
+    mutating func append(_ more: [Int32], isTarget: Bool) {
+        tokens += more
+        labels += isTarget ? more : more.map { _ in TokenBatch.ignored }
     }
 }

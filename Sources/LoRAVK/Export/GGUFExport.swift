@@ -27,7 +27,7 @@ package enum GGUFExport {
         let adapter = try adapter.matched(to: base)
         try refuseWhatHasNoPlace(adapter)
         let expected = Dictionary(
-            base.spec.expectedTensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: base.spec.expectedTensors.map { ($0.name, $0) })
         // The alpha of the first module; where another scales differently (patterns, rsLoRA of several ranks), its B
         // carries the difference.
         let alpha = Float(adapter.modules.first?.alphaOverRank ?? 0)
@@ -52,7 +52,7 @@ package enum GGUFExport {
 
     private static func refuseWhatHasNoPlace(_ adapter: AdapterFiles) throws(FileError) {
         let what: String
-        if adapter.config.usesDoRA {
+        if adapter.modules.contains(where: { $0.magnitude != nil }) {
             what = "DoRA magnitudes"
         } else if !adapter.saved.isEmpty {
             what = "whole modules (modules_to_save)"

@@ -34,8 +34,7 @@ package enum Merge {
             throw FileError(plan.out, "is a folder", remedy: "a GGUF model merges into a file: name one")
         }
         let names = Dictionary(
-            model.spec.expectedTensors.map { ($0.ggufName, $0.name) },
-            uniquingKeysWith: { first, _ in first })
+            first: model.spec.expectedTensors.map { ($0.ggufName, $0.name) })
         var tensors: [TensorSource] = []
         for stored in model.storedTensors {
             if let name = names[stored.name] {

@@ -15,8 +15,8 @@ final class MergePlan {
     {
         (self.model, self.config, self.out) = (model, config, out)
         modules = Dictionary(
-            adapter.modules.map { ($0.name + ".weight", $0) }, uniquingKeysWith: { first, _ in first })
-        saved = Dictionary(adapter.saved.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+            first: adapter.modules.map { ($0.name + ".weight", $0) })
+        saved = Dictionary(first: adapter.saved.map { ($0.name, $0) })
         if let type = config.type, !MergePlan.types(of: model.format).contains(type) {
             let names = MergePlan.types(of: model.format).map(\.name).joined(separator: ", ")
             throw FileError(

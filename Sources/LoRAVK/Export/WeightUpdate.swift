@@ -1,5 +1,5 @@
-// What an adapter makes of one weight, row by row: W' = W + s·B·A; with DoRA W' = m ⊙ (W + s·B·A) / ‖W + s·B·A‖, norms
-// and m by row. In f32. Hu et al. 2021, LoRA; Liu et al. 2024, DoRA.
+// An adapter's update of one weight, row by row in f32: W' = W + s·B·A. With a magnitude m (DoRA):
+// W' = m ⊙ (W + s·B·A) / ‖W + s·B·A‖, norms and m by row. Hu et al. 2021, LoRA; Liu et al. 2024, DoRA.
 
 import Checkpoints
 
@@ -9,7 +9,7 @@ struct WeightUpdate {
     private let scaledB: [Float]  // (out, R): s·B
     private let magnitude: [Float]?  // (out)
 
-    /// Of a weight with so many columns.
+    /// `columns`: those of the weight.
     init(_ module: AdapterModule, columns: Int) throws(FileError) {
         rank = module.rank
         let scaling = Float(module.scaling)

@@ -52,7 +52,7 @@ package struct Linear: Sendable {
 
     /// The layer's adapter, where it is this term and nothing else, without dropout.
     func termAlone(_ pass: Pass) -> LowRankTerm? {
-        guard let lora = pass.adapter?.layer(name), lora.method.isLowRankAlone,
+        guard let lora = pass.adapter?.layer(name), lora.method.isPureLowRank,
             let term = lora.method.lowRank(lora), !pass.isTraining || term.dropout == 0
         else { return nil }
         return term
@@ -61,7 +61,7 @@ package struct Linear: Sendable {
     /// What a forward returns, without its output.
     func kept(of x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         guard let lora = pass.adapter?.layer(name) else { return nil }
-        return try lora.method.kept(of: x, lora, around: self, pass)
+        return try lora.method.recordSaved(of: x, lora, around: self, pass)
     }
 
     /// Records the gradients of the adapter (adding to them) and of x. Gives `h`, what the forward kept, back.
@@ -69,7 +69,7 @@ package struct Linear: Sendable {
         _ dx: GradientDestination, _ dy: Tensor, x: Tensor, h: Tensor?, _ pass: Pass
     ) throws(VulkanError) {
         guard let lora = pass.adapter?.layer(name), let h else { return try baseBackward(dx, dy, nil, pass) }
-        try lora.method.backward(dx, dy, x: x, kept: h, lora, around: self, pass)
+        try lora.method.backward(dx, dy, x: x, saved: h, lora, around: self, pass)
     }
 
     func isAdapted(_ pass: Pass) -> Bool { pass.adapter?.layer(name) != nil }

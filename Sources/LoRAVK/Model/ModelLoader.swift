@@ -6,7 +6,8 @@ import VulkanCompute
 
 /// How frozen weights are stored on the device. Arithmetic is f32 in every case, but for matrix units.
 package enum WeightStorage: String, Sendable, CaseIterable {
-    /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K), else f16.
+    /// As in the file where the kernels can read it (F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K); Q5_0 as Q8_0, which
+    /// holds the same values; else f16.
     case auto
     case f32, f16, bf16
 }
@@ -235,6 +236,9 @@ private struct WeightLoader {
                 for row in 0..<stored.rows { rows += stored.rowBytes(row) }
                 try upload(rows, into: weight)
             }
+        } else if type == .q8_0, stored.type == .q5_0 {
+            try requireFinite(stored)
+            try upload(stored.rowsAsQ8_0(), into: weight)
         } else {
             let values = try stored.floats(rows: 0..<stored.rows)
             try requireFinite(values, stored)
@@ -250,6 +254,7 @@ private struct WeightLoader {
         case .f16: return .f16
         case .bf16: return .bf16
         case .auto:
+            if stored.type == .q5_0, !stored.isTransposed { return .q8_0 }
             guard let same = Shader.Weight(rawValue: stored.type.name.lowercased()),
                 stored.columns % WeightLayout.columnMultiple(same) == 0
             else { return stored.type == .f64 ? .f32 : .f16 }

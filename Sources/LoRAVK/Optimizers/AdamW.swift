@@ -13,6 +13,20 @@ package struct AdamWConfig: Sendable, Equatable {
 
     package init() {}
 
+    var settings: Settings {
+        var settings = Settings()
+        settings.add("weight decay", weightDecay)
+        settings.add("beta1", beta1)
+        settings.add("beta2", beta2)
+        settings.add("epsilon", epsilon)
+        if let maxGradientNorm {
+            settings.add("largest gradient norm", maxGradientNorm)
+        } else {
+            settings.add("largest gradient norm", "none")
+        }
+        return settings
+    }
+
     package func validate() throws(ConfigError) {
         func require(_ condition: Bool, _ text: String) throws(ConfigError) {
             if !condition { throw ConfigError(text) }

@@ -44,3 +44,13 @@ package struct Schedule: Sendable, Equatable {
         }
     }
 }
+
+extension Schedule {
+    var settings: Settings {
+        var settings = Settings()
+        settings.add("schedule", "\(shape.rawValue) over \(steps) steps")
+        settings.add("learning rate", learningRate)
+        settings.add("warm-up steps", warmupSteps)
+        return settings
+    }
+}

@@ -94,12 +94,12 @@ final class RunFolder {
                 remedy: "choose another folder, or overwrite it with --overwrite")
     }
 
-    /// The tokens of a pass of the run that is saved in a folder; nil where there is none.
-    static func tokensPerPass(of folder: String) -> Int? {
+    /// The settings of the run that is saved in a folder; empty where there is none.
+    static func notes(of folder: String) -> [String: String] {
         guard FileSystem.exists(state(in: folder)), let file = try? SafetensorsFile(state(in: folder)) else {
-            return nil
+            return [:]
         }
-        return RunSettings.tokensPerPass(in: file.metadata)
+        return file.metadata
     }
 
     // MARK: During the run

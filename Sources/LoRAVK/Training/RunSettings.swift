@@ -3,59 +3,34 @@
 
 import Checkpoints
 import Kernels
+import Tokenizer
 import VulkanCompute
 
 struct RunSettings {
-    private var values: [(name: String, value: String)] = []
+    private let values: [(name: String, value: String)]
 
     private static let prefix = "lora_vk.run."
     private static let (tokensName, allTokens) = ("tokens of a pass", "all")
+    private static let dateName = "date of the chat template"
 
     init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
-        let (model, adapter, schedule) = (trainer.model, trainer.adapter, config.schedule)
-        var types = Set(model.linears.map(\.weight.layout.type.rawValue))
-        types.formUnion([model.embedding.weight, model.head.weight].map(\.layout.type.rawValue))
-        add("model", model.identity)
-        add("types of weights", types.sorted().joined(separator: ", "))
-        add("kernels", model.device.capabilities.arithmetic)
-        add("method", adapter.method.description)
-        add("initialization", adapter.start)
-        add("rank", adapter.config.rank)
-        add("alpha", adapter.config.alpha)
-        add("dropout", adapter.config.dropout)
-        add("rslora", adapter.config.usesRsLoRA)
-        add("adapted layers and their rates", adapter.identity)
-        add("data", data.identity)
-        add("batch size", config.batchSize)
-        add("accumulation", config.accumulation)
+        var settings = trainer.model.settings
+        settings += trainer.adapter.settings
+        settings.add("data", data.identity)
+        if let date = data.date { settings.add(Self.dateName, date) }
+        settings.add("batch size", config.batchSize)
+        settings.add("accumulation", config.accumulation)
         // Larger passes than there are change nothing.
         let largest = data.examples.map(\.tokens.count).sorted(by: >).prefix(config.batchSize).reduce(0, +)
-        add(Self.tokensName, config.tokensPerPass < largest ? "\(config.tokensPerPass)" : Self.allTokens)
-        add("steps", config.steps)
-        add("schedule", "\(schedule.shape.rawValue) over \(schedule.steps) steps")
-        add("learning rate", schedule.learningRate)
-        add("warm-up steps", schedule.warmupSteps)
-        add("seed", config.seed)
-        add("seed of dropout", trainer.hostState.seed)
-        add("shuffled", config.shuffles)
-        let optimizer = trainer.optimizer.config
-        add("weight decay", optimizer.weightDecay)
-        add("beta1", optimizer.beta1)
-        add("beta2", optimizer.beta2)
-        add("epsilon", optimizer.epsilon)
-        if let norm = optimizer.maxGradientNorm {
-            add("largest gradient norm", norm)
-        } else {
-            add("largest gradient norm", "none")
-        }
-    }
-
-    private mutating func add(_ name: String, _ value: some CustomStringConvertible) {
-        values.append((name, value.description))
-    }
-
-    private mutating func add(_ name: String, _ number: Double) {
-        add(name, Int(exactly: number)?.description ?? number.description)
+        settings.add(
+            Self.tokensName, config.tokensPerPass < largest ? "\(config.tokensPerPass)" : Self.allTokens)
+        settings.add("steps", config.steps)
+        settings += config.schedule.settings
+        settings.add("seed", config.seed)
+        settings.add("seed of dropout", trainer.hostState.seed)
+        settings.add("shuffled", config.shuffles)
+        settings += trainer.optimizer.config.settings
+        values = settings.values
     }
 
     /// As they are saved.
@@ -74,24 +49,9 @@ struct RunSettings {
     static func tokensPerPass(in notes: [String: String]) -> Int? {
         notes[prefix + tokensName].flatMap { $0 == allTokens ? .max : Int($0) }
     }
-}
 
-/// FNV-1a: tells what is not the same, without keeping it.
-private struct Fingerprint {
-    private var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-
-    var text: String { String(hash, radix: 16) }
-
-    mutating func add(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01b3 }
-    }
-
-    mutating func add(_ numbers: [some BitwiseCopyable]) { numbers.withUnsafeBytes { add($0) } }
-
-    /// With its length, so that one text's end is not another's beginning.
-    mutating func add(_ text: String) {
-        add([text.utf8.count])
-        add(text.utf8)
+    static func date(in notes: [String: String]) -> TemplateDate? {
+        notes[prefix + dateName].flatMap(TemplateDate.init)
     }
 }
 
@@ -108,6 +68,16 @@ extension Dataset {
 }
 
 extension Transformer {
+    fileprivate var settings: Settings {
+        var types = Set(linears.map(\.weight.layout.type.rawValue))
+        types.formUnion([embedding.weight, head.weight].map(\.layout.type.rawValue))
+        var settings = Settings()
+        settings.add("model", identity)
+        settings.add("types of weights", types.sorted().joined(separator: ", "))
+        settings.add("kernels", device.capabilities.arithmetic)
+        return settings
+    }
+
     /// What the forward goes by, names, types and shapes of all tensors, and some rows of each: reading all of a model takes too long.
     fileprivate var identity: String {
         var print = Fingerprint()
@@ -117,6 +87,7 @@ extension Transformer {
             print.add(tensor.type.name)
             print.add(tensor.shape)
             for row in Self.sample(of: tensor.fileRows) { print.add(tensor.fileRowBytes(row)) }
+            tensor.forget()
         }
         return "\(checkpoint.tensors.count) tensors, \(print.text)"
     }
@@ -129,6 +100,18 @@ extension Transformer {
 }
 
 extension Adapter {
+    fileprivate var settings: Settings {
+        var settings = Settings()
+        settings.add("method", method.description)
+        settings.add("initialization", start)
+        settings.add("rank", config.rank)
+        settings.add("alpha", config.alpha)
+        settings.add("dropout", config.dropout)
+        settings.add("rslora", config.usesRsLoRA)
+        settings.add("adapted layers and their rates", identity)
+        return settings
+    }
+
     fileprivate var identity: String {
         var print = Fingerprint()
         for layer in layers {

@@ -4,6 +4,7 @@
 
 import Checkpoints
 import Kernels
+import Tokenizer
 import VulkanCompute
 
 package struct RunConfig: Sendable, Equatable {
@@ -121,7 +122,14 @@ package final class TrainingRun {
     package var isResumable: Bool { output?.holdsState ?? false }
 
     /// The tokens of a pass with which the run in a folder can go on; nil where there is none.
-    package static func savedTokensPerPass(in folder: String) -> Int? { RunFolder.tokensPerPass(of: folder) }
+    package static func savedTokensPerPass(in folder: String) -> Int? {
+        RunSettings.tokensPerPass(in: RunFolder.notes(of: folder))
+    }
+
+    /// The date that the chat template wrote in that run: data that is read for it again needs the same.
+    package static func savedDate(in folder: String) -> TemplateDate? {
+        RunSettings.date(in: RunFolder.notes(of: folder))
+    }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
     /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
@@ -130,6 +138,9 @@ package final class TrainingRun {
         onWarning: (String) -> Void = { _ in }
     ) throws -> RunOutcome {
         if let warning = output?.warning { onWarning(warning) }
+        for data in [data, validation].compactMap(\.self) {
+            for warning in data.warnings { onWarning("\(data.path): \(warning)") }
+        }
         try reserve()
         var order = BatchOrder(
             examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,

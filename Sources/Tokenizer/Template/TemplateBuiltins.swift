@@ -6,11 +6,11 @@ extension TemplateEvaluator {
     mutating func function(_ name: String, _ call: TemplateCall) throws(FileError) -> TemplateValue {
         switch name {
         case "range": return try range(call)
-        case "dict": return try dictionary(call.named.map { ($0.name, $0.value) })
+        case "dict": return try dictionary(call.named.map { (TemplateKey($0.name), $0.value) })
         case "namespace":
             let namespace = TemplateNamespace()
             if case .dictionary(let members)? = call.positional.first {
-                for member in members.members { namespace.members[ExactString(member.key)] = member.value }
+                for case (.string(let name), let value) in members.members { namespace.members[name] = value }
             }
             for (name, value) in call.named { namespace.members[ExactString(name)] = try storable(value) }
             return .namespace(namespace)
@@ -22,6 +22,7 @@ extension TemplateEvaluator {
                 throw wrong("strftime_now takes a format")
             }
             try charge(bytes: format.utf8.count * 4)
+            readsDate = true
             guard let text = now.formatted(format) else {
                 throw wrong("strftime_now does not know the format '\(format.prefix(100))'")
             }
@@ -64,16 +65,17 @@ extension TemplateEvaluator {
         case .dictionary(let dictionary):
             switch name {
             case "items": return try items(dictionary)
-            case "keys": return try list(dictionary.members.map { .string($0.key) })
+            case "keys": return try list(dictionary.members.map(\.key.value))
             case "values": return try list(dictionary.members.map(\.value))
+            case "copy": return target
             case "get":
-                guard case .string(let key)? = call.argument(0, "key") else {
-                    return call.argument(1, "default") ?? .none
-                }
-                return dictionary[key] ?? call.argument(1, "default") ?? .none
+                let key = call.argument(0, "key") ?? .none
+                try charge(bytes: key.weight)
+                return TemplateKey(key).flatMap { dictionary[$0] } ?? call.argument(1, "default") ?? .none
             default: break
             }
         case .list(let list):
+            if name == "copy" { return target }
             guard let wanted = call.positional.first, ["count", "index"].contains(name) else { break }
             var places: [Int] = []
             for (place, element) in list.elements.enumerated() where try isEqual(element, wanted) {
@@ -86,6 +88,13 @@ extension TemplateEvaluator {
             if name == "cycle", !call.positional.isEmpty {
                 return call.positional[loop.index % call.positional.count]
             }
+            if name == "changed" {
+                let last = loop.memory.last
+                loop.memory.last = call.positional
+                guard let last, last.count == call.positional.count else { return .bool(true) }
+                for (a, b) in zip(last, call.positional) where try !isEqual(a, b) { return .bool(true) }
+                return .bool(false)
+            }
         case .undefined(let missing):
             throw wrong("'\(missing)' is not defined, so '\(name)' cannot be called")
         default: break
@@ -95,126 +104,9 @@ extension TemplateEvaluator {
 
     mutating func items(_ dictionary: TemplateDictionary) throws(FileError) -> TemplateValue {
         var pairs: [TemplateValue] = []
-        for member in dictionary.members { pairs.append(try list([.string(member.key), member.value])) }
+        for member in dictionary.members {
+            pairs.append(try list([member.key.value, member.value], isTuple: true))
+        }
         return try list(pairs)
-    }
-
-    private mutating func stringMethod(
-        _ name: String, _ text: String, _ call: TemplateCall
-    ) throws(FileError) -> TemplateValue? {
-        let first = call.positional.first.flatMap { if case .string(let text) = $0 { text } else { nil } }
-        switch name {
-        case "strip": return .string(TemplateText.strip(text, first))
-        case "lstrip": return .string(TemplateText.strip(text, first, right: false))
-        case "rstrip": return .string(TemplateText.strip(text, first, left: false))
-        case "upper", "lower", "title", "capitalize": return try filter(name, .string(text), TemplateCall())
-        case "replace": return try filter("replace", .string(text), call)
-        case "split":
-            if first == "" { throw wrong("the separator of split is empty") }
-            let limit = call.argument(1, "maxsplit")?.integer ?? -1
-            return try list(TemplateText.split(text, first, limit: limit).map { .string($0) })
-        case "splitlines": return try list(TemplateText.lines(text).map { .string($0) })
-        case "startswith", "endswith":
-            for prefix in try prefixes(call.positional.first) {
-                let (bytes, part) = (text.utf8, prefix.utf8)
-                let end = name == "startswith" ? bytes.prefix(part.count) : bytes.suffix(part.count)
-                if end.elementsEqual(part) { return .bool(true) }
-            }
-            return .bool(false)
-        case "join":
-            return try filter(
-                "join", call.positional.first ?? .none, TemplateCall(positional: [.string(text)]))
-        case "find":
-            guard let first, let offset = TemplateText.find(first, in: text) else { return .integer(-1) }
-            return .integer(String(decoding: text.utf8.prefix(offset), as: UTF8.self).unicodeScalars.count)
-        case "count":
-            guard let first, !first.isEmpty else { throw wrong("count takes a string that is not empty") }
-            return .integer(TemplateText.split(text, first, limit: -1).count - 1)
-        case "isdigit", "isalpha", "isspace", "isupper", "islower":
-            let scalars = text.unicodeScalars
-            let holds: Bool =
-                switch name {
-                case "isdigit":
-                    scalars.allSatisfy {
-                        $0.properties.numericType == .decimal || $0.properties.numericType == .digit
-                    }
-                case "isalpha": scalars.allSatisfy { ScalarKind($0) == .letter }
-                case "isspace": scalars.allSatisfy(\.isPythonSpace)
-                case "isupper": text == text.uppercased() && text != text.lowercased()
-                default: text == text.lowercased() && text != text.uppercased()
-                }
-            return .bool(!scalars.isEmpty && holds)
-        default: return nil
-        }
-    }
-
-    private func prefixes(_ value: TemplateValue?) throws(FileError) -> [String] {
-        switch value {
-        case .string(let text)?: return [text]
-        case .list(let list)?:
-            var texts: [String] = []
-            for element in list.elements {
-                guard case .string(let text) = element else { throw wrong("\(element.summary) is no string") }
-                texts.append(text)
-            }
-            return texts
-        default: throw wrong("startswith and endswith take a string")
-        }
-    }
-
-    // MARK: Tests
-
-    mutating func test(_ name: String, _ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> Bool
-    {
-        switch name {
-        case "defined": if case .undefined = value { return false } else { return true }
-        case "undefined": if case .undefined = value { return true } else { return false }
-        case "none": if case .none = value { return true } else { return false }
-        case "string": if case .string = value { return true } else { return false }
-        case "mapping": if case .dictionary = value { return true } else { return false }
-        case "boolean": if case .bool = value { return true } else { return false }
-        case "integer": if case .integer = value { return true } else { return false }
-        case "float": if case .float = value { return true } else { return false }
-        case "number": return value.number != nil
-        case "true": if case .bool(true) = value { return true } else { return false }
-        case "false": if case .bool(false) = value { return true } else { return false }
-        case "sequence", "iterable":
-            switch value {
-            case .string, .list, .dictionary: return true
-            case .undefined: return true
-            default: return false
-            }
-        case "callable":
-            if case .macro = value {
-                return true
-            } else if case .function = value {
-                return true
-            } else {
-                return false
-            }
-        case "odd", "even":
-            guard let number = value.integer else { throw wrong("\(value.summary) is neither odd nor even") }
-            return (number % 2 == 0) == (name == "even")
-        case "divisibleby":
-            guard let number = value.integer, let divisor = call.positional.first?.integer, divisor != 0
-            else {
-                throw wrong("divisibleby takes whole numbers")
-            }
-            return number.remainderReportingOverflow(dividingBy: divisor).partialValue == 0
-        case "lower", "upper":
-            guard case .string(let text) = value else { return false }
-            return try stringMethod("is" + name, text, call)?.isTrue ?? false
-        default: break
-        }
-        let operations: [String: TemplateExpression.Comparison] = [
-            "eq": .equal, "equalto": .equal, "sameas": .equal, "ne": .notEqual, "gt": .greater,
-            "greaterthan": .greater,
-            "ge": .greaterOrEqual, "lt": .less, "lessthan": .less, "le": .lessOrEqual, "in": .contained,
-        ]
-        guard let operation = operations[name] else { throw wrong("there is no test '\(name)'") }
-        guard let other = call.positional.first else {
-            throw wrong("the test '\(name)' compares with something")
-        }
-        return try compare(operation, value, other)
     }
 }

@@ -2,7 +2,7 @@
 
 import Glibc
 
-package struct TemplateDate: Sendable {
+package struct TemplateDate: Sendable, Equatable, CustomStringConvertible {
     package var year: Int
     package var month: Int
     package var day: Int
@@ -27,11 +27,29 @@ package struct TemplateDate: Sendable {
         var seconds = time(nil)
         var parts = tm()
         localtime_r(&seconds, &parts)
-        return TemplateDate(
+        return TemplateDate(parts)
+    }
+
+    /// `2026-03-05 14:07:09`, which `init(_:)` reads.
+    package var description: String { formatted("%F %T") ?? "" }
+
+    package init?(_ description: String) {
+        let parts = description.split { !$0.isNumber }.compactMap { Int32($0) }
+        guard parts.count == 6 else { return nil }
+        var time = tm()
+        (time.tm_year, time.tm_mon, time.tm_mday) = (parts[0] - 1900, parts[1] - 1, parts[2])
+        (time.tm_hour, time.tm_min, time.tm_sec) = (parts[3], parts[4], parts[5])
+        // Finds the days of week and year.
+        guard timegm(&time) != -1 else { return nil }
+        self.init(time)
+        guard self.description == description else { return nil }
+    }
+
+    private init(_ parts: tm) {
+        self.init(
             year: Int(parts.tm_year) + 1900, month: Int(parts.tm_mon) + 1, day: Int(parts.tm_mday),
             hour: Int(parts.tm_hour), minute: Int(parts.tm_min), second: Int(parts.tm_sec),
-            weekday: Int(parts.tm_wday),
-            yearDay: Int(parts.tm_yday))
+            weekday: Int(parts.tm_wday), yearDay: Int(parts.tm_yday))
     }
 
     private static let months = [

@@ -23,10 +23,16 @@ struct TemplateEvaluator {
     let limits: TemplateLimits
     let now: TemplateDate
     private(set) var line = 1
-    private var scopes: [[String: TemplateValue]]
+    var scopes: [[String: TemplateValue]]
     private var output: [UInt8] = []
+    /// Texts being captured around `output`, and their bytes: the main text is the outermost.
+    private var captures = 0
+    private var outerBytes = 0
     private var budget: Int
-    private var depth = 0
+    var depth = 0
+    private var loopDepth = 0
+    var recorder: TemplateRecorder
+    var readsDate = false
 
     static let functions = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
 
@@ -34,6 +40,7 @@ struct TemplateEvaluator {
         self.limits = limits
         budget = limits.steps
         self.now = now
+        recorder = TemplateRecorder(messages: variables["messages"])
         var globals = variables
         for name in TemplateEvaluator.functions where globals[name] == nil { globals[name] = .function(name) }
         scopes = [globals]
@@ -43,15 +50,15 @@ struct TemplateEvaluator {
         }
     }
 
-    mutating func render(_ template: [TemplateStatement]) throws(FileError) -> String {
+    mutating func render(_ template: [TemplateStatement]) throws(FileError) -> TemplateTrace {
         try run(template)
-        return String(decoding: output, as: UTF8.self)
+        return recorder.trace(of: output, readsDate: readsDate)
     }
 
     // MARK: Statements
 
     @discardableResult
-    private mutating func run(_ statements: [TemplateStatement]) throws(FileError) -> Flow {
+    mutating func run(_ statements: [TemplateStatement]) throws(FileError) -> Flow {
         try enter()
         defer { depth -= 1 }
         for statement in statements {
@@ -62,7 +69,7 @@ struct TemplateEvaluator {
         return .next
     }
 
-    private mutating func run(_ statement: TemplateStatement) throws(FileError) -> Flow {
+    mutating func run(_ statement: TemplateStatement) throws(FileError) -> Flow {
         try charge(1)
         switch statement.kind {
         case .text(let text):
@@ -75,34 +82,42 @@ struct TemplateEvaluator {
         case .loop(let targets, let sequence, let filter, let body, let otherwise):
             return try loop(targets, sequence, filter, body, otherwise)
         case .set(let targets, let expression): try assign(targets, try evaluate(expression))
-        case .setAttribute(let name, let attribute, let expression):
-            let value = try evaluate(expression)
-            guard case .namespace(let namespace) = lookUp(name) else {
-                throw wrong("'\(name)' is \(lookUp(name).summary), only a namespace has attributes to set")
-            }
-            namespace.members[ExactString(attribute)] = try storable(value)
         case .setBlock(let name, let filters, let body):
             let text = try captured { (evaluator) throws(FileError) in try evaluator.runScoped(body) }
-            try assign([name], try applied(filters, to: .string(text)))
+            try assign([.name(name)], try applied(filters, to: .string(text)))
         case .filterBlock(let filters, let body):
             let text = try captured { (evaluator) throws(FileError) in try evaluator.runScoped(body) }
             try write(try self.text(try applied(filters, to: .string(text))))
         case .macro(let macro): scopes[scopes.count - 1][macro.name] = .macro(macro)
+        case .call(let body, let call):
+            let value = try evaluateCall(call, caller: TemplateCaller(body, scopes: scopes))
+            try write(try text(value))
+        case .with(let members, let body):
+            var scope: [String: TemplateValue] = [:]
+            for (name, value) in members { scope[name] = try evaluate(value) }
+            try runScoped(body, scope)
         case .breakLoop: return .breakLoop
         case .continueLoop: return .continueLoop
-        case .generation(let body): try runScoped(body)
+        case .generation(let body):
+            let start = output.count
+            try runScoped(body)
+            // A captured mark is kept to be looked for.
+            if captures > 0 { try charge(bytes: output.count - start) }
+            recorder.addGenerated(output[start...], at: outerBytes + start, isCaptured: captures > 0)
         }
         return .next
     }
 
-    private mutating func runScoped(_ body: [TemplateStatement]) throws(FileError) {
-        scopes.append([:])
+    mutating func runScoped(
+        _ body: [TemplateStatement], _ scope: [String: TemplateValue] = [:]
+    ) throws(FileError) {
+        scopes.append(scope)
         try run(body)
         scopes.removeLast()
     }
 
-    private mutating func loop(
-        _ targets: [String], _ sequence: TemplateExpression, _ filter: TemplateExpression?,
+    mutating func loop(
+        _ targets: [TemplateTarget], _ sequence: TemplateExpression, _ filter: TemplateExpression?,
         _ body: [TemplateStatement], _ otherwise: [TemplateStatement]
     ) throws(FileError) -> Flow {
         var elements = try elements(of: try evaluate(sequence))
@@ -118,42 +133,65 @@ struct TemplateEvaluator {
         }
         if elements.isEmpty { return try run(otherwise) }
         let list = TemplateList(elements)
+        let memory = TemplateLoop.Memory()
+        loopDepth += 1
+        defer { loopDepth -= 1 }
         for (index, element) in elements.enumerated() {
             try charge(1)
-            scopes.append(["loop": .loop(TemplateLoop(elements: list, index: index))])
+            let loop = TemplateLoop(elements: list, index: index, depth: loopDepth, memory: memory)
+            scopes.append(["loop": .loop(loop)])
             try assign(targets, element)
+            let isRecorded = captures == 0 && recorder.begin(element, at: output.count)
             let flow = try run(body)
+            if isRecorded { recorder.end(at: output.count) }
             scopes.removeLast()
             if flow == .breakLoop { break }
         }
         return .next
     }
 
-    private mutating func assign(_ targets: [String], _ value: TemplateValue) throws(FileError) {
-        if targets.count == 1 {
-            scopes[scopes.count - 1][targets[0]] = value
-            return
-        }
+    mutating func assign(_ targets: [TemplateTarget], _ value: TemplateValue) throws(FileError) {
+        if targets.count == 1 { return try assign(targets[0], value) }
         let parts = try elements(of: value)
         guard parts.count == targets.count else {
             throw wrong("\(parts.count) values cannot be given to \(targets.count) names")
         }
-        for (target, part) in zip(targets, parts) { scopes[scopes.count - 1][target] = part }
+        for (target, part) in zip(targets, parts) { try assign(target, part) }
+    }
+
+    mutating func assign(_ target: TemplateTarget, _ value: TemplateValue) throws(FileError) {
+        switch target {
+        case .name(let name): scopes[scopes.count - 1][name] = value
+        case .attribute(let name, let attribute):
+            guard case .namespace(let namespace) = lookUp(name) else {
+                throw wrong("'\(name)' is \(lookUp(name).summary), only a namespace has attributes to set")
+            }
+            namespace.members[ExactString(attribute)] = try storable(value)
+        case .several(let targets): try assign(targets, value)
+        }
     }
 
     /// What a body writes, as a value instead.
-    private mutating func captured(
+    mutating func captured(
         _ body: (inout TemplateEvaluator) throws(FileError) -> Void
     ) throws(FileError) -> String {
         let outer = output
         output = []
+        captures += 1
+        outerBytes += outer.count
         try body(&self)
         let text = String(decoding: output, as: UTF8.self)
         output = outer
+        captures -= 1
+        outerBytes -= outer.count
         return text
     }
 
-    mutating func call(_ macro: TemplateMacro, _ arguments: TemplateCall) throws(FileError) -> TemplateValue {
+    /// `scopes`: what the body of a call block sees; a macro sees the names of the whole template.
+    mutating func call(
+        _ macro: TemplateMacro, _ arguments: TemplateCall, caller: TemplateCaller? = nil,
+        scopes visible: [[String: TemplateValue]]? = nil
+    ) throws(FileError) -> TemplateValue {
         guard arguments.positional.count <= macro.parameters.count else {
             throw wrong("the macro \(macro.name) takes \(macro.parameters.count) arguments")
         }
@@ -161,7 +199,9 @@ struct TemplateEvaluator {
             throw wrong("the macro \(macro.name) has no parameter '\(name)'")
         }
         let outer = scopes
-        scopes = [outer[0], [:]]
+        scopes = (visible ?? [outer[0]]) + [[:]]
+        let own = scopes.count - 1
+        if let caller { scopes[own]["caller"] = .caller(caller) }
         for (index, parameter) in macro.parameters.enumerated() {
             var value = TemplateValue.undefined(parameter.name)
             if index < arguments.positional.count {
@@ -171,146 +211,11 @@ struct TemplateEvaluator {
             } else if let standard = parameter.standard {
                 value = try evaluate(standard)
             }
-            scopes[1][parameter.name] = value
+            scopes[own][parameter.name] = value
         }
         let text = try captured { (evaluator) throws(FileError) in try evaluator.run(macro.body) }
         scopes = outer
         return .string(text)
-    }
-
-    // MARK: Expressions
-
-    mutating func evaluate(_ expression: TemplateExpression) throws(FileError) -> TemplateValue {
-        try enter()
-        defer { depth -= 1 }
-        try charge(1)
-        switch expression.kind {
-        case .none: return .none
-        case .bool(let value): return .bool(value)
-        case .integer(let value): return .integer(value)
-        case .float(let value): return .float(value)
-        case .string(let text): return .string(text)
-        case .name(let name): return lookUp(name)
-        case .list(let elements): return try list(try evaluateAll(elements))
-        case .dictionary(let members): return try dictionary(members)
-        case .attribute(let target, let name): return try attribute(name, of: try evaluate(target))
-        case .item(let target, let index): return try item(try evaluate(index), of: try evaluate(target))
-        case .slice(let target, let start, let stop, let step):
-            return try slice(
-                try evaluate(target), try start.map { (e) throws(FileError) in try evaluate(e) },
-                try stop.map { (e) throws(FileError) in try evaluate(e) },
-                try step.map { (e) throws(FileError) in try evaluate(e) })
-        case .call(let callee, let arguments): return try call(callee, arguments)
-        case .filter(let input, let name, let arguments):
-            guard let input else { throw wrong("the filter '\(name)' has no input") }
-            return try filter(name, try evaluate(input), try evaluate(arguments))
-        case .test(let input, let name, let arguments):
-            return .bool(try test(name, try evaluate(input), try evaluate(arguments)))
-        case .not(let operand): return .bool(!(try evaluate(operand).isTrue))
-        case .negative(let operand): return try negative(try evaluate(operand))
-        case .positive(let operand): return try positive(try evaluate(operand))
-        case .arithmetic(let operation, let left, let right):
-            return try arithmetic(operation, try evaluate(left), try evaluate(right))
-        case .concatenation(let operands):
-            var parts: [String] = []
-            for operand in operands { parts.append(try text(try evaluate(operand))) }
-            return .string(parts.joined())
-        case .all(let operands): return try lastOf(operands) { !$0.isTrue }
-        case .any(let operands): return try lastOf(operands) { $0.isTrue }
-        case .comparison(let first, let rest): return try comparison(first, rest)
-        case .conditional(let condition, let then, let otherwise):
-            if try evaluate(condition).isTrue { return try evaluate(then) }
-            return try otherwise.map { (e) throws(FileError) in try evaluate(e) } ?? .undefined("else")
-        }
-    }
-
-    private mutating func evaluateAll(_ expressions: [TemplateExpression]) throws(FileError)
-        -> [TemplateValue]
-    {
-        var values: [TemplateValue] = []
-        for expression in expressions { values.append(try evaluate(expression)) }
-        return values
-    }
-
-    mutating func evaluate(_ arguments: TemplateArguments) throws(FileError) -> TemplateCall {
-        var call = TemplateCall(positional: try evaluateAll(arguments.positional))
-        for (name, value) in arguments.named { call.named.append((name, try evaluate(value))) }
-        return call
-    }
-
-    /// `and` and `or` give the operand that decided.
-    private mutating func lastOf(
-        _ operands: [TemplateExpression], decides: (TemplateValue) -> Bool
-    ) throws(FileError) -> TemplateValue {
-        var value = TemplateValue.none
-        for operand in operands {
-            value = try evaluate(operand)
-            if decides(value) { break }
-        }
-        return value
-    }
-
-    private mutating func dictionary(
-        _ members: [(key: TemplateExpression, value: TemplateExpression)]
-    ) throws(FileError) -> TemplateValue {
-        var result: [(key: String, value: TemplateValue)] = []
-        for (key, value) in members {
-            guard case .string(let name) = try evaluate(key) else {
-                throw wrong("the keys of a mapping must be strings")
-            }
-            result.append((name, try evaluate(value)))
-        }
-        return try dictionary(result)
-    }
-
-    private mutating func comparison(
-        _ first: TemplateExpression, _ rest: [(TemplateExpression.Comparison, TemplateExpression)]
-    ) throws(FileError) -> TemplateValue {
-        var left = try evaluate(first)
-        for (operation, expression) in rest {
-            let right = try evaluate(expression)
-            guard try compare(operation, left, right) else { return .bool(false) }
-            left = right
-        }
-        return .bool(true)
-    }
-
-    private mutating func call(
-        _ callee: TemplateExpression, _ arguments: TemplateArguments
-    ) throws(FileError) -> TemplateValue {
-        if case .attribute(let target, let name) = callee.kind {
-            let target = try evaluate(target)
-            let arguments = try evaluate(arguments)
-            if case .namespace(let namespace) = target,
-                case .macro(let macro)? = namespace.members[ExactString(name)]
-            {
-                return try call(macro, arguments)
-            }
-            return try method(name, of: target, arguments)
-        }
-        switch try evaluate(callee) {
-        case .macro(let macro): return try call(macro, try evaluate(arguments))
-        case .function(let name): return try function(name, try evaluate(arguments))
-        case let other: throw wrong("\(other.summary) cannot be called")
-        }
-    }
-
-    private mutating func applied(
-        _ filters: [TemplateExpression], to input: TemplateValue
-    ) throws(FileError) -> TemplateValue {
-        var value = input
-        for filter in filters {
-            guard case .filter(_, let name, let arguments) = filter.kind else { continue }
-            value = try self.filter(name, value, try evaluate(arguments))
-        }
-        return value
-    }
-
-    private func lookUp(_ name: String) -> TemplateValue {
-        for scope in scopes.reversed() {
-            if let value = scope[name] { return value }
-        }
-        return .undefined(name)
     }
 
     // MARK: Limits
@@ -323,14 +228,14 @@ struct TemplateEvaluator {
         budget = rest
     }
 
-    private mutating func enter() throws(FileError) {
+    mutating func enter() throws(FileError) {
         depth += 1
         guard depth <= limits.depth else {
             throw wrong("the template runs nested deeper than \(limits.depth) levels")
         }
     }
 
-    private mutating func write(_ text: String) throws(FileError) {
+    mutating func write(_ text: String) throws(FileError) {
         output.append(contentsOf: text.utf8)
         guard output.count <= limits.outputBytes else {
             throw wrong("the template writes more than \(limits.outputBytes) bytes")
@@ -345,24 +250,25 @@ struct TemplateEvaluator {
 
     mutating func charge(bytes: Int) throws(FileError) { try charge(bytes / 4) }
 
-    mutating func list(_ elements: [TemplateValue]) throws(FileError) -> TemplateValue {
+    mutating func list(_ elements: [TemplateValue], isTuple: Bool = false) throws(FileError) -> TemplateValue
+    {
         try charge(elements.count)
         for element in elements { _ = try storable(element) }
-        return .list(TemplateList(elements))
+        return .list(TemplateList(elements, isTuple: isTuple))
     }
 
-    mutating func dictionary(_ members: [(key: String, value: TemplateValue)]) throws(FileError)
-        -> TemplateValue
-    {
-        try charge(members.count)
-        for member in members { _ = try storable(member.value) }
+    mutating func dictionary(_ members: [TemplateDictionary.Member]) throws(FileError) -> TemplateValue {
+        for member in members {
+            try charge(bytes: 4 + member.key.value.weight)
+            _ = try storable(member.value)
+        }
         return .dictionary(TemplateDictionary(members))
     }
 
     /// The value, where it may lie inside of another.
     func storable(_ value: TemplateValue) throws(FileError) -> TemplateValue {
         switch value {
-        case .namespace, .loop: throw wrong("\(value.summary) cannot be stored in another value")
+        case .namespace, .loop, .caller: throw wrong("\(value.summary) cannot be stored in another value")
         default:
             guard value.depth < TemplateValue.maximumDepth else {
                 throw wrong("values are nested deeper than \(TemplateValue.maximumDepth) levels")

@@ -1,14 +1,15 @@
 // Filters: `value | name(arguments)`.
 
 import Checkpoints
+import Glibc
 
 extension TemplateEvaluator {
     mutating func filter(
         _ name: String, _ value: TemplateValue, _ call: TemplateCall
     ) throws(FileError) -> TemplateValue {
         switch name {
-        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "replace",
-            "indent":
+        case "trim", "upper", "lower", "capitalize", "title", "string", "safe", "escape", "e", "forceescape",
+            "replace", "indent", "center":
             return .string(try textFilter(name, try text(value), call))
         case "length", "count": return .integer(try count(value))
         case "default", "d":
@@ -29,15 +30,37 @@ extension TemplateEvaluator {
             }
             return try list(try elements(of: value).reversed())
         case "sort": return try sorted(value, call)
+        case "min", "max":
+            let isMinimum = name == "min"
+            let order = TemplateCall(named: call.named + [("reverse", .bool(!isMinimum))])
+            let ordered = try elements(of: try sorted(value, order))
+            return ordered.first ?? .undefined("the \(name) of nothing")
+        case "sum": return try sum(value, call)
+        case "unique", "groupby", "batch", "slice": return try grouped(name, value, call)
+        case "attr":
+            guard case .string(let name)? = call.positional.first else { throw wrong("attr takes a name") }
+            // As Jinja: attributes of an object, which members of a mapping are not.
+            if case .dictionary = value { return .undefined(name) }
+            return try attribute(name, of: value)
+        case "format": return .string(try formatted(try text(value), call.positional))
+        case "wordcount":
+            return .integer(TemplateText.split(try text(value), nil, limit: -1).count)
+        case "round":
+            let digits = Double(call.argument(0, "precision")?.integer ?? 0)
+            guard let number = value.number else { throw wrong("\(value.summary) is no number") }
+            let scale = pow(10, min(max(digits, -300), 300))
+            var method = "common"
+            if case .string(let name)? = call.argument(1, "method") { method = name }
+            let rule: FloatingPointRoundingRule =
+                method == "ceil" ? .up : method == "floor" ? .down : .toNearestOrEven
+            return .float((number * scale).rounded(rule) / scale)
         case "items", "dictsort":
+            if name == "items", case .undefined = value { return try list([]) }
             guard case .dictionary(let dictionary) = value else {
                 throw wrong("\(value.summary) has no items")
             }
             if name == "items" { return try items(dictionary) }
-            let members = dictionary.members.sorted {
-                $0.key.lowercased().utf8.lexicographicallyPrecedes($1.key.lowercased().utf8)
-            }
-            return try items(TemplateDictionary(members))
+            return try sortedItems(dictionary, call)
         case "map": return try map(value, call)
         case "select", "reject", "selectattr", "rejectattr": return try select(name, value, call)
         default: throw wrong("there is no filter '\(name)'")
@@ -56,8 +79,13 @@ extension TemplateEvaluator {
         case "upper": return text.uppercased()
         case "lower": return text.lowercased()
         case "capitalize": return TemplateText.capitalize(text)
-        case "title": return TemplateText.title(text)
-        case "escape", "e": return TemplateText.escapeHTML(text)
+        case "title": return TemplateText.titleOfWords(text)
+        case "center":
+            let missing = max((call.argument(0, "width")?.integer ?? 80) - text.unicodeScalars.count, 0)
+            try charge(bytes: missing)
+            let left = missing / 2 + (missing & (text.unicodeScalars.count + missing) & 1)
+            return String(repeating: " ", count: left) + text + String(repeating: " ", count: missing - left)
+        case "escape", "e", "forceescape": return TemplateText.escapeHTML(text)
         case "replace":
             guard let old = call.argument(0, "old"), let new = call.argument(1, "new") else {
                 throw wrong("replace takes what to look for and what to put there")
@@ -108,9 +136,7 @@ extension TemplateEvaluator {
         var parts: [String] = []
         for element in try elements(of: value) {
             var part = element
-            if case .string(let name)? = call.argument(1, "attribute") {
-                part = try attribute(name, of: element)
-            }
+            if let name = call.argument(1, "attribute") { part = try self.part(name, of: element) }
             try charge(bytes: separator.utf8.count)
             parts.append(try text(part))
         }
@@ -139,7 +165,9 @@ extension TemplateEvaluator {
         case ("abs", .float(let number)): return .float(abs(number))
         case ("int", .string(let text)):
             let text = TemplateText.strip(text)
-            let whole = Int(text) ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }
+            let whole =
+                number(text, base: call.argument(1, "base")?.integer ?? 10)
+                ?? Double(text).flatMap { Int(exactly: $0.rounded(.towardZero)) }
             return whole.map { .integer($0) } ?? call.argument(0, "default") ?? .integer(0)
         case ("float", .string(let text)):
             return Double(TemplateText.strip(text)).map { .float($0) } ?? call.argument(0, "default")
@@ -152,76 +180,11 @@ extension TemplateEvaluator {
         }
     }
 
-    private mutating func sorted(_ value: TemplateValue, _ call: TemplateCall) throws(FileError)
-        -> TemplateValue
-    {
-        let isCaseSensitive = call.argument(1, "case_sensitive")?.isTrue ?? false
-        var keyed: [(key: TemplateValue, value: TemplateValue)] = []
-        for element in try elements(of: value) {
-            var key = element
-            if case .string(let name)? = call.argument(2, "attribute") {
-                key = try attribute(name, of: element)
-            }
-            if !isCaseSensitive, case .string(let text) = key { key = .string(text.lowercased()) }
-            if let first = keyed.first { _ = try precedes(first.key, key) }
-            try charge(bytes: 64 + key.weight)
-            keyed.append((key, element))
+    /// As Python's int(): digits of the base, with a sign and single underscores between them.
+    private func number(_ text: String, base: Int) -> Int? {
+        guard 2...36 ~= base, !text.hasPrefix("_"), !text.hasSuffix("_"), !text.contains("__") else {
+            return nil
         }
-        let isReversed = call.argument(0, "reverse")?.isTrue ?? false
-        // Every pair has an order: each key was compared with the first.
-        keyed.sort { (try? isReversed ? precedes($1.key, $0.key) : precedes($0.key, $1.key)) ?? false }
-        return try list(keyed.map(\.value))
-    }
-
-    private mutating func map(_ value: TemplateValue, _ call: TemplateCall) throws(FileError) -> TemplateValue
-    {
-        var result: [TemplateValue] = []
-        for element in try elements(of: value) {
-            if case .string(let name)? = call.named.first(where: { $0.name == "attribute" })?.value {
-                let part = try attribute(name, of: element)
-                if case .undefined = part,
-                    let standard = call.named.first(where: { $0.name == "default" })?.value
-                {
-                    result.append(standard)
-                } else {
-                    result.append(part)
-                }
-            } else {
-                guard case .string(let name)? = call.positional.first else {
-                    throw wrong("map takes a filter or an attribute")
-                }
-                let rest = TemplateCall(positional: Array(call.positional.dropFirst()), named: call.named)
-                result.append(try filter(name, element, rest))
-            }
-        }
-        return try list(result)
-    }
-
-    private mutating func select(
-        _ name: String, _ value: TemplateValue, _ call: TemplateCall
-    ) throws(FileError) -> TemplateValue {
-        let isByAttribute = name.hasSuffix("attr")
-        var arguments = call.positional[...]
-        var attributeName = ""
-        if isByAttribute {
-            guard case .string(let text)? = arguments.popFirst() else {
-                throw wrong("\(name) takes an attribute")
-            }
-            attributeName = text
-        }
-        var test: String?
-        if case .string(let text)? = arguments.popFirst() { test = text }
-        var kept: [TemplateValue] = []
-        for element in try elements(of: value) {
-            let tested = isByAttribute ? try attribute(attributeName, of: element) : element
-            let holds =
-                if let test {
-                    try self.test(test, tested, TemplateCall(positional: Array(arguments)))
-                } else {
-                    tested.isTrue
-                }
-            if holds == name.hasPrefix("select") { kept.append(element) }
-        }
-        return try list(kept)
+        return Int(text.replacing("_", with: ""), radix: base)
     }
 }

@@ -2,6 +2,14 @@
 
 import Checkpoints
 
+extension TemplateValue {
+    /// As `tojson` writes it; empty for values that have no JSON.
+    var json: String {
+        var writer = TemplateJSONWriter()
+        return writer.write(self) ? writer.text : ""
+    }
+}
+
 struct TemplateJSONWriter {
     var indent: Int?
     var escapesNonASCII = false
@@ -26,13 +34,20 @@ struct TemplateJSONWriter {
             }
         case .dictionary(let dictionary):
             var members = dictionary.members
-            if sortsKeys { members.sort { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) } }
+            if sortsKeys {
+                members.sort { $0.key.value.text.utf8.lexicographicallyPrecedes($1.key.value.text.utf8) }
+            }
             return writeAll(members, "{", "}", level) { writer, member in
-                writer.writeString(member.key)
+                // Keys are strings in JSON, of numbers and null too.
+                if case .none = member.key {
+                    writer.writeString("null")
+                } else {
+                    writer.writeString(member.key.value.text)
+                }
                 writer.text += writer.keySeparator
                 return writer.write(member.value, level: level + 1)
             }
-        case .undefined, .namespace, .loop, .macro, .function: return false
+        case .undefined, .namespace, .loop, .macro, .caller, .function: return false
         }
         return true
     }

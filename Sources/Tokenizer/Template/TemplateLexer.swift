@@ -64,7 +64,7 @@ struct TemplateLexer {
         case "#": try comment()
         case "{": try tag(.outputBegin, .outputEnd, "}}")
         default:
-            if let body = rawBody() {
+            if let body = try rawBody() {
                 addText(body)
             } else {
                 try tag(.blockBegin, .blockEnd, "%}")
@@ -110,7 +110,7 @@ struct TemplateLexer {
     }
 
     /// The text of `{% raw %}…{% endraw %}` when the cursor is behind `{%` of one.
-    private mutating func rawBody() -> ArraySlice<Unicode.Scalar>? {
+    private mutating func rawBody() throws(FileError) -> ArraySlice<Unicode.Scalar>? {
         var scan = self
         guard let begin = scan.tagEnd(named: "raw") else { return nil }
         if begin.stripsAll { scan.afterTag(stripsAll: true, dropsLineEnd: false) }
@@ -133,7 +133,7 @@ struct TemplateLexer {
             }
             scan.advance()
         }
-        return nil
+        throw FileError.template(line, "'raw' is not closed")
     }
 
     /// Moves behind `NAME %}`.

@@ -1,6 +1,7 @@
 // Operators, attributes and items, with Python's meaning; sums that leave 64 bits are errors.
 
 import Checkpoints
+import Glibc
 
 extension TemplateEvaluator {
     func negative(_ value: TemplateValue) throws(FileError) -> TemplateValue {
@@ -22,22 +23,36 @@ extension TemplateEvaluator {
         case (.add, .string(let a), .string(let b)):
             try charge(bytes: a.utf8.count + b.utf8.count)
             return .string(a + b)
-        case (.add, .list(let a), .list(let b)):
-            return try list(a.elements + b.elements)
-        case (.multiply, .string(let text), _):
-            guard let count = right.integer else { break }
-            let (size, overflow) = text.utf8.count.multipliedReportingOverflow(by: max(count, 0))
-            try charge(bytes: overflow ? .max : size)
-            return .string(String(repeating: text, count: max(count, 0)))
+        case (.add, .list(let a), .list(let b)) where a.isTuple == b.isTuple:
+            return try list(a.elements + b.elements, isTuple: a.isTuple)
+        case (.multiply, .string, _), (.multiply, .list, _):
+            if let count = right.integer { return try repeated(left, count) }
+        case (.multiply, _, .string), (.multiply, _, .list):
+            if let count = left.integer { return try repeated(right, count) }
+        case (.modulo, .string(let format), _):
+            guard case .list(let list) = right, list.isTuple else {
+                return .string(try formatted(format, [right]))
+            }
+            return .string(try formatted(format, list.elements))
         default: break
         }
-        if operation != .divide, let a = left.integer, let b = right.integer {
+        if operation != .divide, let a = left.integer, let b = right.integer, operation != .power || b >= 0 {
             return .integer(try whole(operation, a, b))
         }
         guard let a = left.number, let b = right.number else {
             throw wrong("'\(operation.rawValue)' does not work on \(left.summary) and \(right.summary)")
         }
         return .float(try real(operation, a, b))
+    }
+
+    private mutating func repeated(_ value: TemplateValue, _ count: Int) throws(FileError) -> TemplateValue {
+        let (size, overflow) = value.weight.multipliedReportingOverflow(by: max(count, 0))
+        try charge(bytes: overflow ? .max : size)
+        guard case .list(let list) = value else {
+            return .string(String(repeating: value.text, count: max(count, 0)))
+        }
+        let elements = Array(repeating: list.elements, count: max(count, 0)).flatMap(\.self)
+        return try self.list(elements, isTuple: list.isTuple)
     }
 
     private mutating func whole(
@@ -57,7 +72,6 @@ extension TemplateEvaluator {
             if operation == .modulo { return isLowered ? remainder + b : remainder }
             return isLowered ? quotient - 1 : quotient
         case .power:
-            guard b >= 0 else { throw wrong("negative powers are not supported") }
             result = (1, false)
             for _ in 0..<b {
                 try charge(1)
@@ -76,7 +90,7 @@ extension TemplateEvaluator {
         case .add: return a + b
         case .subtract: return a - b
         case .multiply: return a * b
-        case .power: throw wrong("powers of fractions are not supported")
+        case .power: return pow(a, b)
         case .divide, .floorDivide, .modulo:
             guard b != 0 else { throw wrong("division by zero") }
             if operation == .divide { return a / b }
@@ -105,9 +119,14 @@ extension TemplateEvaluator {
         return TemplateValue.isEqual(left, right)
     }
 
-    func precedes(_ left: TemplateValue, _ right: TemplateValue) throws(FileError) -> Bool {
+    mutating func precedes(_ left: TemplateValue, _ right: TemplateValue) throws(FileError) -> Bool {
         if case .string(let a) = left, case .string(let b) = right {
+            try charge(bytes: min(a.utf8.count, b.utf8.count))
             return a.utf8.lexicographicallyPrecedes(b.utf8)
+        }
+        if case .list(let a) = left, case .list(let b) = right, a.isTuple == b.isTuple {
+            for (a, b) in zip(a.elements, b.elements) where try !isEqual(a, b) { return try precedes(a, b) }
+            return a.elements.count < b.elements.count
         }
         if let a = left.integer, let b = right.integer { return a < b }
         guard let a = left.number, let b = right.number else {
@@ -119,13 +138,15 @@ extension TemplateEvaluator {
     mutating func contains(_ container: TemplateValue, _ value: TemplateValue) throws(FileError) -> Bool {
         switch (container, value) {
         case (.string(let text), .string(let part)):
-            try charge(bytes: text.utf8.count)
+            try charge(bytes: text.utf8.count + part.utf8.count)
             return TemplateText.find(part, in: text) != nil
         case (.list(let list), _):
             for element in list.elements where try isEqual(element, value) { return true }
             return false
-        case (.dictionary(let dictionary), .string(let key)): return dictionary[key] != nil
-        case (.dictionary, _), (.undefined, _): return false
+        case (.dictionary(let dictionary), _):
+            try charge(bytes: value.weight)
+            return TemplateKey(value).map { dictionary[$0] != nil } ?? false
+        case (.undefined, _): return false
         default: throw wrong("'in' does not work on \(value.summary) and \(container.summary)")
         }
     }
@@ -138,7 +159,7 @@ extension TemplateEvaluator {
             return list.elements
         case .dictionary(let dictionary):
             try charge(dictionary.members.count)
-            return dictionary.members.map { .string($0.key) }
+            return dictionary.members.map(\.key.value)
         case .string(let text):
             try charge(text.utf8.count)
             return text.unicodeScalars.map { .string(String($0)) }
@@ -163,7 +184,9 @@ extension TemplateEvaluator {
         case (.list(let list), _):
             guard let position = index.integer else { break }
             let place = position < 0 ? position + list.elements.count : position
-            return list.elements.indices.contains(place) ? list.elements[place] : .undefined("[\(position)]")
+            guard list.elements.indices.contains(place) else { return .undefined("[\(position)]") }
+            recorder.visit(list.elements[place], at: position)
+            return list.elements[place]
         case (.string(let text), _):
             guard let position = index.integer else { break }
             try charge(bytes: text.utf8.count)
@@ -171,6 +194,9 @@ extension TemplateEvaluator {
             let place = position < 0 ? position + scalars.count : position
             return scalars.indices.contains(place)
                 ? .string(String(scalars[place])) : .undefined("[\(position)]")
+        case (.dictionary(let dictionary), _):
+            try charge(bytes: index.weight)
+            if let key = TemplateKey(index) { return dictionary[key] ?? .undefined(index.text) }
         case (_, .string(let name)): return try attribute(name, of: target)
         default: break
         }
@@ -183,7 +209,7 @@ extension TemplateEvaluator {
         switch target {
         case .list(let list):
             let places = try indices(list.elements.count, start, stop, step)
-            return try self.list(places.map { list.elements[$0] })
+            return try self.list(places.map { list.elements[$0] }, isTuple: list.isTuple)
         case .string(let text):
             try charge(bytes: text.utf8.count)
             let scalars = Array(text.unicodeScalars)
@@ -229,6 +255,8 @@ extension TemplateLoop {
         case "first": return .bool(index == 0)
         case "last": return .bool(index == count - 1)
         case "length": return .integer(count)
+        case "depth": return .integer(depth)
+        case "depth0": return .integer(depth - 1)
         case "previtem": return index > 0 ? elements.elements[index - 1] : .undefined(name)
         case "nextitem": return index + 1 < count ? elements.elements[index + 1] : .undefined(name)
         default: return nil

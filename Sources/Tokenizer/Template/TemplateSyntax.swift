@@ -9,6 +9,7 @@ struct TemplateExpression: Sendable {
         case string(String)
         case name(String)
         case list([TemplateExpression])
+        case tuple([TemplateExpression])
         case dictionary([(key: TemplateExpression, value: TemplateExpression)])
         case attribute(TemplateExpression, String)
         case item(TemplateExpression, TemplateExpression)
@@ -59,8 +60,14 @@ struct TemplateExpression: Sendable {
 struct TemplateArguments: Sendable {
     var positional: [TemplateExpression] = []
     var named: [(name: String, value: TemplateExpression)] = []
+    /// `*list` and `**mapping`, whose elements follow.
+    var spread: TemplateExpression?
+    var namedSpread: TemplateExpression?
 
-    var height: Int { (positional + named.map(\.value)).map(\.height).max() ?? 0 }
+    var isEmpty: Bool { positional.isEmpty && named.isEmpty && spread == nil && namedSpread == nil }
+    var height: Int {
+        (positional + named.map(\.value) + [spread, namedSpread].compactMap(\.self)).map(\.height).max() ?? 0
+    }
 }
 
 struct TemplateStatement: Sendable {
@@ -70,18 +77,21 @@ struct TemplateStatement: Sendable {
         case conditional(
             [(condition: TemplateExpression, body: [TemplateStatement])], otherwise: [TemplateStatement])
         case loop(
-            targets: [String], over: TemplateExpression, filter: TemplateExpression?,
+            targets: [TemplateTarget], over: TemplateExpression, filter: TemplateExpression?,
             body: [TemplateStatement],
             otherwise: [TemplateStatement])
-        case set([String], TemplateExpression)
-        case setAttribute(String, String, TemplateExpression)
+        case set([TemplateTarget], TemplateExpression)
         /// `{% set name | filters %}body{% endset %}`
         case setBlock(String, filters: [TemplateExpression], [TemplateStatement])
         case filterBlock([TemplateExpression], [TemplateStatement])
         case macro(TemplateMacro)
+        /// `{% call(parameters) macro(arguments) %}body{% endcall %}`
+        case call(TemplateMacro, TemplateExpression)
+        /// `{% with name = value %}body{% endwith %}`
+        case with([(name: String, value: TemplateExpression)], [TemplateStatement])
         case breakLoop
         case continueLoop
-        /// `{% generation %}`, which marks what the model wrote and changes nothing.
+        /// `{% generation %}`, which marks what the model wrote and changes no text.
         case generation([TemplateStatement])
     }
 
@@ -89,8 +99,18 @@ struct TemplateStatement: Sendable {
     let line: Int
 }
 
+/// What a value is given to.
+enum TemplateTarget: Sendable {
+    case name(String)
+    /// An attribute of a namespace.
+    case attribute(String, String)
+    case several([TemplateTarget])
+}
+
 struct TemplateMacro: Sendable {
     let name: String
-    let parameters: [(name: String, standard: TemplateExpression?)]
+    typealias Parameter = (name: String, standard: TemplateExpression?)
+
+    let parameters: [Parameter]
     let body: [TemplateStatement]
 }

@@ -7,19 +7,21 @@ enum TemplateText {
         return String(view)
     }
 
+    /// The offset in bytes of the first occurrence.
     static func find(_ part: String, in text: String) -> Int? {
-        find(Array(part.utf8), in: Array(text.utf8)[...])
+        ByteSearch(Array(part.utf8)).first(in: Array(text.utf8)[...])
     }
 
-    /// The offset in bytes of the first occurrence.
-    private static func find(_ part: [UInt8], in text: ArraySlice<UInt8>) -> Int? {
-        guard let first = part.first else { return text.startIndex }
-        guard text.count >= part.count else { return nil }
-        for start in text.startIndex...(text.endIndex - part.count)
-        where text[start] == first && text[start..<start + part.count].elementsEqual(part) {
-            return start
-        }
-        return nil
+    static func findLast(_ part: String, in text: String) -> Int? {
+        ByteSearch(part.utf8.reversed()).first(in: Array(text.utf8.reversed())[...])
+            .map { text.utf8.count - part.utf8.count - $0 }
+    }
+
+    /// Splits from the right, at most `limit` times.
+    static func rightSplit(_ text: String, _ separator: String?, limit: Int) -> [String] {
+        // Reversed bytes are no text, reversed scalars are.
+        func reversed(_ text: String) -> String { string(text.unicodeScalars.reversed()) }
+        return split(reversed(text), separator.map(reversed), limit: limit).reversed().map(reversed)
     }
 
     static func strip(_ text: String, _ characters: String? = nil, left: Bool = true, right: Bool = true)
@@ -37,9 +39,10 @@ enum TemplateText {
     static func split(_ text: String, _ separator: String?, limit: Int) -> [String] {
         guard let separator else { return splitAtSpaces(text, limit: limit) }
         let (bytes, part) = (Array(text.utf8), Array(separator.utf8))
+        let search = ByteSearch(part)
         var pieces: [String] = []
         var start = 0
-        while limit < 0 || pieces.count < limit, let found = find(part, in: bytes[start...]) {
+        while limit < 0 || pieces.count < limit, let found = search.first(in: bytes[start...]) {
             pieces.append(String(decoding: bytes[start..<found], as: UTF8.self))
             start = found + part.count
         }
@@ -61,15 +64,17 @@ enum TemplateText {
         return pieces
     }
 
-    static func lines(_ text: String) -> [String] {
+    static func lines(_ text: String, keepsEnds: Bool = false) -> [String] {
         var lines: [String] = []
         var line = String.UnicodeScalarView()
         var last: Unicode.Scalar?
         for scalar in text.unicodeScalars {
             defer { last = scalar }
             switch scalar {
-            case "\n" where last == "\r": continue
+            case "\n" where last == "\r":
+                if keepsEnds { lines[lines.count - 1].unicodeScalars.append(scalar) }
             case "\n", "\r", "\u{B}", "\u{C}", "\u{1C}"..."\u{1E}", "\u{85}", "\u{2028}", "\u{2029}":
+                if keepsEnds { line.append(scalar) }
                 lines.append(String(line))
                 line = String.UnicodeScalarView()
             default: line.append(scalar)
@@ -107,6 +112,23 @@ enum TemplateText {
             isInWord = scalar.properties.isCased
         }
         return result
+    }
+
+    /// A capital behind white space and opening brackets and dashes (Jinja's filter `title`).
+    static func titleOfWords(_ text: String) -> String {
+        var result = ""
+        var isInWord = false
+        for scalar in text.unicodeScalars {
+            result += isInWord ? scalar.properties.lowercaseMapping : scalar.properties.titlecaseMapping
+            isInWord = !scalar.isPythonSpace && !"-({[<".unicodeScalars.contains(scalar)
+        }
+        return result
+    }
+
+    static func swapCase(_ text: String) -> String {
+        text.unicodeScalars.map {
+            $0.properties.isUppercase ? $0.properties.lowercaseMapping : $0.properties.uppercaseMapping
+        }.joined()
     }
 
     static func escapeHTML(_ text: String) -> String {

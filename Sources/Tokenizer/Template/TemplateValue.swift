@@ -13,51 +13,86 @@ enum TemplateValue {
     case integer(Int)
     case float(Double)
     case string(String)
-    /// Python's tuples too.
     case list(TemplateList)
     case dictionary(TemplateDictionary)
     case namespace(TemplateNamespace)
     case loop(TemplateLoop)
     case macro(TemplateMacro)
+    /// The body of a `{% call %}` block, which the macro called writes by `caller()`.
+    case caller(TemplateCaller)
     case function(String)
 }
 
+/// A list, or Python's tuple, which differs in how it is printed and is equal to no list.
 final class TemplateList {
     let elements: [TemplateValue]
+    let isTuple: Bool
     let depth: Int
     let weight: Int
 
-    init(_ elements: [TemplateValue]) {
+    init(_ elements: [TemplateValue], isTuple: Bool = false) {
         self.elements = elements
+        self.isTuple = isTuple
         weight = TemplateValue.weight(elements)
         depth = (elements.map(\.depth).max() ?? 0) + 1
     }
 }
 
+/// What may name a member of a mapping.
+enum TemplateKey: Hashable {
+    case string(ExactString)
+    case integer(Int)
+    case none
+
+    init(_ text: String) { self = .string(ExactString(text)) }
+
+    /// nil for values that cannot be keys here.
+    init?(_ value: TemplateValue) {
+        switch value {
+        case .string(let text): self.init(text)
+        case .none: self = .none
+        default:
+            guard let number = value.integer else { return nil }
+            self = .integer(number)
+        }
+    }
+
+    var value: TemplateValue {
+        switch self {
+        case .string(let text): .string(text.text)
+        case .integer(let number): .integer(number)
+        case .none: .none
+        }
+    }
+}
+
 final class TemplateDictionary {
-    let members: [(key: String, value: TemplateValue)]
+    typealias Member = (key: TemplateKey, value: TemplateValue)
+
+    let members: [Member]
     let depth: Int
     let weight: Int
-    private let positions: [ExactString: Int]
+    private let positions: [TemplateKey: Int]
 
     /// Of equal keys the last value counts, at the place of the first.
-    init(_ members: [(key: String, value: TemplateValue)]) {
-        var unique: [(key: String, value: TemplateValue)] = []
-        var positions: [ExactString: Int] = [:]
+    init(_ members: [Member]) {
+        var unique: [Member] = []
+        var positions: [TemplateKey: Int] = [:]
         for member in members {
-            if let position = positions[ExactString(member.key)] {
+            if let position = positions[member.key] {
                 unique[position].value = member.value
             } else {
-                positions[ExactString(member.key)] = unique.count
+                positions[member.key] = unique.count
                 unique.append(member)
             }
         }
         (self.members, self.positions) = (unique, positions)
-        weight = TemplateValue.weight(unique.map { .string($0.key) } + unique.map(\.value))
+        weight = TemplateValue.weight(unique.map(\.key.value) + unique.map(\.value))
         depth = (unique.map(\.value.depth).max() ?? 0) + 1
     }
 
-    subscript(key: String) -> TemplateValue? { positions[ExactString(key)].map { members[$0].value } }
+    subscript(key: TemplateKey) -> TemplateValue? { positions[key].map { members[$0].value } }
+    subscript(key: String) -> TemplateValue? { self[TemplateKey(key)] }
 }
 
 final class TemplateNamespace {
@@ -68,6 +103,22 @@ final class TemplateNamespace {
 struct TemplateLoop {
     let elements: TemplateList
     let index: Int
+    /// Loops around this one, and itself.
+    let depth: Int
+    /// What `loop.changed` was last given.
+    let memory: Memory
+
+    final class Memory { var last: [TemplateValue]? }
+}
+
+/// The body of a call block as a macro, and the names that it sees.
+final class TemplateCaller {
+    let macro: TemplateMacro
+    let scopes: [[String: TemplateValue]]
+
+    init(_ macro: TemplateMacro, scopes: [[String: TemplateValue]]) {
+        (self.macro, self.scopes) = (macro, scopes)
+    }
 }
 
 extension TemplateValue {
@@ -105,7 +156,7 @@ extension TemplateValue {
         case .string(let text): !text.isEmpty
         case .list(let list): !list.elements.isEmpty
         case .dictionary(let dictionary): !dictionary.members.isEmpty
-        case .namespace, .loop, .macro, .function: true
+        case .namespace, .loop, .macro, .caller, .function: true
         }
     }
 
@@ -123,6 +174,7 @@ extension TemplateValue {
         case .namespace: "a namespace"
         case .loop: "the loop variable"
         case .macro(let macro): "the macro \(macro.name)"
+        case .caller: "the block of a call"
         case .function(let name): "the function \(name)"
         }
     }
@@ -151,7 +203,8 @@ extension TemplateValue {
         case (.undefined, .undefined), (.none, .none): return true
         case (.string(let a), .string(let b)): return ExactString(a) == ExactString(b)
         case (.list(let a), .list(let b)):
-            return a.elements.count == b.elements.count && zip(a.elements, b.elements).allSatisfy(isEqual)
+            return a.isTuple == b.isTuple && a.elements.count == b.elements.count
+                && zip(a.elements, b.elements).allSatisfy(isEqual)
         case (.dictionary(let a), .dictionary(let b)):
             return a.members.count == b.members.count
                 && a.members.allSatisfy { member in b[member.key].map { isEqual(member.value, $0) } ?? false }
@@ -172,7 +225,8 @@ extension TemplateValue {
         case .string(let text): self = .string(text)
         case .array(let values): self = .list(TemplateList(values.map(TemplateValue.init)))
         case .object(let object):
-            self = .dictionary(TemplateDictionary(object.members.map { ($0.key, TemplateValue($0.value)) }))
+            self = .dictionary(
+                TemplateDictionary(object.members.map { (TemplateKey($0.key), TemplateValue($0.value)) }))
         }
     }
 
@@ -196,13 +250,15 @@ extension TemplateValue {
         switch self {
         case .undefined: return "Undefined"
         case .string(let text): return TemplateValue.quoted(text)
-        case .list(let list): return "[" + list.elements.map(\.representation).joined(separator: ", ") + "]"
+        case .list(let list):
+            let elements = list.elements.map(\.representation).joined(separator: ", ")
+            return list.isTuple ? "(\(elements)\(list.elements.count == 1 ? "," : ""))" : "[\(elements)]"
         case .dictionary(let dictionary):
             let members = dictionary.members.map {
-                "\(TemplateValue.quoted($0.key)): \($0.value.representation)"
+                "\($0.key.value.representation): \($0.value.representation)"
             }
             return "{" + members.joined(separator: ", ") + "}"
-        case .namespace, .loop, .macro, .function: return "<\(summary)>"
+        case .namespace, .loop, .macro, .caller, .function: return "<\(summary)>"
         default: return text
         }
     }

@@ -175,8 +175,8 @@ extension Adapter.Part {
     fileprivate static let tokens = Adapter.Part("tokens")
 }
 
-/// Not to train: a pass leaves the layer as it is, and adds x·Vᵀ times x, and the squares and the sum of x and how many there
-/// are, to what would be gradients.
+/// For forward passes only. The layer's output is the base layer's. What would be gradients collects (x·Vᵀ)ᵀ·x, the squares of
+/// x, the sum of x and the number of tokens.
 private struct InputSketch: AdapterMethod {
     let name = "input-sketch"
     let summary = "sums up the inputs of layers"
@@ -192,20 +192,18 @@ private struct InputSketch: AdapterMethod {
         ]
     }
 
-    func derived(of module: AdapterModuleShape) -> [String: [Int]] { [Self.ones: [module.inFeatures]] }
-
-    func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) -> [String: [Float]] {
-        [Self.ones: [Float](repeating: 1, count: module.inFeatures)]
+    func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.inFeatures)]
     }
 
     func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         try base.base(y, x, nil, pass)
-        return try kept(of: x, layer, around: base, pass)
+        return try recordSaved(of: x, layer, around: base, pass)
     }
 
-    func kept(
+    func recordSaved(
         of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         let h = pass.arena.take(x.rows, layer.paddedRank)
@@ -214,7 +212,7 @@ private struct InputSketch: AdapterMethod {
         try pass.encoder.loraGradientA(addingTo: layer[.loraA].gradient, g: h, x: x, label: label)
         try pass.encoder.columnDots(
             addingTo: layer[.squares].gradient.reshaped([layer.inFeatures]), x, x,
-            by: layer.derived(Self.ones), label: label)
+            by: layer.fixed(Self.ones), label: label)
         let each = pass.arena.take(x.rows, Self.rows)
         try pass.encoder.fill(each.slice, value: Float(1).bitPattern)
         for (part, of) in [(Adapter.Part.sums, x), (.tokens, each)] {
@@ -222,5 +220,12 @@ private struct InputSketch: AdapterMethod {
         }
         pass.arena.give(each)
         return h
+    }
+
+    func backward(
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, saved: Tensor, _ layer: LoRALayer,
+        around base: Linear, _ pass: Pass
+    ) throws(VulkanError) {
+        preconditionFailure("\(name) does not train")
     }
 }

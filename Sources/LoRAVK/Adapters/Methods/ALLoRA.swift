@@ -1,20 +1,20 @@
-// LoRA without α and dropout, whose rows of B step by 1/√(‖row of B‖ + 1/η²): at first, where B is zero, by η, and the slower the
-// farther they have moved. Huang & Balestriero 2024, ALLoRA: Adaptive Learning Rate Mitigates LoRA Fatal Flaws.
+// LoRA without α and dropout. The gradient of each row of B is multiplied by 1/√(‖row of B‖ + 1/η²). Where B is zero that is
+// η; a row learns more slowly as it grows. Huang & Balestriero 2024, ALLoRA: Adaptive Learning Rate Mitigates LoRA Fatal Flaws.
 
 import Kernels
 import VulkanCompute
 
-package struct ALLoRA: AdapterMethod {
+package struct ALLoRA: LowRankMethod {
     package let name = "allora"
     package let summary = "LoRA without alpha, rows of B learn slower as they grow (Huang & Balestriero 2024)"
     package var options = [
         MethodOption(
             "eta", 1, in: 1e-3...1e3, "what the gradient of a row of B that is zero is multiplied by")
     ]
-    package let isLowRankAlone = true
+    package let isPureLowRank = true
     package init() {}
 
-    package func settle(_ config: inout LoRAConfig) {
+    package func normalize(_ config: inout LoRAConfig) {
         config.usesRsLoRA = false
         config.alpha = Double(config.rank)
     }

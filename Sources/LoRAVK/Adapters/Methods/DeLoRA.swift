@@ -1,6 +1,7 @@
-// ΔW = B·diag(c)·A·diag(w), c_i = λ/(R·‖A_i‖·‖B_i‖), w the norms of W's columns: how far W moves (λ, which trains) apart from where
-// to. As a low-rank layer: D = A·diag(w), U = B·diag(c), and from its gradients dD and dU, with dc_i = Σ over rows of dU ⊙ B:
-// dA = dD·diag(w) − c·dc/‖A_i‖² A, dB = dU·diag(c) − c·dc/‖B_i‖² B, dλ = Σ c·dc/λ. Bini, Girrbach & Akata 2025, DeLoRA.
+// ΔW = B·diag(c)·A·diag(w), c_i = λ/(R·‖A_i‖·‖B_i‖), w the norms of W's columns. A and B give the direction of the
+// update, λ its length; all three train. As a low-rank term: D = A·diag(w), U = B·diag(c). Its gradients dD and dU give,
+// with dc_i = Σ over rows of dU ⊙ B: dA = dD·diag(w) − c·dc/‖A_i‖² A, dB = dU·diag(c) − c·dc/‖B_i‖² B, dλ = Σ c·dc/λ.
+// Bini, Girrbach & Akata 2025, DeLoRA.
 
 import Checkpoints
 import Kernels
@@ -10,7 +11,7 @@ extension Adapter.Part {
     package static let lambda = Adapter.Part("lambda")
 }
 
-package struct DeLoRA: AdapterMethod {
+package struct DeLoRA: LowRankMethod {
     package let name = "delora"
     package let summary = "bounded update: direction of each rank, and one length lambda (Bini et al. 2025)"
     package var options = [
@@ -20,8 +21,8 @@ package struct DeLoRA: AdapterMethod {
     package let savesItself = false
     package init() {}
 
-    /// The scaling is λ's.
-    package func settle(_ config: inout LoRAConfig) {
+    /// λ is the scaling.
+    package func normalize(_ config: inout LoRAConfig) {
         config.usesRsLoRA = false
         config.alpha = Double(config.rank)
     }
@@ -46,7 +47,7 @@ package struct DeLoRA: AdapterMethod {
         return start
     }
 
-    // MARK: What follows from the parameters
+    // MARK: Derived tensors
 
     private static let columns = "w"  // (I)
     private static let ones = "ones"  // (R)
@@ -57,10 +58,14 @@ package struct DeLoRA: AdapterMethod {
     private static let perA = "1/‖A‖²"  // (R)
     private static let perB = "1/‖B‖²"  // (R)
 
-    package func derived(of module: AdapterModuleShape) -> [String: [Int]] {
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.paddedRank)]
+    }
+
+    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
         let rank = module.paddedRank
         return [
-            Self.columns: [module.inFeatures], Self.ones: [rank], Self.down: [rank, module.inFeatures],
+            Self.columns: [module.inFeatures], Self.down: [rank, module.inFeatures],
             Self.up: [module.outFeatures, rank], Self.factors: [rank], Self.unit: [rank], Self.perA: [rank],
             Self.perB: [rank],
         ]
@@ -76,19 +81,16 @@ package struct DeLoRA: AdapterMethod {
                 squares[column] += Double(value) * Double(value)
             }
         }
-        return [
-            Self.columns: squares.map { Float($0.squareRoot()) },
-            Self.ones: [Float](repeating: 1, count: module.paddedRank),
-        ]
+        return [Self.columns: squares.map { Float($0.squareRoot()) }]
     }
 
-    package func refresh(
+    package func updateDerivedTensors(
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         let squaresB = arena.take(layer.paddedRank)
         try encoder.fill(squaresB.slice)
         try encoder.columnDots(
-            addingTo: squaresB, layer.loraB, layer.loraB, by: layer.derived(Self.ones),
+            addingTo: squaresB, layer.loraB, layer.loraB, by: layer.fixed(Self.ones),
             label: "\(layer.name) ‖B‖²")
         try encoder.deloraScale(
             into: layer.derived(Self.factors), unit: layer.derived(Self.unit), perA: layer.derived(Self.perA),
@@ -106,16 +108,14 @@ package struct DeLoRA: AdapterMethod {
 
     // MARK: Layer
 
-    private func term(_ layer: LoRALayer) -> LowRankTerm {
+    package func term(_ layer: LoRALayer) -> LowRankTerm {
         var term = LowRankTerm(layer)
         (term.down, term.up) = (layer.derived(Self.down), layer.derived(Self.up))
         return term
     }
 
-    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
-
     package func backward(
-        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, saved: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
     ) throws(VulkanError) {
         let (encoder, arena) = (pass.encoder, pass.arena)
@@ -126,10 +126,10 @@ package struct DeLoRA: AdapterMethod {
         for tensor in [dD, dU, dc, takenA] { try encoder.fill(tensor.slice) }
         var term = term(layer)
         (term.downGradient, term.upGradient) = (dD, dU)
-        try base.backward(dx, dy, x: x, h: kept, lowRank: term, pass)
+        try base.backward(dx, dy, x: x, h: saved, lowRank: term, pass)
         let (dA, dB) = (layer[.loraA].gradient, layer[.loraB].gradient)
         try encoder.columnDots(
-            addingTo: dc, dU, layer.loraB, by: layer.derived(Self.ones), label: "\(layer.name) dc")
+            addingTo: dc, dU, layer.loraB, by: layer.fixed(Self.ones), label: "\(layer.name) dc")
         try encoder.deloraGradient(
             lambda: layer[.lambda].gradient, takenA: takenA, takenB: takenB, dc: dc,
             factors: layer.derived(Self.factors), unit: layer.derived(Self.unit),
@@ -142,8 +142,8 @@ package struct DeLoRA: AdapterMethod {
         arena.give(dD, dU, dc, takenB, takenA)
     }
 
-    /// The plain LoRA that is the same: D and U.
-    package func saved(_ layer: LoRALayer, of adapter: Adapter) throws -> [TensorSource] {
+    /// D and U: the plain LoRA with the same update.
+    package func fileTensors(of layer: LoRALayer, in adapter: Adapter) throws -> [TensorSource] {
         try adapter.refresh()
         return try [(Adapter.Part.loraA, Self.down), (.loraB, Self.up)].compactMap { part, name in
             let shape = layer[part].shape

@@ -1,6 +1,6 @@
-// W' = m ⊙ (W + s·B·A) / n by rows, n = ‖W + s·B·A‖ by rows, a constant to the gradient; m trains. With y₀ the output of the plain
-// LoRA layer: y = y₀ ⊙ (m/n), dy₀ = dy ⊙ (m/n), dm = Σ over tokens of dy ⊙ y₀ / n. Liu et al. 2024, DoRA: Weight-Decomposed
-// Low-Rank Adaptation.
+// W' = m ⊙ (W + s·B·A) / n by rows, n = ‖W + s·B·A‖ by rows. m trains; n is a constant to the gradient. With y₀ the output of
+// the plain LoRA layer: y = y₀ ⊙ (m/n), dy₀ = dy ⊙ (m/n), dm = Σ over tokens of dy ⊙ y₀ / n. m/n scales W's product too, so
+// the update is no low-rank term. Liu et al. 2024, DoRA: Weight-Decomposed Low-Rank Adaptation.
 
 import Checkpoints
 import Kernels
@@ -16,6 +16,9 @@ package struct DoRA: AdapterMethod {
     package init() {}
 
     package func describe(_ peft: inout PEFTConfig, _ config: LoRAConfig) { peft.usesDoRA = true }
+    package func recognized(in peft: PEFTConfig) -> (any AdapterMethod)? {
+        peft.kind == .lora && peft.usesDoRA ? self : nil
+    }
 
     package func parameters(of module: AdapterModuleShape) -> [ParameterShape] {
         [.loraA(module), .loraB(module), ParameterShape(.magnitude, count: module.outFeatures)]
@@ -29,18 +32,20 @@ package struct DoRA: AdapterMethod {
         return start
     }
 
-    // MARK: What follows from the parameters
+    // MARK: Derived tensors
 
     private static let squares = "‖W‖²"  // (O) of the rows
     private static let identity = "identity"  // (R, R)
     private static let scale = "m/n"  // (O)
     private static let inverse = "1/n"  // (O)
 
-    package func derived(of module: AdapterModuleShape) -> [String: [Int]] {
-        let (rows, rank) = (module.outFeatures, module.paddedRank)
-        return [
-            Self.squares: [rows], Self.scale: [rows], Self.inverse: [rows], Self.identity: [rank, rank],
-        ]
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.identity: .identity(module.paddedRank)]
+    }
+
+    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
+        let rows = module.outFeatures
+        return [Self.squares: [rows], Self.scale: [rows], Self.inverse: [rows]]
     }
 
     package func constants(_ base: InitialSite.Base, of module: AdapterModuleShape) throws -> [String:
@@ -50,15 +55,11 @@ package struct DoRA: AdapterMethod {
         let squares = try (0..<stored.rows).map { row in
             Float(try stored.floats(rows: row..<row + 1).reduce(0.0) { $0 + Double($1) * Double($1) })
         }
-        let rank = module.paddedRank
-        return [
-            Self.squares: squares,
-            Self.identity: (0..<rank * rank).map { $0 % (rank + 1) == 0 ? 1 : 0 },
-        ]
+        return [Self.squares: squares]
     }
 
     /// n² = ‖W‖² + 2s⟨W, B·A⟩ + s²‖B·A‖² by rows, as ‖W‖² + s·⟨B, U⟩ with U = 2·W·Aᵀ + s·B·(A·Aᵀ): W + s·B·A is never made.
-    package func refresh(
+    package func updateDerivedTensors(
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         let rank = layer.paddedRank
@@ -70,7 +71,7 @@ package struct DoRA: AdapterMethod {
         try encoder.matmul(
             .nn, into: u, layer.loraB, gram, scale: layer.scaling, label: "\(layer.name) B·A·Aᵀ")
         try encoder.matmul(
-            .tn, addingTo: u, products, layer.derived(Self.identity), scale: 2, label: "\(layer.name) W·Aᵀ")
+            .tn, addingTo: u, products, layer.fixed(Self.identity), scale: 2, label: "\(layer.name) W·Aᵀ")
         try encoder.doraScale(
             into: layer.derived(Self.scale), inverse: layer.derived(Self.inverse),
             magnitude: layer[.magnitude].value, squares: layer.derived(Self.squares), loraB: layer.loraB,
@@ -81,8 +82,8 @@ package struct DoRA: AdapterMethod {
 
     // MARK: Layer
 
-    /// What a backward needs: h (N, R), and y₀ (N, O) behind it.
-    private struct Kept {
+    /// What a backward needs: h (N, R), then y₀ (N, O) in the same tensor.
+    private struct Saved {
         let h: Tensor
         let y0: Tensor
 
@@ -98,20 +99,17 @@ package struct DoRA: AdapterMethod {
             arena.take(start(rows, layer) + rows * layer.outFeatures)
         }
 
-        /// Where y₀ may be bound.
+        /// The first place for y₀ that may be bound.
         private static func start(_ rows: Int, _ layer: LoRALayer) -> Int {
             (rows * layer.paddedRank + 63) / 64 * 64
         }
     }
 
-    /// m/n scales W's product too.
-    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { nil }
-
     package func forward(
         _ y: Destination, _ x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
-        let whole = try kept(of: x, layer, around: base, pass)
-        let (y0, scale) = (Kept(whole, x.rows, layer).y0, layer.derived(Self.scale))
+        let whole = try recordSaved(of: x, layer, around: base, pass)
+        let (y0, scale) = (Saved(whole, x.rows, layer).y0, layer.derived(Self.scale))
         let label = "\(layer.name) m/n"
         switch y {
         case .into(let y): try pass.encoder.scaleColumns(into: y, y0, by: scale, label: label)
@@ -123,33 +121,33 @@ package struct DoRA: AdapterMethod {
         return whole
     }
 
-    package func kept(
+    package func recordSaved(
         of x: Tensor, _ layer: LoRALayer, around base: Linear, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
-        let whole = Kept.take(x.rows, layer, pass.arena)
-        let kept = Kept(whole, x.rows, layer)
+        let whole = Saved.take(x.rows, layer, pass.arena)
+        let saved = Saved(whole, x.rows, layer)
         let term = LowRankTerm(layer)
-        try base.down(into: kept.h, x, term, pass)
-        try base.base(.into(kept.y0), x, LoRATerm(h: kept.h, matrix: term.up), pass)
+        try base.down(into: saved.h, x, term, pass)
+        try base.base(.into(saved.y0), x, LoRATerm(h: saved.h, matrix: term.up), pass)
         return whole
     }
 
     package func backward(
-        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept whole: Tensor, _ layer: LoRALayer,
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, saved whole: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
     ) throws(VulkanError) {
-        let kept = Kept(whole, x.rows, layer)
+        let saved = Saved(whole, x.rows, layer)
         if let gradient = layer[.magnitude].trainedGradient {
             try pass.encoder.columnDots(
-                addingTo: gradient.reshaped([layer.outFeatures]), dy, kept.y0,
+                addingTo: gradient.reshaped([layer.outFeatures]), dy, saved.y0,
                 by: layer.derived(Self.inverse),
                 label: "\(layer.name) dm")
         }
         let dy0 = pass.arena.take(dy.rows, dy.width)
         try pass.encoder.scaleColumns(
             into: dy0, dy, by: layer.derived(Self.scale), label: "\(layer.name) dy·m/n")
-        // Gives `whole` back: h begins it.
-        try base.backward(dx, dy0, x: x, h: kept.h, lowRank: LowRankTerm(layer), pass)
+        // This gives `whole` back, since h is its beginning.
+        try base.backward(dx, dy0, x: x, h: saved.h, lowRank: LowRankTerm(layer), pass)
         pass.arena.give(dy0)
     }
 }

@@ -1,9 +1,9 @@
 // LoRA with A frozen as it starts: only B trains, and dA is never computed. Zhang et al. 2023, LoRA-FA.
 
-package struct LoRAFA: AdapterMethod {
+package struct LoRAFA: LowRankMethod {
     package let name = "lora-fa"
     package let summary = "LoRA that trains B only, A stays as it starts (Zhang et al. 2023)"
-    package let isLowRankAlone = true
+    package let isPureLowRank = true
     package init() {}
 
     package func learningRate(of part: Adapter.Part) -> Double { part == .loraA ? 0 : 1 }

@@ -1,20 +1,20 @@
-// LoRA that starts as NoRA and whose gradients are those of ScaledGD: dA ← P·dA of P = (Bᵀ·B + ε·1)⁻¹ and dB ← dB·Q of
-// Q = (A·Aᵀ + ε·1)⁻¹, each over its norm, so that a step moves B·A by the same whatever the lengths of A and B. Li et al. 2024, On
-// the Crucial Role of Initialization for Matrix Factorization.
+// LoRA that starts as NoRA, with the gradients of ScaledGD: dA ← P·dA, P = (Bᵀ·B + ε·1)⁻¹, and dB ← dB·Q, Q = (A·Aᵀ + ε·1)⁻¹.
+// P and Q are divided by their norms. A step then moves B·A equally far for any lengths of A and B. Li et al. 2024, On the
+// Crucial Role of Initialization for Matrix Factorization.
 
 import Kernels
 import VulkanCompute
 
-package struct NoRAPlus: AdapterMethod {
+package struct NoRAPlus: LowRankMethod {
     package let name = "nora+"
     package let summary = "LoRA started as nora, gradients preconditioned by ScaledGD (Li et al. 2024)"
     package var options = [
         MethodOption("damping", 1e-6, in: 1e-12...1e6, "added to the diagonals of BᵀB and AAᵀ")
     ]
-    package let isLowRankAlone = true
+    package let isPureLowRank = true
     package init() {}
 
-    package var usualInitialization: LoRAInitialization { .nora }
+    package var defaultInitialization: LoRAInitialization { .nora }
 
     package func validate(_ config: LoRAConfig) throws(ConfigError) {
         guard config.start.name == LoRAInitialization.nora.name else {
@@ -32,7 +32,7 @@ package struct NoRAPlus: AdapterMethod {
     private static let dA = "dA"  // (R, I)
     private static let dB = "dB"  // (O, R)
 
-    package func derived(of module: AdapterModuleShape) -> [String: [Int]] {
+    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
         let rank = module.paddedRank
         return [
             Self.gram: [rank, rank], Self.inverse: [rank, rank], Self.dA: [rank, module.inFeatures],

@@ -1,11 +1,11 @@
-// Only R rows, or columns, of W train: W + B·A with one of the two a choice of rows or columns that stays, the other zero at
-// first. Kowsher et al. 2024, RoCoFT: Efficient Finetuning of Large Language Models with Row-Column Updates.
+// Only R rows (or columns) of W train: W + B·A. One of the two matrices selects the rows or columns and is frozen. The other
+// starts at zero and trains. Kowsher et al. 2024, RoCoFT: Efficient Finetuning of Large Language Models with Row-Column Updates.
 
-package struct RoCoFT: AdapterMethod {
+package struct RoCoFT: LowRankMethod {
     package enum Side: Sendable { case rows, columns }
 
     package let side: Side
-    package let isLowRankAlone = true
+    package let isPureLowRank = true
     package init(_ side: Side) { self.side = side }
 
     package var name: String { side == .rows ? "rocoft" : "rocoft-columns" }
@@ -15,8 +15,8 @@ package struct RoCoFT: AdapterMethod {
 
     private var chosen: Adapter.Part { side == .rows ? .loraB : .loraA }
 
-    /// The update is of the size of the rows themselves.
-    package func settle(_ config: inout LoRAConfig) {
+    /// The update has the size of the rows themselves: s = 1.
+    package func normalize(_ config: inout LoRAConfig) {
         config.usesRsLoRA = false
         config.alpha = Double(config.rank)
     }

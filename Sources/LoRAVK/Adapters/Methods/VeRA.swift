@@ -1,6 +1,6 @@
-// y = x·Wᵀ + x·Aᵀ·Uᵀ, U = diag(b)·B·diag(d): A and B random, frozen and shared by all layers; only the vectors b (out) and d (R)
-// train. From dU = dyᵀ·(x·Aᵀ): db_o = Σ over ranks of dU ⊙ B ⊙ d, dd_k = Σ over rows of b ⊙ dU ⊙ B. Kopiczko, Blankevoort & Asano
-// 2023, VeRA: Vector-based Random Matrix Adaptation.
+// y = x·Wᵀ + x·Aᵀ·Uᵀ, U = diag(b)·B·diag(d). All layers share A and B, which are random and frozen. Only the vectors b (out)
+// and d (R) train. From dU = dyᵀ·(x·Aᵀ): db_o = Σ over ranks of dU ⊙ B ⊙ d, dd_k = Σ over rows of b ⊙ dU ⊙ B.
+// Kopiczko, Blankevoort & Asano 2023, VeRA: Vector-based Random Matrix Adaptation.
 
 import Checkpoints
 import Kernels
@@ -13,7 +13,7 @@ extension Adapter.Part {
     package static let sharedB = shared(.veraB)
 }
 
-package struct VeRA: AdapterMethod {
+package struct VeRA: LowRankMethod {
     package let name = "vera"
     package let summary =
         "random A and B that all layers share; two vectors a layer train (Kopiczko et al. 2023)"
@@ -22,8 +22,8 @@ package struct VeRA: AdapterMethod {
         options = [MethodOption("d", d, in: 1e-6...1e6, "what the entries of d start as")]
     }
 
-    /// The scaling is d's.
-    package func settle(_ config: inout LoRAConfig) {
+    /// d is the scaling.
+    package func normalize(_ config: inout LoRAConfig) {
         config.usesRsLoRA = false
         config.alpha = Double(config.rank)
     }
@@ -38,7 +38,11 @@ package struct VeRA: AdapterMethod {
         peft.veraKey = Int(Self.key(config.seed))
     }
 
-    /// What of a seed PyTorch's generator takes.
+    package func recognized(in peft: PEFTConfig) -> (any AdapterMethod)? {
+        peft.kind == .vera ? VeRA(d: peft.veraStart) : nil
+    }
+
+    /// The part of a seed that PyTorch's generator takes.
     private static func key(_ seed: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: seed) }
 
     // MARK: Parameters
@@ -65,7 +69,7 @@ package struct VeRA: AdapterMethod {
         ]
     }
 
-    /// kaiming_uniform(a = 0), and the numbers that PEFT has for its key: it makes them again instead of reading them.
+    /// kaiming_uniform(a = 0), with the numbers that PEFT draws from its key: PEFT draws them again instead of reading them.
     package func startShared(_ matrices: inout [Adapter.Part: SharedMatrix], seed: UInt64) {
         var generator = MersenneTwister(seed: Self.key(seed))
         for part in [Adapter.Part.sharedA, .sharedB] {
@@ -76,22 +80,20 @@ package struct VeRA: AdapterMethod {
         }
     }
 
-    // MARK: What follows from the parameters
+    // MARK: Derived tensors
 
     private static let up = "U"  // (O, R)
     private static let ones = "ones"  // (R)
 
-    package func derived(of module: AdapterModuleShape) -> [String: [Int]] {
-        [Self.up: [module.outFeatures, module.paddedRank], Self.ones: [module.paddedRank]]
+    package func fixedTensors(of module: AdapterModuleShape) -> [String: FixedTensor] {
+        [Self.ones: .ones(module.paddedRank)]
     }
 
-    package func constants(
-        _ base: InitialSite.Base, of module: AdapterModuleShape
-    ) throws -> [String: [Float]] {
-        [Self.ones: [Float](repeating: 1, count: module.paddedRank)]
+    package func derivedTensors(of module: AdapterModuleShape) -> [String: [Int]] {
+        [Self.up: [module.outFeatures, module.paddedRank]]
     }
 
-    package func refresh(
+    package func updateDerivedTensors(
         _ layer: LoRALayer, around base: Linear, _ encoder: CommandEncoder, _ arena: Arena
     ) throws(VulkanError) {
         try encoder.veraScale(
@@ -101,32 +103,30 @@ package struct VeRA: AdapterMethod {
 
     // MARK: Layer
 
-    private func term(_ layer: LoRALayer) -> LowRankTerm {
+    package func term(_ layer: LoRALayer) -> LowRankTerm {
         LowRankTerm(
             down: layer.shared(.sharedA), up: layer.derived(Self.up), scaling: 1, dropout: layer.dropout)
     }
 
-    package func lowRank(_ layer: LoRALayer) -> LowRankTerm? { term(layer) }
-
     package func backward(
-        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, kept: Tensor, _ layer: LoRALayer,
+        _ dx: GradientDestination, _ dy: Tensor, x: Tensor, saved: Tensor, _ layer: LoRALayer,
         around base: Linear, _ pass: Pass
     ) throws(VulkanError) {
         let (encoder, arena) = (pass.encoder, pass.arena)
         var term = term(layer)
         guard let db = layer[.veraB].trainedGradient, let dd = layer[.veraD].trainedGradient else {
-            return try base.backward(dx, dy, x: x, h: kept, lowRank: term, pass)
+            return try base.backward(dx, dy, x: x, h: saved, lowRank: term, pass)
         }
         let dU = arena.take(layer.outFeatures, layer.paddedRank)
         try encoder.fill(dU.slice)
         term.upGradient = dU
-        try base.backward(dx, dy, x: x, h: kept, lowRank: term, pass)
+        try base.backward(dx, dy, x: x, h: saved, lowRank: term, pass)
         try encoder.veraGradient(
             addingTo: db, scaling: dU, layer.shared(.sharedB), b: layer[.veraB].value,
             d: layer[.veraD].value, label: "\(layer.name) db")
         try encoder.columnDots(
             addingTo: dd.reshaped([layer.paddedRank]), dU, layer.shared(.sharedB),
-            by: layer.derived(Self.ones), label: "\(layer.name) dd")
+            by: layer.fixed(Self.ones), label: "\(layer.name) dd")
         arena.give(dU)
     }
 }
