@@ -58,11 +58,15 @@ def trained(program, gemma, folder):
     return folder / "adapter", [line["loss"] for line in lines if "loss" in line]
 
 
+def ask(script, *words):
+    done = subprocess.run([sys.executable, HERE / script, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
 def llama_cpp(model, adapter, text, folder):
     (folder / "text").write_text(text)
-    done = subprocess.run([sys.executable, HERE / "llama_cpp_losses.py", model, adapter or "-", folder / "text"], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    return json.loads(ask("llama_cpp_losses.py", model, adapter or "-", folder / "text"))
 
 
 def test_the_file_keeps_its_types(program, gemma):
@@ -104,8 +108,9 @@ def test_llama_cpp_answers_as_this_program(program, gemma, wide, trained, tmp_pa
     assert answer(program, gemma, "--prompt", QUESTION) != said + "\n", "the adapter does nothing"
     wanted = llama_cpp(wide, tmp_path / "adapter.gguf", prompt + said, tmp_path)
     merged = llama_cpp(tmp_path / "merged.gguf", None, prompt + said, tmp_path)
-    ids = wanted["tokens"]
-    start = len(llama_cpp(wide, None, prompt, tmp_path)["tokens"])
+    (tmp_path / "prompt").write_text(prompt)
+    ask("llama_cpp_tokens.py", gemma, tmp_path / "prompt", tmp_path / "ids")
+    ids, start = wanted["tokens"], len(np.fromfile(tmp_path / "ids", "<i4"))
     assert ids.count(2) == 1 and start + 8 < len(ids)
     for run in wanted, merged:
         assert run["choices"][start - 1:-1] == ids[start:], said
