@@ -66,7 +66,12 @@ enum KernelSelection {
             ?? (n <= 16
                 ? sharedSides(128, 16, 8, 2)
                 : m <= 16 ? sharedSides(16, 128, 2, 8) : sharedSides(64, 64, 8, 4))
-        func side(_ name: String) -> Int { Int(sides[name] ?? 1) }
+        func side(_ name: String) -> Int {
+            guard let side = sides[name] else {
+                preconditionFailure("a tile of shared memory has no \(name)")
+            }
+            return Int(side)
+        }
         let threads = side("TILE_M") / side("BLOCK_M") * (side("TILE_N") / side("BLOCK_N"))
         precondition(
             threads <= capabilities.maxWorkgroupInvocations, "Vulkan allows at least 128 invocations")
@@ -78,6 +83,21 @@ enum KernelSelection {
     private static func sharedSides(_ tileM: UInt32, _ tileN: UInt32, _ blockM: UInt32, _ blockN: UInt32)
         -> Tuning.Constants
     { ["TILE_M": tileM, "TILE_N": tileN, "BLOCK_M": blockM, "BLOCK_N": blockN] }
+
+    /// Products of a frozen weight with fewer rows than this stay off the matrix units, whose smallest tile they would not fill.
+    static let matrixUnitRows = 32
+
+    /// Whether a product, or all of it but a last piece of few rows, may run on the matrix units.
+    static func onMatrixUnits(
+        _ product: MatmulProduct, _ family: Shader.Family, _ capabilities: Capabilities
+    ) -> Bool {
+        guard case .weight = product.w else { return false }
+        return onMatrixUnits(rows: product.m, family, capabilities)
+    }
+
+    private static func onMatrixUnits(rows: Int, _ family: Shader.Family, _ capabilities: Capabilities)
+        -> Bool
+    { family == .shared && capabilities.usesMatrixUnits && rows >= matrixUnitRows }
 
     /// Four subgroups, or as many as a workgroup holds, share a tile of the matrix units.
     static func cooperativeTile(_ capabilities: Capabilities, chosen: Tuning.Constants? = nil) -> MatmulTile {
@@ -100,7 +120,7 @@ enum KernelSelection {
     static func alternatives(m: Int, n: Int, k: Int, _ family: Shader.Family, _ capabilities: Capabilities)
         -> [Tuning.Constants]
     {
-        let onMatrixUnits = family == .shared && capabilities.usesMatrixUnits
+        let onMatrixUnits = onMatrixUnits(rows: m, family, capabilities)
         func tile(_ chosen: Tuning.Constants?) -> MatmulTile {
             if onMatrixUnits { return cooperativeTile(capabilities, chosen: chosen) }
             return family == .shared

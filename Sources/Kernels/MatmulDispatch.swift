@@ -11,14 +11,18 @@ extension CommandEncoder {
             try copy(into: product.y.slice, from: plus.slice)
             product.plus = product.y
         }
-        let chosen = chosenTile(product, family)
+        let onMatrixUnits = KernelSelection.onMatrixUnits(product, family, capabilities) && usesMatrixUnits
+        let chosen = chosenTile(product, family, onMatrixUnits: onMatrixUnits)
         for piece in product.pieces(capabilities, family) {
             if let weight = piece.fewRowsWeight {
                 try runMatvec(piece, weight, family, label)
-            } else if family == .shared, usesMatrixUnits, piece.m >= 32, case .weight(let weight) = piece.w {
+            } else if onMatrixUnits, piece.m >= KernelSelection.matrixUnitRows,
+                case .weight(let weight) = piece.w
+            {
                 try runCooperative(piece, weight, chosen, label)
             } else if family == .shared {
-                try runShared(piece, chosen, label)
+                // A tile of the matrix units is none for the few rows that are left over.
+                try runShared(piece, onMatrixUnits ? nil : chosen, label)
             } else {
                 try runInRegisters(piece, family, chosen, label)
             }

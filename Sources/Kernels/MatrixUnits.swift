@@ -4,20 +4,22 @@
 import VulkanCompute
 
 extension Device {
-    /// Products x·Wᵀ and dy·W of f32 and Q8_0 weights by every tile that may be chosen, which none divides, against f64: with rows
-    /// that would overflow or vanish as halves, and a weight beyond a half's range. False also where the device has no such units, or
-    /// its driver fails with such a kernel.
+    /// Products x·Wᵀ and dy·W of f32 and Q8_0 weights by the rule's tile and by every one that may be chosen, which none divides, against
+    /// f64: with rows that would overflow or vanish as halves, and a weight beyond a half's range; and products of rows that are too few
+    /// for the units. False also where the device has no such units, or its driver fails with such a kernel.
     package func matrixUnitsAreRight() throws(VulkanError) -> Bool {
         guard capabilities.canUseMatrixUnits, !isPlanning else { return false }
         let tiles = KernelSelection.candidates(.shared, capabilities, onMatrixUnits: true)
         for check in [MatrixUnitCheck(.f32), MatrixUnitCheck(.q8_0)] {
             for op in [Shader.Op.nt, .nn] {
-                for tile in check.type == .f32 ? tiles.map(Optional.some) : [nil] {
-                    do throws(VulkanError) {
-                        guard try check.passes(op, tile, on: self) else { return false }
-                    } catch {
-                        if error.kind == .deviceLost { throw error }
-                        return false
+                for tile in [nil] + tiles.map(Optional.some) {
+                    for rows in check.type == .f32 ? [130, 20] : [130] {
+                        do throws(VulkanError) {
+                            guard try check.passes(op, tile, rows: rows, on: self) else { return false }
+                        } catch {
+                            if error.kind == .deviceLost { throw error }
+                            return false
+                        }
                     }
                 }
             }
@@ -28,7 +30,7 @@ extension Device {
 
 private struct MatrixUnitCheck {
     let type: Shader.Weight
-    private static let (rows, out, width) = (130, 140, 96)
+    private static let (mostRows, out, width) = (130, 140, 96)
     private static let sizes: [Float] = [1, 1e7, 1e-9, 0]
     private let layout: WeightLayout
     private let bytes: [UInt8]
@@ -43,7 +45,7 @@ private struct MatrixUnitCheck {
             state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
             return Float(Int32(truncatingIfNeeded: state >> 32)) / Float(Int32.max)
         }
-        x = (0..<Self.rows * Self.out).map { _ in next() }
+        x = (0..<Self.mostRows * Self.out).map { _ in next() }
         let count = Self.out * Self.width
         if type == .f32 {
             var w = (0..<count).map { _ in next() }
@@ -59,21 +61,23 @@ private struct MatrixUnitCheck {
         }
     }
 
-    func passes(_ op: Shader.Op, _ tile: Tuning.Constants?, on device: Device) throws(VulkanError) -> Bool {
+    func passes(_ op: Shader.Op, _ tile: Tuning.Constants?, rows: Int, on device: Device)
+        throws(VulkanError) -> Bool
+    {
         let (sum, columns) = op == .nt ? (Self.width, Self.out) : (Self.out, Self.width)
-        let x = (0..<Self.rows * sum).map { self.x[$0] * Self.sizes[$0 / sum % 4] }
+        let x = (0..<rows * sum).map { self.x[$0] * Self.sizes[$0 / sum % 4] }
         let weight = try device.makeWeight(layout, label: "weight")
         let failure = bytes.withUnsafeBytes { bytes -> VulkanError? in
             do throws(VulkanError) { try device.upload(bytes, into: weight) } catch { return error }
             return nil
         }
         if let failure { throw failure }
-        let input = try device.makeTensor(x, [Self.rows, sum])
-        let dirty = [Float](repeating: .nan, count: Self.rows * columns)
-        let y = try device.makeTensor(dirty, [Self.rows, columns])
+        let input = try device.makeTensor(x, [rows, sum])
+        let dirty = [Float](repeating: .nan, count: rows * columns)
+        let y = try device.makeTensor(dirty, [rows, columns])
         let encoder = try CommandEncoder(device)
         encoder.tuning.family = Capabilities.matrixUnits
-        encoder.tuning.tiles[MatmulProduct.tuningName(op, layout, rows: Self.rows)] = tile
+        encoder.tuning.tiles[MatmulProduct.tuningName(op, layout, rows: rows)] = tile
         guard encoder.usesMatrixUnits else { return false }
         if op == .nt {
             try encoder.matmul(into: y, input, weight: weight)

@@ -196,12 +196,12 @@ extension MatmulProduct {
 
 extension CommandEncoder {
     /// The tile that measuring chose for a product of a frozen weight with many rows.
-    func chosenTile(_ product: MatmulProduct, _ family: Shader.Family) -> Tuning.Constants? {
+    func chosenTile(_ product: MatmulProduct, _ family: Shader.Family, onMatrixUnits: Bool)
+        -> Tuning.Constants?
+    {
         guard !tuning.tiles.isEmpty, case .weight(let weight) = product.w,
             let tile = tuning.tiles[MatmulProduct.tuningName(product.op, weight.layout, rows: product.m)],
-            KernelSelection.candidates(
-                family, capabilities, onMatrixUnits: family == .shared && usesMatrixUnits
-            ).contains(tile)
+            KernelSelection.candidates(family, capabilities, onMatrixUnits: onMatrixUnits).contains(tile)
         else { return nil }
         return tile
     }

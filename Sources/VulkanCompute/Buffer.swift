@@ -38,7 +38,7 @@ package final class Buffer: @unchecked Sendable {
         (self.resources, self.byteCount, self.label) = (resources, byteCount, label)
     }
 
-    init(device: Device, byteCount: Int, label: String, hostVisible: Bool = false) throws(VulkanError) {
+    init(device: Device, byteCount: Int, label: String) throws(VulkanError) {
         self.byteCount = byteCount
         self.label = label
         guard !device.isPlanning else {
@@ -53,7 +53,7 @@ package final class Buffer: @unchecked Sendable {
             "\(label), \(byteCount) bytes")
         guard let buffer else { throw VulkanError(.call, "vkCreateBuffer gave no buffer for \(label)") }
         do throws(VulkanError) {
-            let memory = try device.takeMemory(for: buffer, hostVisible: hostVisible)
+            let memory = try device.takeMemory(for: buffer)
             do throws(VulkanError) {
                 try check(
                     vkBindBufferMemory(
@@ -107,6 +107,9 @@ package final class Buffer: @unchecked Sendable {
     package var mapped: UnsafeMutableRawPointer? {
         resources.flatMap { resources in resources.memory.block.mapped.map { $0 + resources.memory.offset } }
     }
+
+    /// Whether what is mapped is read through the host's cache.
+    var isCached: Bool { resources?.memory.block.isCached ?? false }
 
     package func slice(_ offset: Int = 0, byteCount: Int? = nil) -> BufferSlice {
         BufferSlice(buffer: self, offset: offset, byteCount: byteCount ?? self.byteCount - offset)

@@ -23,6 +23,10 @@ package struct Capabilities: Sendable {
     package var maxWorkgroupSize: Int
     package var maxSharedMemory: Int
     package var maxPushConstants: Int
+    /// Bindings that a kernel may have: storage buffers, texel buffers, and both together.
+    package var maxStorageBuffers: Int
+    package var maxTexelBuffers: Int
+    package var maxBindings: Int
     package var maxAllocation: Int
     /// Bytes of the largest device-local heap, and how many of them the driver says this process may use.
     package var memoryByteCount: Int
@@ -30,7 +34,9 @@ package struct Capabilities: Sendable {
     /// The alignment that satisfies storage and texel bindings both.
     package var bindingAlignment: Int
     package var nonCoherentAtomSize: Int
+    /// Nanoseconds of a tick, and the bits of the counter, behind which it starts again; zero where the queue has none.
     package var timestampPeriod: Double
+    package var timestampBits: Int
 
     package var subgroupSize: Int
     package var subgroupShuffle: Bool
@@ -100,12 +106,18 @@ package struct Capabilities: Sendable {
         maxWorkgroupSize = Int(limits.maxComputeWorkGroupSize.0)
         maxSharedMemory = Int(limits.maxComputeSharedMemorySize)
         maxPushConstants = Int(limits.maxPushConstantsSize)
+        maxStorageBuffers = Int(
+            min(limits.maxPerStageDescriptorStorageBuffers, limits.maxDescriptorSetStorageBuffers))
+        maxTexelBuffers = Int(
+            min(limits.maxPerStageDescriptorStorageImages, limits.maxDescriptorSetStorageImages))
+        maxBindings = Int(limits.maxPerStageResources)
         maxAllocation = Int(clamping: maintenance.maxMemoryAllocationSize)
         (memoryByteCount, availableMemoryByteCount) = Self.memoryByteCounts(device)
         bindingAlignment = max(
             16, Int(limits.minStorageBufferOffsetAlignment), Int(limits.minTexelBufferOffsetAlignment))
         nonCoherentAtomSize = Int(limits.nonCoherentAtomSize)
-        timestampPeriod = limits.timestampComputeAndGraphics != 0 ? Double(limits.timestampPeriod) : 0
+        timestampBits = QueueFamily(device)?.timestampBits ?? 0
+        timestampPeriod = timestampBits > 0 ? Double(limits.timestampPeriod) : 0
 
         let inCompute = subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT.rawValue != 0
         func supports(_ operation: VkSubgroupFeatureFlagBits) -> Bool {
@@ -133,7 +145,8 @@ package struct Capabilities: Sendable {
         (maxWorkgroupCount, maxWorkgroupInvocations, maxWorkgroupSize) = (65535, 128, 128)
         (maxSharedMemory, maxPushConstants, maxAllocation) = (16384, 128, 1 << 30)
         (memoryByteCount, availableMemoryByteCount) = (.max, .max)
-        (bindingAlignment, nonCoherentAtomSize, timestampPeriod) = (256, 256, 0)
+        (maxStorageBuffers, maxTexelBuffers, maxBindings) = (4, 4, 128)
+        (bindingAlignment, nonCoherentAtomSize, timestampPeriod, timestampBits) = (256, 256, 0, 0)
         (subgroupSize, subgroupShuffle, subgroupArithmetic) = (1, false, false)
         (texelBuffers, extendedTexelFormats, int64) = (false, false, false)
     }

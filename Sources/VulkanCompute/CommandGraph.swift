@@ -39,7 +39,7 @@ package final class CommandGraph {
             }
         } catch {
             // Nothing that is released next may still be in use by what was submitted.
-            vkDeviceWaitIdle(device.handle)
+            device.waitIdle()
             throw error
         }
         let seconds = (ContinuousClock.now - start) / .seconds(1)

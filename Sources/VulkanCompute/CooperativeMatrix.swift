@@ -7,6 +7,12 @@ package struct CooperativeMatrix: Sendable, Equatable {
     package let m: Int
     package let n: Int
     package let k: Int
+    /// Whether a kernel is told the size of its subgroups; where not, the device has one size only.
+    package let pinsSubgroups: Bool
+
+    package init(m: Int, n: Int, k: Int, pinsSubgroups: Bool) {
+        (self.m, self.n, self.k, self.pinsSubgroups) = (m, n, k, pinsSubgroups)
+    }
 
     /// Extensions that shaders with such matrices need, and whose features are enabled for them.
     static let extensions = [
@@ -20,7 +26,8 @@ package struct CooperativeMatrix: Sendable, Equatable {
         -> CooperativeMatrix?
     {
         typealias Ask = PFN_vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR
-        guard Self.extensions.allSatisfy(extensions.contains), hasFeatures(device), pinsSubgroups(device),
+        guard Self.extensions.allSatisfy(extensions.contains), hasFeatures(device),
+            let pins = pinsSubgroups(device),
             let ask = instance.function(
                 "vkGetPhysicalDeviceCooperativeMatrixPropertiesKHR", as: Ask.self)
         else { return nil }
@@ -36,13 +43,15 @@ package struct CooperativeMatrix: Sendable, Equatable {
                     && $0.CType == VK_COMPONENT_TYPE_FLOAT32_KHR
                     && $0.ResultType == VK_COMPONENT_TYPE_FLOAT32_KHR && $0.scope == VK_SCOPE_SUBGROUP_KHR
             }
-            .map { CooperativeMatrix(m: Int($0.MSize), n: Int($0.NSize), k: Int($0.KSize)) }
+            .map {
+                CooperativeMatrix(m: Int($0.MSize), n: Int($0.NSize), k: Int($0.KSize), pinsSubgroups: pins)
+            }
             .filter { $0.m > 0 && $0.n > 0 && $0.k > 0 && 16 % $0.m == 0 && 16 % $0.n == 0 && 32 % $0.k == 0 }
             .max { $0.m * $0.n * $0.k < $1.m * $1.n * $1.k }
     }
 
-    /// Whether a compute kernel can be told to have subgroups of the size that the device reports.
-    private static func pinsSubgroups(_ device: VkPhysicalDevice) -> Bool {
+    /// Whether a compute kernel must be told to have subgroups of the size that the device reports; nil where it cannot be.
+    private static func pinsSubgroups(_ device: VkPhysicalDevice) -> Bool? {
         var control = VkPhysicalDeviceSubgroupSizeControlProperties()
         control.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_SUBGROUP_SIZE_CONTROL_PROPERTIES
         var subgroup = VkPhysicalDeviceSubgroupProperties()
@@ -56,9 +65,14 @@ package struct CooperativeMatrix: Sendable, Equatable {
                 vkGetPhysicalDeviceProperties2(device, &all)
             }
         }
-        return control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT.rawValue != 0
-            && control.minSubgroupSize <= subgroup.subgroupSize
-            && subgroup.subgroupSize <= control.maxSubgroupSize
+        return needsPin(
+            size: subgroup.subgroupSize, least: control.minSubgroupSize, most: control.maxSubgroupSize,
+            canPin: control.requiredSubgroupSizeStages & VK_SHADER_STAGE_COMPUTE_BIT.rawValue != 0)
+    }
+
+    package static func needsPin(size: UInt32, least: UInt32, most: UInt32, canPin: Bool) -> Bool? {
+        if least == size, most == size { return false }
+        return canPin && least <= size && size <= most ? true : nil
     }
 
     private static func hasFeatures(_ device: VkPhysicalDevice) -> Bool {

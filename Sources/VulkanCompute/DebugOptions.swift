@@ -14,6 +14,9 @@ package struct DebugOptions: Sendable {
     package var noReplay = false
     /// LORAVK_SMALL_LIMITS=1: pretend that the device has tiny limits, so that every splitting path runs.
     package var smallLimits = false
+    /// LORAVK_STAGED=1: pretend that the host does not see the device's memory, as with most cards, so that what is uploaded and
+    /// downloaded passes through staging memory.
+    package var staged = false
     /// LORAVK_FAMILY=texel|subgroup|shared|cooperative: use this kernel family wherever the device can run it; cooperative is shared with
     /// matrix units for large products of frozen weights.
     package var family: String?
@@ -33,6 +36,7 @@ package struct DebugOptions: Sendable {
         options.validation = flag("LORAVK_VALIDATION")
         options.noReplay = flag("LORAVK_NO_REPLAY")
         options.smallLimits = flag("LORAVK_SMALL_LIMITS")
+        options.staged = flag("LORAVK_STAGED")
         options.family = value("LORAVK_FAMILY")
         options.device = value("LORAVK_DEVICE")
         options.cacheFolder =

@@ -23,6 +23,8 @@ package final class Device: @unchecked Sendable {
     private let pool = MemoryPool()
     private let pipelines = Mutex<PipelineCache?>(nil)
     private let lost = Mutex<VulkanError?>(nil)
+    private let uploads = Mutex<Staging?>(nil)
+    private let downloads = Mutex<Staging?>(nil)
     /// Work a second that submissions are cut by; follows what the device was seen to do.
     package let pace: Pace
 
@@ -31,18 +33,21 @@ package final class Device: @unchecked Sendable {
         let owner: DeviceHandle
         let queueFamily: UInt32
         let queue: Mutex<QueueBox>
-        let memory: VkPhysicalDeviceMemoryProperties
+        let memoryTypes: MemoryTypes
 
         init(_ candidate: Candidate) throws(VulkanError) {
             let capabilities = candidate.capabilities
             instance = candidate.instance
-            guard let family = Device.queueFamily(of: candidate.physical) else {
+            guard let family = QueueFamily(candidate.physical)?.index else {
                 throw VulkanError(.unsupported, "\(capabilities.name) has no compute queue")
             }
             queueFamily = family
             var memory = VkPhysicalDeviceMemoryProperties()
             vkGetPhysicalDeviceMemoryProperties(candidate.physical, &memory)
-            self.memory = memory
+            memoryTypes = MemoryTypes(
+                memory,
+                unified: (capabilities.type == .cpu || capabilities.type == .integrated)
+                    && !candidate.instance.options.staged)
             var device: VkDevice?
             try check(
                 Device.create(candidate.physical, family: family, capabilities: capabilities, &device),
@@ -71,6 +76,7 @@ package final class Device: @unchecked Sendable {
     var owner: DeviceHandle { opened.owner }
     var handle: VkDevice { opened.owner.device }
     var queueFamily: UInt32 { opened.queueFamily }
+    var memoryTypes: MemoryTypes { opened.memoryTypes }
 
     private var opened: Driver {
         guard let driver else { preconditionFailure("a planning device has no driver") }
@@ -86,7 +92,7 @@ package final class Device: @unchecked Sendable {
                 capabilities.tuning = Tuning.stored(for: capabilities, in: instance.options.cacheFolder)
                 return Candidate(instance: instance, physical: $0, capabilities: capabilities)
             }
-            .filter { $0.capabilities.apiVersion >= (1, 1) && queueFamily(of: $0.physical) != nil }
+            .filter { $0.capabilities.apiVersion >= (1, 1) && QueueFamily($0.physical) != nil }
             .sorted { $0.capabilities.type < $1.capabilities.type }
     }
 
@@ -147,14 +153,6 @@ package final class Device: @unchecked Sendable {
         if let driver { vkDeviceWaitIdle(driver.owner.device) }
     }
 
-    private static func queueFamily(of device: VkPhysicalDevice) -> UInt32? {
-        var count: UInt32 = 0
-        vkGetPhysicalDeviceQueueFamilyProperties(device, &count, nil)
-        var families = [VkQueueFamilyProperties](repeating: VkQueueFamilyProperties(), count: Int(count))
-        vkGetPhysicalDeviceQueueFamilyProperties(device, &count, &families)
-        return families.firstIndex { $0.queueFlags & VK_QUEUE_COMPUTE_BIT.rawValue != 0 }.map(UInt32.init)
-    }
-
     private static func create(
         _ physical: VkPhysicalDevice, family: UInt32, capabilities: Capabilities, _ device: inout VkDevice?
     ) -> VkResult {
@@ -206,21 +204,18 @@ package final class Device: @unchecked Sendable {
     /// Bytes of the places of its buffers.
     package var bufferByteCount: Int { pool.usedByteCount }
 
-    func takeMemory(for buffer: VkBuffer, hostVisible: Bool) throws(VulkanError) -> MemoryRange {
+    func takeMemory(for buffer: VkBuffer) throws(VulkanError) -> MemoryRange {
         try throwIfLost()
         var requirements = VkMemoryRequirements()
         vkGetBufferMemoryRequirements(handle, buffer, &requirements)
-        guard
-            let type = memoryType(
-                allowed: requirements.memoryTypeBits, hostVisible: hostVisible)
-        else {
+        guard let type = memoryTypes.choose(.device, allowed: requirements.memoryTypeBits) else {
             throw VulkanError(.unsupported, "\(capabilities.name) has no memory type for storage buffers")
         }
         return try pool.take(
             Int(requirements.size), alignment: Int(requirements.alignment), type: type.index,
             limit: capabilities.maxAllocation
         ) { size throws(VulkanError) in
-            try MemoryBlock(device: owner, byteCount: size, typeIndex: type.index, mappable: type.mappable)
+            try MemoryBlock(device: owner, byteCount: size, type)
         }
     }
 
@@ -233,26 +228,24 @@ package final class Device: @unchecked Sendable {
 
     func giveMemory(_ range: MemoryRange) { pool.give(range) }
 
-    /// Device-local memory; where the host can see it too (integrated, CPU) and coherently, that one.
-    private func memoryType(allowed: UInt32, hostVisible: Bool) -> (index: UInt32, mappable: Bool)? {
-        let local = VK_MEMORY_PROPERTY_DEVICE_LOCAL_BIT.rawValue
-        let visible =
-            VK_MEMORY_PROPERTY_HOST_VISIBLE_BIT.rawValue | VK_MEMORY_PROPERTY_HOST_COHERENT_BIT.rawValue
-        let unified = capabilities.type == .cpu || capabilities.type == .integrated
-        let types = withUnsafeBytes(of: opened.memory.memoryTypes) { types in
-            Array(types.bindMemory(to: VkMemoryType.self).prefix(Int(opened.memory.memoryTypeCount)))
+    /// Through staging memory, which is made at its first use and kept; one copy a direction at a time.
+    func stage(_ direction: MemoryPurpose, _ slice: BufferSlice, _ host: UnsafeMutableRawPointer)
+        throws(VulkanError)
+    {
+        func copy(_ staging: inout Staging?) -> VulkanError? {
+            do throws(VulkanError) {
+                try throwIfLost()
+                if staging == nil { staging = try Staging(self, direction) }
+                try staging?.copy(slice, host, self)
+                return nil
+            } catch {
+                return error
+            }
         }
-        func first(_ flags: UInt32) -> UInt32? {
-            types.indices.first { allowed >> UInt32($0) & 1 == 1 && types[$0].propertyFlags & flags == flags }
-                .map(UInt32.init)
-        }
-        if unified, let index = first(local | visible) ?? first(visible) { return (index, true) }
-        if hostVisible { return first(visible).map { ($0, true) } }
-        if let index = first(local) { return (index, false) }
-        return first(visible).map { ($0, true) }
+        let failure =
+            direction == .upload ? uploads.withLock { copy(&$0) } : downloads.withLock { copy(&$0) }
+        if let failure { throw failure }
     }
-
-    func hostMemoryType(allowed: UInt32) -> UInt32? { memoryType(allowed: allowed, hostVisible: true)?.index }
 
     // MARK: Pipelines
 
@@ -294,6 +287,9 @@ package final class Device: @unchecked Sendable {
         }
         try noteLoss { () throws(VulkanError) in try check(result, "vkQueueSubmit") }
     }
+
+    /// Until all that was submitted is done, or the device is lost.
+    func waitIdle() { opened.queue.withLock { _ in _ = vkDeviceWaitIdle(handle) } }
 
     func wait(for fence: VkFence, labels: () -> String) throws(VulkanError) {
         var handle: VkFence? = fence

@@ -31,13 +31,14 @@ extension Device {
             vkGetBufferMemoryRequirements(handle, buffer, &requirements)
             guard
                 requirements.size <= memory.count,
-                let type = hostMemoryType(allowed: requirements.memoryTypeBits & pointer.memoryTypeBits)
+                let type = memoryTypes.choose(
+                    .download, allowed: requirements.memoryTypeBits & pointer.memoryTypeBits)
             else {
                 throw VulkanError(
                     .unsupported,
                     "\(capabilities.name) has no memory type for this host memory: upload a copy")
             }
-            let block = try MemoryBlock(device: self.owner, importing: memory, typeIndex: type)
+            let block = try MemoryBlock(device: self.owner, importing: memory, typeIndex: type.index)
             try check(vkBindBufferMemory(handle, buffer, block.handle, 0), "vkBindBufferMemory", label)
             let range = MemoryRange(block: block, offset: 0, byteCount: memory.count)
             return Buffer(

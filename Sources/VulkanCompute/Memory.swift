@@ -8,15 +8,17 @@ import Synchronization
 final class MemoryBlock: @unchecked Sendable {
     let byteCount: Int
     let mapped: UnsafeMutableRawPointer?
+    /// Whether the host reads it through its cache.
+    let isCached: Bool
     private let allocation: (owner: DeviceHandle, memory: VkDeviceMemory)?
     /// Free ranges by offset, never adjacent to each other. Guarded by the pool's lock.
     fileprivate var free: [Range<Int>]
 
-    init(device owner: DeviceHandle, byteCount: Int, typeIndex: UInt32, mappable: Bool) throws(VulkanError) {
+    init(device owner: DeviceHandle, byteCount: Int, _ type: MemoryTypes.Choice) throws(VulkanError) {
         var info = VkMemoryAllocateInfo()
         info.sType = VK_STRUCTURE_TYPE_MEMORY_ALLOCATE_INFO
         info.allocationSize = VkDeviceSize(byteCount)
-        info.memoryTypeIndex = typeIndex
+        info.memoryTypeIndex = type.index
         var memory: VkDeviceMemory?
         try check(
             vkAllocateMemory(owner.device, &info, nil, &memory), "vkAllocateMemory",
@@ -24,8 +26,9 @@ final class MemoryBlock: @unchecked Sendable {
         guard let memory else { throw VulkanError(.outOfMemory, "vkAllocateMemory gave no memory") }
         allocation = (owner, memory)
         self.byteCount = byteCount
+        isCached = type.isCached
         free = [0..<byteCount]
-        guard mappable else {
+        guard type.mappable else {
             mapped = nil
             return
         }
@@ -57,12 +60,13 @@ final class MemoryBlock: @unchecked Sendable {
         allocation = (owner, memory)
         byteCount = host.count
         mapped = host.baseAddress
+        isCached = true
         free = []
     }
 
     init(planned byteCount: Int) {
         self.byteCount = byteCount
-        (allocation, mapped) = (nil, nil)
+        (allocation, mapped, isCached) = (nil, nil, true)
         free = [0..<byteCount]
     }
 

@@ -10,13 +10,15 @@ final class Pipeline {
     private let owner: DeviceHandle
 
     init(
-        _ shader: Shader, _ specialization: [String: UInt32], subgroupSize: Int, device owner: DeviceHandle,
+        _ shader: Shader, _ specialization: [String: UInt32], pinnedSubgroupSize: Int?,
+        device owner: DeviceHandle,
         cache: VkPipelineCache?
     ) throws(VulkanError) {
         var made = Parts()
         do throws(VulkanError) {
             try made.build(
-                shader, specialization, subgroupSize: subgroupSize, device: owner.device, cache: cache)
+                shader, specialization, pinnedSubgroupSize: pinnedSubgroupSize, device: owner.device,
+                cache: cache)
         } catch {
             made.destroy(owner.device)
             throw error
@@ -57,14 +59,15 @@ private struct Parts {
     }
 
     mutating func build(
-        _ shader: Shader, _ specialization: [String: UInt32], subgroupSize: Int, device: VkDevice,
+        _ shader: Shader, _ specialization: [String: UInt32], pinnedSubgroupSize: Int?, device: VkDevice,
         cache: VkPipelineCache?
     ) throws(VulkanError) {
         try check(makeModule(shader, device), "vkCreateShaderModule", shader.name)
         try check(makeSetLayout(shader, device), "vkCreateDescriptorSetLayout", shader.name)
         try check(makeLayout(shader, device), "vkCreatePipelineLayout", shader.name)
         try check(
-            makePipeline(shader, specialization, subgroupSize, device, cache), "vkCreateComputePipelines",
+            makePipeline(shader, specialization, pinnedSubgroupSize, device, cache),
+            "vkCreateComputePipelines",
             shader.name)
         if let module { vkDestroyShaderModule(device, module, nil) }
         module = nil
@@ -116,7 +119,7 @@ private struct Parts {
     }
 
     private mutating func makePipeline(
-        _ shader: Shader, _ specialization: [String: UInt32], _ subgroupSize: Int, _ device: VkDevice,
+        _ shader: Shader, _ specialization: [String: UInt32], _ pinnedSubgroupSize: Int?, _ device: VkDevice,
         _ cache: VkPipelineCache?
     ) -> VkResult {
         let constants = specialization.sorted { $0.key < $1.key }
@@ -148,10 +151,13 @@ private struct Parts {
                         // Matrices are spread over whole subgroups of a size that the kernel was told.
                         let whole = VK_PIPELINE_SHADER_STAGE_CREATE_REQUIRE_FULL_SUBGROUPS_BIT
                         info.stage.flags = VkPipelineShaderStageCreateFlags(whole.rawValue)
+                        guard let pinnedSubgroupSize else {
+                            return vkCreateComputePipelines(device, cache, 1, &info, nil, &pipeline)
+                        }
                         var size = VkPipelineShaderStageRequiredSubgroupSizeCreateInfo()
                         size.sType =
                             VK_STRUCTURE_TYPE_PIPELINE_SHADER_STAGE_REQUIRED_SUBGROUP_SIZE_CREATE_INFO
-                        size.requiredSubgroupSize = UInt32(subgroupSize)
+                        size.requiredSubgroupSize = UInt32(pinnedSubgroupSize)
                         return withUnsafeMutablePointer(to: &size) { size in
                             info.stage.pNext = UnsafeRawPointer(size)
                             return vkCreateComputePipelines(device, cache, 1, &info, nil, &pipeline)
@@ -171,8 +177,8 @@ extension Shader.Binding {
 
 /// A shader with its specialization, which is what a pipeline is made of.
 package struct PipelineUse: Hashable, Sendable {
-    let shader: Shader
-    let specialization: [String: UInt32]
+    package let shader: Shader
+    package let specialization: [String: UInt32]
 
     package static func == (a: Self, b: Self) -> Bool {
         a.shader === b.shader && a.specialization == b.specialization
@@ -222,8 +228,10 @@ final class PipelineCache: @unchecked Sendable {
             throw VulkanError(
                 .unsupported, "\(capabilities.name) cannot run kernel \(shader.name): it lacks \(missing)")
         }
+        let pins = shader.usesMatrixUnits && capabilities.cooperativeMatrix?.pinsSubgroups == true
         let pipeline = try Pipeline(
-            shader, specialization, subgroupSize: capabilities.subgroupSize, device: owner, cache: cache)
+            shader, specialization, pinnedSubgroupSize: pins ? capabilities.subgroupSize : nil, device: owner,
+            cache: cache)
         pipelines[key] = pipeline
         dirty = true
         return pipeline

@@ -15,14 +15,19 @@ final class Recording {
     private(set) var timestamps: Timestamps?
     private let pool: VkCommandPool
     private var descriptorPools: [VkDescriptorPool] = []
-    private var setsLeft = 0
+    private var left = DescriptorCount()  // in the last pool
     private var retained: [AnyObject] = []
     private var boundPipeline: VkPipeline?
     private let beginLabel: PFN_vkCmdBeginDebugUtilsLabelEXT?
     private let endLabel: PFN_vkCmdEndDebugUtilsLabelEXT?
 
-    private static let setsPerPool = 256
-    private static let bindingsPerSet = 8
+    private struct DescriptorCount {
+        var sets = 0
+        var buffers = 0
+        var texels = 0
+    }
+
+    private static let perPool = DescriptorCount(sets: 256, buffers: 2048, texels: 2048)
 
     init(_ device: Device, timed: Bool) throws(VulkanError) {
         self.device = device
@@ -43,7 +48,7 @@ final class Recording {
             labels
             ? device.instance.function("vkCmdEndDebugUtilsLabelEXT", as: PFN_vkCmdEndDebugUtilsLabelEXT.self)
             : nil
-        timestamps = timed ? Timestamps(device) : nil
+        timestamps = timed && device.capabilities.timestampBits > 0 ? Timestamps(device) : nil
         try begin()
         // Whatever ran before this recording is ordered before it.
         barrier()
@@ -78,18 +83,7 @@ final class Recording {
         return try CommandGraph(self)
     }
 
-    func barrier(forHost: Bool = false) {
-        var barrier = VkMemoryBarrier()
-        barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER
-        barrier.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT.rawValue | VK_ACCESS_TRANSFER_WRITE_BIT.rawValue
-        let device =
-            VK_ACCESS_SHADER_READ_BIT.rawValue | VK_ACCESS_SHADER_WRITE_BIT.rawValue
-            | VK_ACCESS_TRANSFER_READ_BIT.rawValue | VK_ACCESS_TRANSFER_WRITE_BIT.rawValue
-        barrier.dstAccessMask = forHost ? VK_ACCESS_HOST_READ_BIT.rawValue : device
-        let work = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT.rawValue | VK_PIPELINE_STAGE_TRANSFER_BIT.rawValue
-        let after = forHost ? VK_PIPELINE_STAGE_HOST_BIT.rawValue : work
-        vkCmdPipelineBarrier(current, work, after, 0, 1, &barrier, 0, nil, 0, nil)
-    }
+    func barrier(forHost: Bool = false) { memoryBarrier(current, forHost: forHost) }
 
     /// `work` counts operations and bytes moved.
     func dispatch(
@@ -153,7 +147,7 @@ final class Recording {
     func descriptorSet(
         _ pipeline: Pipeline, _ buffers: [BufferSlice], label: String
     ) throws(VulkanError) -> VkDescriptorSet {
-        let set = try allocateSet(pipeline.setLayout)
+        let set = try allocateSet(pipeline)
         retained.append(pipeline)
         for (index, (binding, slice)) in zip(pipeline.shader.bindings, buffers).enumerated() {
             retained.append(slice.buffer)
@@ -205,10 +199,13 @@ final class Recording {
         }
     }
 
-    private func allocateSet(_ layout: VkDescriptorSetLayout) throws(VulkanError) -> VkDescriptorSet {
-        if setsLeft == 0 { try addPool() }
-        setsLeft -= 1
-        var layout: VkDescriptorSetLayout? = layout
+    private func allocateSet(_ pipeline: Pipeline) throws(VulkanError) -> VkDescriptorSet {
+        let (buffers, texels) = (pipeline.shader.storageBufferCount, pipeline.shader.texelBufferCount)
+        if left.sets == 0 || left.buffers < buffers || left.texels < texels { try addPool() }
+        left.sets -= 1
+        left.buffers -= buffers
+        left.texels -= texels
+        var layout: VkDescriptorSetLayout? = pipeline.setLayout
         var set: VkDescriptorSet?
         try check(
             withUnsafePointer(to: &layout) { layout in
@@ -224,25 +221,40 @@ final class Recording {
     }
 
     private func addPool() throws(VulkanError) {
-        let each = UInt32(Self.setsPerPool * Self.bindingsPerSet)
         let sizes = [
-            VkDescriptorPoolSize(type: VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, descriptorCount: each),
-            VkDescriptorPoolSize(type: VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, descriptorCount: each),
+            VkDescriptorPoolSize(
+                type: VK_DESCRIPTOR_TYPE_STORAGE_BUFFER, descriptorCount: UInt32(Self.perPool.buffers)),
+            VkDescriptorPoolSize(
+                type: VK_DESCRIPTOR_TYPE_STORAGE_TEXEL_BUFFER, descriptorCount: UInt32(Self.perPool.texels)),
         ]
         var pool: VkDescriptorPool?
         try check(
             sizes.withUnsafeBufferPointer { sizes in
                 var info = VkDescriptorPoolCreateInfo()
                 info.sType = VK_STRUCTURE_TYPE_DESCRIPTOR_POOL_CREATE_INFO
-                info.maxSets = UInt32(Self.setsPerPool)
+                info.maxSets = UInt32(Self.perPool.sets)
                 info.poolSizeCount = UInt32(sizes.count)
                 info.pPoolSizes = sizes.baseAddress
                 return vkCreateDescriptorPool(device.handle, &info, nil, &pool)
             }, "vkCreateDescriptorPool")
         guard let pool else { throw VulkanError(.call, "vkCreateDescriptorPool gave no pool") }
         descriptorPools.append(pool)
-        setsLeft = Self.setsPerPool
+        left = Self.perPool
     }
+}
+
+/// What was written before is there for what comes after: the host, or more work of the device.
+func memoryBarrier(_ commands: VkCommandBuffer, forHost: Bool = false) {
+    var barrier = VkMemoryBarrier()
+    barrier.sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER
+    barrier.srcAccessMask = VK_ACCESS_SHADER_WRITE_BIT.rawValue | VK_ACCESS_TRANSFER_WRITE_BIT.rawValue
+    let device =
+        VK_ACCESS_SHADER_READ_BIT.rawValue | VK_ACCESS_SHADER_WRITE_BIT.rawValue
+        | VK_ACCESS_TRANSFER_READ_BIT.rawValue | VK_ACCESS_TRANSFER_WRITE_BIT.rawValue
+    barrier.dstAccessMask = forHost ? VK_ACCESS_HOST_READ_BIT.rawValue : device
+    let work = VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT.rawValue | VK_PIPELINE_STAGE_TRANSFER_BIT.rawValue
+    let after = forHost ? VK_PIPELINE_STAGE_HOST_BIT.rawValue : work
+    vkCmdPipelineBarrier(commands, work, after, 0, 1, &barrier, 0, nil, 0, nil)
 }
 
 extension VkFormat {

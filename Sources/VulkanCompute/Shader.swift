@@ -99,10 +99,23 @@ package final class Shader: Sendable {
     private static let cooperativeMatrices: UInt32 = 6022
     var usesMatrixUnits: Bool { spirvCapabilities.contains(Self.cooperativeMatrices) }
 
+    var texelBufferCount: Int { bindings.count { $0.texelFormat != nil } }
+    var storageBufferCount: Int { bindings.count - texelBufferCount }
+
     /// What the device lacks to run this shader, as words; nil when it can.
-    func missing(on capabilities: Capabilities) -> String? {
+    package func missing(on capabilities: Capabilities) -> String? {
         if pushByteCount > capabilities.maxPushConstants {
             return "\(pushByteCount) bytes of push constants (it has \(capabilities.maxPushConstants))"
+        }
+        if storageBufferCount > capabilities.maxStorageBuffers {
+            return
+                "\(storageBufferCount) storage buffers (it allows a kernel \(capabilities.maxStorageBuffers))"
+        }
+        if texelBufferCount > capabilities.maxTexelBuffers {
+            return "\(texelBufferCount) texel buffers (it allows a kernel \(capabilities.maxTexelBuffers))"
+        }
+        if bindings.count > capabilities.maxBindings {
+            return "\(bindings.count) bindings (it allows a kernel \(capabilities.maxBindings))"
         }
         if !capabilities.texelBuffers, bindings.contains(where: { $0.texelFormat != nil }) {
             return "storage texel buffers"

@@ -62,13 +62,30 @@ final class Timestamps {
                 "vkGetQueryPoolResults")
             ticks += values
         }
-        let period = device.capabilities.timestampPeriod * 1e-9
+        let clock = TickClock(device.capabilities)
         let origin = ticks.first ?? 0
         return entries.enumerated().map { index, entry in
             let (start, end) = (ticks[index * 2], ticks[index * 2 + 1])
             return KernelTiming(
                 label: entry.label, kernel: entry.kernel, flops: entry.flops, bytes: entry.bytes,
-                startSeconds: Double(start &- origin) * period, seconds: Double(end &- start) * period)
+                startSeconds: clock.seconds(from: origin, to: start),
+                seconds: clock.seconds(from: start, to: end))
         }
+    }
+}
+
+/// A counter of `bits` bits, which begins again at zero within hours or minutes where they are few.
+package struct TickClock {
+    private let period: Double
+    private let mask: UInt64
+
+    package init(_ capabilities: Capabilities) {
+        period = capabilities.timestampPeriod * 1e-9
+        mask = capabilities.timestampBits >= 64 ? .max : 1 << UInt64(capabilities.timestampBits) - 1
+    }
+
+    /// Seconds between two ticks, of which `end` is the later one and less than a round away. Bits beyond the counter's mean nothing.
+    package func seconds(from start: UInt64, to end: UInt64) -> Double {
+        Double((end &- start) & mask) * period
     }
 }

@@ -3,7 +3,8 @@
 import CVulkan
 
 extension Device {
-    private static let stagingByteCount = 16 << 20
+    /// So much is read from mapped memory without a cache in the time that a copy by the device takes.
+    private static let uncachedByteCount = 16 << 10
 
     /// Copies host bytes into `slice` and waits. The device must not be using the slice.
     package func upload(_ bytes: UnsafeRawBufferPointer, into slice: BufferSlice) throws(VulkanError) {
@@ -13,10 +14,7 @@ extension Device {
             mapped.copyMemory(from: base, byteCount: bytes.count)
             return
         }
-        try stage(slice) { staging, part throws(VulkanError) in
-            staging.copyMemory(from: base + part.lowerBound, byteCount: part.count)
-        } after: { _, _ in
-        }
+        try stage(.upload, slice, UnsafeMutableRawPointer(mutating: base))
     }
 
     package func download(_ slice: BufferSlice, into bytes: UnsafeMutableRawBufferPointer) throws(VulkanError)
@@ -27,14 +25,11 @@ extension Device {
             base.initializeMemory(as: UInt8.self, repeating: 0, count: bytes.count)
             return
         }
-        if let mapped = slice.mapped {
+        if let mapped = slice.mapped, slice.buffer.isCached || bytes.count <= Self.uncachedByteCount {
             base.copyMemory(from: mapped, byteCount: bytes.count)
             return
         }
-        try stage(slice, reading: true) { _, _ throws(VulkanError) in
-        } after: { staging, part in
-            (base + part.lowerBound).copyMemory(from: staging, byteCount: part.count)
-        }
+        try stage(.download, slice, base)
     }
 
     package func upload<T: BitwiseCopyable>(_ values: [T], into slice: BufferSlice) throws(VulkanError) {
@@ -61,27 +56,5 @@ extension Device {
         }
         if let failure { throw failure }
         return values
-    }
-
-    private func stage(
-        _ slice: BufferSlice, reading: Bool = false,
-        before: (UnsafeMutableRawPointer, Range<Int>) throws(VulkanError) -> Void,
-        after: (UnsafeMutableRawPointer, Range<Int>) -> Void
-    ) throws(VulkanError) {
-        let size = min(slice.byteCount, Self.stagingByteCount)
-        let staging = try Buffer(device: self, byteCount: size, label: "staging", hostVisible: true)
-        guard let mapped = staging.mapped else {
-            throw VulkanError(.unsupported, "\(capabilities.name) has no host-visible memory")
-        }
-        for start in stride(from: 0, to: slice.byteCount, by: size) {
-            let part = start..<min(start + size, slice.byteCount)
-            try before(mapped, part)
-            try run { encoder throws(VulkanError) in
-                let host = staging.slice(0, byteCount: part.count)
-                let device = slice.slice(part.lowerBound, byteCount: part.count)
-                try encoder.copy(into: reading ? host : device, from: reading ? device : host)
-            }
-            after(mapped, part)
-        }
     }
 }

@@ -68,6 +68,56 @@ import VulkanCompute
         #expect(supportsTexels("another driver", lanes: 16))
     }
 
+    /// On any machine, since planning asks no driver: whatever the file holds for products of any number of rows, each kernel
+    /// gets a tile of its own kind, which its workgroup covers.
+    @Test(arguments: [9, 16, 17, 20, 31, 32, 33, 64, 130])
+    func tilesOfMatrixUnitsStayThere(rows: Int) throws {
+        var capabilities = Capabilities.least
+        (capabilities.subgroupSize, capabilities.subgroupArithmetic) = (32, true)
+        (capabilities.maxWorkgroupInvocations, capabilities.maxWorkgroupSize) = (1024, 1024)
+        capabilities.maxSharedMemory = 48 << 10
+        capabilities.cooperativeMatrix = CooperativeMatrix(m: 16, n: 16, k: 16, pinsSubgroups: true)
+        capabilities.tuning.family = Capabilities.matrixUnits
+        try #require(capabilities.usesMatrixUnits)
+        let layout = WeightLayout(.q8_0, rows: 4096, columns: 96)
+        let device = Device(planning: capabilities)
+        let weight = try device.makeWeight(layout, label: "weight")
+        for op in [Shader.Op.nt, .nn] {
+            let product = TunedProduct(op, layout, rows: rows)
+            // Those of 32 and of fewer rows share a name.
+            let tiles =
+                product.alternatives(capabilities, family: .shared)
+                + TunedProduct(op, layout, rows: 32).alternatives(capabilities, family: .shared)
+                + TunedProduct(op, layout, rows: 16).alternatives(capabilities, family: .shared)
+            for tile in [nil] + tiles.map(Optional.some) {
+                let encoder = CommandEncoder(planningFor: capabilities)
+                encoder.tuning.tiles[product.name] = tile
+                let (wide, narrow) = (
+                    try device.makeTensor([rows, 4096], label: "wide"),
+                    try device.makeTensor([rows, 96], label: "narrow")
+                )
+                if op == .nt {
+                    try encoder.matmul(into: wide, narrow, weight: weight)
+                } else {
+                    try encoder.matmulBackward(into: narrow, wide, weight: weight)
+                }
+                for use in encoder.pipelines {
+                    let constants = use.specialization
+                    let (m, n) = (constants["TILE_M"] ?? 0, constants["TILE_N"] ?? 0)
+                    #expect(use.shader.name.contains("ooperative") == (rows >= 32))
+                    if rows >= 32 {
+                        #expect(constants["WAVES_M"].map { m % ($0 * 16) == 0 } == true)
+                        #expect(constants["WAVES_N"].map { n % ($0 * 16) == 0 } == true)
+                        #expect(tile == nil || tile == ["TILE_M": m, "TILE_N": n] || tile?.count == 4)
+                    } else {
+                        let blocks = constants["BLOCK_M"].flatMap { m / $0 * n / (constants["BLOCK_N"] ?? 1) }
+                        #expect(constants["LANES"] == blocks && m * n > 0)
+                    }
+                }
+            }
+        }
+    }
+
     @Test func theTunerChoosesWhatTheDeviceCanRun() throws {
         let device = try TestDevices.main
         let products = [Shader.Op.nt, .nn].map {

@@ -26,12 +26,19 @@ import VulkanCompute
             prompt: [1, 2, 3], maxTokens: 2, stopTokens: [], sampling: SamplerConfig())
     }
 
-    @Test(arguments: VulkanFaults.Fault.allCases)
-    func everyCallMayFail(_ fault: VulkanFaults.Fault) throws {
+    @Test(
+        arguments: [
+            (VulkanFaults.Fault.outOfDeviceMemory, false), (.outOfHostMemory, true), (.deviceLost, false),
+            (.deviceLost, true),
+        ])
+    func everyCallMayFail(_ fault: VulkanFaults.Fault, staged: Bool) throws {
+        var options = DebugOptions.environment
+        options.staged = staged
+        func open() throws -> Device { try Device.open(instance: Instance(options: options)) }
         try withTemporaryFolder { folder in
             try TinyModel(layers: 1).write(to: folder)
             let counter = VulkanFaults(failing: .max)
-            let device = try Device.open()
+            let device = try open()
             let before = device.heldByteCount
             try VulkanFaults.$active.withValue(counter) {
                 try run(device, modelFolder: folder, out: folder + "/out")
@@ -40,7 +47,7 @@ import VulkanCompute
 
             // A prime distance, so that all kinds of calls are hit.
             for nth in stride(from: 1, through: counter.counted, by: 19) {
-                let device = try Device.open()
+                let device = try open()
                 let text = VulkanFaults.$active.withValue(VulkanFaults(failing: nth, fault)) {
                     errorText { try run(device, modelFolder: folder, out: folder + "/out") }
                 }

@@ -32,6 +32,8 @@ import VulkanCompute
         let shape = TinyModel(hidden: 64, layers: 3, tied: false)
         var debug = DebugOptions.environment
         debug.smallLimits = smallLimits
+        // What passes through staging memory is in no plan, and none of the device's.
+        debug.staged = options.weights == .f32
         let device = try Device.open(instance: Instance(options: debug))
         let batch = examples([60, 64, 33], prompt: 2)
         let pass = TokenBatch(batch).shape
@@ -83,6 +85,32 @@ import VulkanCompute
         #expect(larger.arena.byteCount > plan.arena.byteCount && larger.flops > plan.flops)
         try trainer.reserve(BatchShape(tokens: 65536, counted: 2048))
         #expect(device.heldByteCount - before == larger.arena.byteCount, "the old memory is still there")
+    }
+
+    /// Behind the first of each, which record what is then replayed.
+    @Test(arguments: [false, true]) func aStepAndATokenMakeNothing(staged: Bool) throws {
+        var debug = DebugOptions.environment
+        debug.staged = staged
+        let device = try Device.open(instance: Instance(options: debug))
+        let model = try TinyModel().load(device)
+        let trainer = try Trainer(model, try Adapter.random(for: model))
+        let generator = try Generator(model, trainer.adapter, capacity: 16)
+        let batch = examples([20, 13], prompt: 2)
+        func work() throws {
+            _ = try trainer.step([batch], learningRate: 1e-3)
+            _ = try generator.append([1])
+        }
+        for _ in 0..<2 { try work() }
+        let makers = [
+            "vkAllocateMemory", "vkMapMemory", "vkCreateBuffer", "vkCreateCommandPool", "vkCreateFence",
+            "vkAllocateCommandBuffers", "vkAllocateDescriptorSets", "vkCreateBufferView",
+        ]
+        for call in makers {
+            let counter = VulkanFaults(call, failing: .max)
+            try VulkanFaults.$active.withValue(counter) { try work() }
+            #expect(counter.counted == 0, "\(call)")
+        }
+        #expect(device.instance.validationMessages.isEmpty)
     }
 
     @Test func planningTouchesNoDevice() throws {
