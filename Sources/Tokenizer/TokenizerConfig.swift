@@ -24,12 +24,11 @@ package struct TokenizerConfig: Sendable {
         if let path = tokenizerConfig { self = try TokenizerConfig(json: JSON.read(path), path: path) }
         if let path = generationConfig { try addStops(JSONFields(JSON.read(path), path: path)) }
         if let path = chatTemplate {
-            let file = try MappedFile(path)
-            defer { withExtendedLifetime(file) {} }
-            if let offset = firstInvalidUTF8(file.bytes) {
+            let bytes = try FileSystem.contents(of: path, limit: 1 << 20)
+            if let offset = bytes.withUnsafeBytes(firstInvalidUTF8) {
                 throw FileError(path, at: .byte(offset), "the text is not valid UTF-8 here")
             }
-            self.chatTemplate = String(decoding: file.bytes, as: UTF8.self)
+            self.chatTemplate = String(decoding: bytes, as: UTF8.self)
         }
     }
 

@@ -221,19 +221,18 @@ private struct WeightLoader {
     }
 
     private mutating func fill(_ weight: Weight, _ stored: StoredTensor) throws {
-        defer { stored.forget() }
         let type = weight.layout.type
         byteCount += weight.layout.byteCount
         if device.isPlanning { return }
         if type.rawValue == stored.type.name.lowercased(), !stored.isTransposed {
-            try requireFinite(stored)
-            if stored.order == .asStored {
-                try device.upload(stored.storedBytes, into: weight)
-            } else {
-                var rows: [UInt8] = []
-                rows.reserveCapacity(stored.byteCount)
-                for row in 0..<stored.rows { rows += stored.rowBytes(row) }
-                try upload(rows, into: weight)
+            for rows in weight.layout.uploads {
+                try stored.bytes(rows: rows).withUnsafeBytes { bytes in
+                    if let bad = stored.firstRowNotFinite(bytes, rows: rows.count) {
+                        let row = rows.lowerBound + bad
+                        try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
+                    }
+                    try device.upload(bytes, rows: rows, of: weight)
+                }
             }
         } else {
             let values = try stored.floats(rows: 0..<stored.rows)
@@ -276,10 +275,5 @@ private struct WeightLoader {
             stored.path, "tensor '\(stored.name)' holds \(values[bad]) at element \(element)",
             tensor: stored.name,
             remedy: "the file is damaged or the model diverged when it was made: use another copy")
-    }
-
-    private func requireFinite(_ stored: StoredTensor) throws {
-        guard let row = stored.firstRowNotFinite else { return }
-        try requireFinite(try stored.floats(rows: row..<(row + 1)), stored, firstRow: row)
     }
 }

@@ -11,11 +11,11 @@ struct RunSettings {
     private static let prefix = "lora_vk.run."
     private static let (tokensName, allTokens) = ("tokens of a pass", "all")
 
-    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
+    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) throws(FileError) {
         let (model, adapter, schedule) = (trainer.model, trainer.adapter, config.schedule)
         var types = Set(model.linears.map(\.weight.layout.type.rawValue))
         types.formUnion([model.embedding.weight, model.head.weight].map(\.layout.type.rawValue))
-        add("model", model.identity)
+        try add("model", model.identity)
         add("types of weights", types.sorted().joined(separator: ", "))
         add("kernels", model.device.capabilities.arithmetic)
         add("method", adapter.method.description)
@@ -110,15 +110,19 @@ extension Dataset {
 extension Transformer {
     /// What the forward goes by, names, types and shapes of all tensors, and some rows of each: reading all of a model takes too long.
     fileprivate var identity: String {
-        var print = Fingerprint()
-        print.add("\(spec)")
-        for tensor in checkpoint.tensors {
-            print.add(tensor.name)
-            print.add(tensor.type.name)
-            print.add(tensor.shape)
-            for row in Self.sample(of: tensor.fileRows) { print.add(tensor.fileRowBytes(row)) }
+        get throws(FileError) {
+            var print = Fingerprint()
+            print.add("\(spec)")
+            for tensor in checkpoint.tensors {
+                print.add(tensor.name)
+                print.add(tensor.type.name)
+                print.add(tensor.shape)
+                for row in Self.sample(of: tensor.fileRows) {
+                    print.add(try tensor.fileBytes(rows: row..<row + 1)[...])
+                }
+            }
+            return "\(checkpoint.tensors.count) tensors, \(print.text)"
         }
-        return "\(checkpoint.tensors.count) tensors, \(print.text)"
     }
 
     /// Rows from the first to the last, evenly.
