@@ -2,7 +2,6 @@
 # shellcheck shell=bash disable=SC2034
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/lora-vk
 
 note() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 
@@ -10,6 +9,10 @@ die() {
     printf '%s: %s\n' "$(basename "$0")" "$*" >&2
     exit 1
 }
+
+# Programs are run from there, so it is never a folder that others may write into.
+[ -n "${XDG_CACHE_HOME:-${HOME:-}}" ] || die "HOME is not set: say where the cache may be, by XDG_CACHE_HOME."
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/lora-vk
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then

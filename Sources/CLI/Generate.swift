@@ -76,13 +76,13 @@ struct Generate: ParsableCommand {
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
         var stop = Set(model.spec.tokens.eos.map { Int32($0) })
         stop.formUnion(tokenizer.specialIDs.stops)
-        if raw { Terminal.print(text, terminator: "") }
+        if raw { Terminal.generated(text) }
         try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) {
             token in
-            Terminal.print(decoder.append(token), terminator: "")
+            Terminal.generated(decoder.append(token))
             return !Interrupt.isRequested
         }
-        Terminal.print(decoder.finish())
+        Terminal.generated(decoder.finish(), terminator: "\n")
         if !Interrupt.isRequested { report(generator.times) }
     }
 

@@ -22,15 +22,21 @@ extension DivergenceError: OwnError {}
 enum Terminal {
     static let isInteractive = isatty(STDERR_FILENO) == 1
 
-    static func error(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
-    static func print(_ text: String, terminator: String = "\n") {
-        write(text + terminator, to: STDOUT_FILENO)
+    // Texts may come from files, so nothing in them steers the terminal.
+    static func error(_ text: String) { write(safe(text) + "\n", to: STDERR_FILENO) }
+    static func print(_ text: String) { write(safe(text) + "\n", to: STDOUT_FILENO) }
+
+    /// A model's text, or a part of it: another program gets it as it is.
+    static func generated(_ text: String, terminator: String = "") {
+        write((isatty(STDOUT_FILENO) == 1 ? safe(text) : text) + terminator, to: STDOUT_FILENO)
     }
 
     /// A status that the next one replaces on a terminal.
     static func status(_ text: String) {
-        write(isInteractive ? "\r\u{1B}[K" + text : text + "\n", to: STDERR_FILENO)
+        write(isInteractive ? "\r\u{1B}[K" + safe(text) : safe(text) + "\n", to: STDERR_FILENO)
     }
+
+    private static func safe(_ text: String) -> String { text.printable(keeping: "\n\t") }
 
     /// Ends a line that `status` left open.
     static func endStatus() { if isInteractive { write("\n", to: STDERR_FILENO) } }

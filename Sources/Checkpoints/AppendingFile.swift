@@ -9,9 +9,10 @@ package final class AppendingFile {
     /// Begins the file anew, or goes on behind what is there.
     package init(_ path: String, continues: Bool = false) throws(FileError) {
         self.path = path
-        descriptor = try FileSystem.check(path, "create", as: .open) {
-            Glibc.open(
-                path, O_WRONLY | O_CREAT | (continues ? 0 : O_TRUNC) | O_APPEND | O_CLOEXEC, 0o666)
+        descriptor = try FileSystem.openOwn(path, "create", flags: O_APPEND)
+        try FileSystem.requireOneName(descriptor, path)
+        if !continues {
+            try FileSystem.check(path, "empty", as: .write) { ftruncate(descriptor, 0) }
         }
     }
 

@@ -3,7 +3,6 @@
 // leaves the old file.
 
 import Glibc
-import Synchronization
 
 package final class AtomicFile {
     package let path: String
@@ -13,17 +12,15 @@ package final class AtomicFile {
     private var buffer: [UInt8] = []
     private var isCommitted = false
 
-    private static let serial = Atomic<Int>(0)
-    private static let suffix = ".partial"
     private static let bufferBytes = 1 << 18
 
     package init(_ path: String) throws(FileError) {
-        let temporary = AtomicFile.temporaryPath(for: path)
+        let temporary = FileSystem.temporaryPath(for: path)
         self.path = path
         self.temporary = temporary
         descriptor = -1
         descriptor = try FileSystem.check(path, "create", as: .open) {
-            Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+            Glibc.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o666)
         }
     }
 
@@ -81,12 +78,6 @@ package final class AtomicFile {
         try write(Array(text.utf8), to: path)
     }
 
-    /// A name beside `path` that nobody else uses.
-    static func temporaryPath(for path: String) -> String {
-        let number = serial.add(1, ordering: .relaxed).newValue
-        return "\(FileSystem.folder(of: path))/.\(FileSystem.name(of: path)).\(getpid())-\(number)\(suffix)"
-    }
-
     /// Replaces several files after all of them are on the disk: only a kill between two renames parts them.
     package static func commit(_ files: [AtomicFile]) throws(FileError) {
         for file in files { try file.finish() }
@@ -104,15 +95,13 @@ package final class AtomicFile {
 
     /// Removes temporaries that a killed run left in a folder and beside it; only for who holds the folder's lock.
     package static func removeLeftovers(in folder: String) throws(FileError) {
-        for name in try FileSystem.names(in: folder) where name.hasPrefix(".") && name.hasSuffix(suffix) {
-            unlink("\(folder)/\(name)")
-        }
+        try FileSystem.removeTemporaries(in: folder)
         guard let folder = FileSystem.resolved(folder) else { return }
-        let parent = FileSystem.folder(of: folder)
+        let (parent, name) = (FileSystem.folder(of: folder), FileSystem.name(of: folder))
         // A parent that cannot be listed cannot be written to either.
-        guard let names = try? FileSystem.names(in: parent) else { return }
-        for name in names where name.hasPrefix(".\(FileSystem.name(of: folder)).") && name.hasSuffix(suffix) {
-            FileSystem.removeFolder("\(parent)/\(name)")
+        for found in (try? FileSystem.names(in: parent)) ?? [] where FileSystem.isTemporary(found, for: name)
+        {
+            FileSystem.removeFolder("\(parent)/\(found)")
         }
     }
 

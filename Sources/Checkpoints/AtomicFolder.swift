@@ -18,7 +18,7 @@ package final class AtomicFolder {
 
     package init(_ path: String) throws(FileError) {
         try FileSystem.makeFolder(FileSystem.folder(of: path))
-        (self.path, temporary) = (path, AtomicFile.temporaryPath(for: path))
+        (self.path, temporary) = (path, FileSystem.temporaryPath(for: path))
         try FileSystem.check(path, "create the folder", as: .open) { mkdir(temporary, 0o777) }
     }
 
@@ -43,7 +43,7 @@ package final class AtomicFolder {
         in path: String, fill: (_ temporary: String) throws(FileError) -> Void
     ) throws(FileError) -> Bool {
         guard let path = FileSystem.resolved(path) else { return false }
-        let temporary = AtomicFile.temporaryPath(for: path)
+        let temporary = FileSystem.temporaryPath(for: path)
         let made = try FileSystem.check(path, "create a folder beside it", as: .open, accepting: refusals) {
             mkdir(temporary, 0o777)
         }

@@ -55,14 +55,14 @@ extension StoredTensor {
     package func floats(
         rows range: Range<Int>, into target: UnsafeMutableBufferPointer<Float>
     ) throws(FileError) {
-        decode(range, try decoder(), into: target)
+        try decode(range, try decoder(), into: target)
     }
 
     package func floats(rows range: Range<Int>) throws(FileError) -> [Float] {
         let decoder = try decoder()
         let count = range.count * columns
-        return Array(unsafeUninitializedCapacity: count) { target, initialized in
-            decode(range, decoder, into: UnsafeMutableBufferPointer(rebasing: target[..<count]))
+        return try Array(unsafeUninitializedCapacity: count) { (target, initialized) throws(FileError) in
+            try decode(range, decoder, into: UnsafeMutableBufferPointer(rebasing: target[..<count]))
             initialized = count
         }
     }
@@ -78,35 +78,42 @@ extension StoredTensor {
 
     private func decode(
         _ range: Range<Int>, _ decoder: StorageType.Decoder, into target: UnsafeMutableBufferPointer<Float>
-    ) {
+    ) throws(FileError) {
         precondition(0 <= range.lowerBound && range.upperBound <= rows, "rows \(range) of \(rows)")
         precondition(target.count == range.count * columns, "\(target.count) floats for \(range.count) rows")
         guard var next = target.baseAddress, columns > 0 else { return }
-        if isTransposed { return decodeTransposed(range, decoder, into: next) }
+        if isTransposed { return try decodeTransposed(range, decoder, into: next) }
         let blocks = columns / type.blockElements
-        for row in range {
-            if let source = rowBytes(row).baseAddress { decoder(source, next, blocks) }
-            next += columns
+        for piece in pieces(of: range) {
+            try bytes(rows: piece).withUnsafeBytes { source in
+                let size = source.count / piece.count
+                for row in 0..<piece.count {
+                    if let source = source.baseAddress { decoder(source + row * size, next, blocks) }
+                    next += columns
+                }
+            }
         }
     }
 
     /// Of a type without blocks. Many rows are found column by column, few number by number.
     private func decodeTransposed(
         _ range: Range<Int>, _ decoder: StorageType.Decoder, into target: UnsafeMutablePointer<Float>
-    ) {
+    ) throws(FileError) {
         precondition(type.blockElements == 1, "\(type.name) has no transpose")
         let size = type.blockBytes
-        withUnsafeTemporaryAllocation(of: Float.self, capacity: rows) { column in
-            for index in 0..<columns {
-                guard let source = fileRowBytes(index).baseAddress, let values = column.baseAddress else {
-                    continue
-                }
+        let column = UnsafeMutablePointer<Float>.allocate(capacity: rows)
+        defer { column.deallocate() }
+        var index = 0
+        try eachPiece { (piece) throws(FileError) in
+            guard let base = piece.baseAddress else { return }
+            for source in stride(from: 0, to: piece.count, by: rows * size).map({ base + $0 }) {
                 if range.count > 4 {
-                    decoder(source, values, rows)
+                    decoder(source, column, rows)
                 } else {
-                    for row in range { decoder(source + row * size, values + row, 1) }
+                    for row in range { decoder(source + row * size, column + row, 1) }
                 }
-                for row in range { target[(row - range.lowerBound) * columns + index] = values[row] }
+                for row in range { target[(row - range.lowerBound) * columns + index] = column[row] }
+                index += 1
             }
         }
     }
@@ -131,17 +138,15 @@ extension StorageType {
 }
 
 extension StoredTensor {
-    /// The first row with a number that is infinite or none, found without decoding: a quantised block is finite exactly
-    /// when its scales are. Nil too where the type is not read as numbers.
-    package var firstRowNotFinite: Int? {
-        guard let (offsets, mask) = type.exponents else { return nil }
-        let size = type.blockBytes
-        return (0..<fileRows).first { row in
-            let bytes = isTransposed ? fileRowBytes(row) : rowBytes(row)
-            guard let base = bytes.baseAddress else { return false }
-            return offsets.contains { offset in
-                var at = offset
-                while at < bytes.count {
+    /// The first of some rows, given as their bytes, with a number that is infinite or none, found without decoding: a
+    /// quantised block is finite exactly when its scales are. Nil too where the type is not read as numbers.
+    package func firstRowNotFinite(_ bytes: UnsafeRawBufferPointer, rows: Int) -> Int? {
+        guard let (offsets, mask) = type.exponents, let base = bytes.baseAddress, rows > 0 else { return nil }
+        let (size, rowBytes) = (type.blockBytes, bytes.count / rows)
+        return (0..<rows).first { row in
+            offsets.contains { offset in
+                var at = row * rowBytes + offset
+                while at < (row + 1) * rowBytes {
                     if base.word(at) & mask == mask { return true }
                     at += size
                 }

@@ -9,9 +9,7 @@ package final class DirectoryLock: Sendable {
     /// Locks the folder and removes what a killed run left half-written there.
     package init(_ folder: String) throws(FileError) {
         let path = "\(folder)/.loravk.lock"
-        descriptor = try FileSystem.check(path, "create the lock", as: .open) {
-            Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        }
+        descriptor = try FileSystem.openOwn(path, "create the lock")
         self.folder = folder  // complete: a throw from here on runs deinit
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             let code = errno
@@ -22,8 +20,10 @@ package final class DirectoryLock: Sendable {
                 "another run (process \(DirectoryLock.owner(descriptor))) is writing into this folder",
                 remedy: "wait for it or choose another folder")
         }
-        try record(path)
+        // A save that was killed while it exchanged the folder left a second name of the lock, so leftovers go first.
         try AtomicFile.removeLeftovers(in: folder)
+        try FileSystem.requireOneName(descriptor, path)
+        try record(path)
     }
 
     deinit { close(descriptor) }

@@ -34,6 +34,28 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
             case .line(let number): ", line \(number)"
             case nil: ""
             }
-        return "\(path)\(place): \(message)" + (remedy.map { "; \($0)" } ?? "")
+        return ("\(path)\(place): \(message)" + (remedy.map { "; \($0)" } ?? "")).printable()
+    }
+}
+
+extension String {
+    /// The text with what steers a terminal written as \u{…}: control characters, and what changes the direction of text. Names
+    /// and texts of files may hold anything.
+    package func printable(keeping kept: String = "") -> String {
+        func steers(_ scalar: Unicode.Scalar) -> Bool {
+            switch scalar.value {
+            case 0..<0x20, 0x7F..<0xA0, 0x2028...0x202E, 0x2066...0x2069:
+                !kept.unicodeScalars.contains(scalar)
+            default: false
+            }
+        }
+        guard unicodeScalars.contains(where: steers) else { return self }
+        return unicodeScalars.reduce(into: "") { text, scalar in
+            if steers(scalar) {
+                text += "\\u{\(String(scalar.value, radix: 16))}"
+            } else {
+                text.unicodeScalars.append(scalar)
+            }
+        }
     }
 }

@@ -100,14 +100,13 @@ package enum FileSystem {
         try check(path, "remove", as: .rename, accepting: [ENOENT]) { unlink(path) }
     }
 
-    /// Removes a folder and the files in it; folders inside stay, and so does it.
-    static func removeFolder(_ path: String) {
-        for name in (try? names(in: path)) ?? [] { unlink("\(path)/\(name)") }
-        rmdir(path)
-    }
-
     package static func names(in folder: String) throws(FileError) -> [String] {
         guard let stream = opendir(folder) else { throw error(folder, "list the folder", errno) }
+        return names(stream)
+    }
+
+    /// Closes the stream.
+    static func names(_ stream: OpaquePointer) -> [String] {
         defer { closedir(stream) }
         var names: [String] = []
         while let entry = readdir(stream) {

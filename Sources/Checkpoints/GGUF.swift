@@ -15,7 +15,7 @@ package final class GGUFFile: Sendable {
     }
 
     package init(_ path: String, limits: LoadLimits = .standard) throws(FileError) {
-        let file = try MappedFile(path)
+        let file = try InputFile(path)
         var reader = GGUFReader(file, limits)
         let version = try reader.version()
         let tensorCount = try reader.count("tensors", bytesEach: 24, limit: limits.tensors)
@@ -77,12 +77,13 @@ extension Int {
 
 /// Walks the part of the file before the data.
 private struct GGUFReader {
-    let file: MappedFile
+    let file: InputFile
+    private let window: FileWindow
     let limits: LoadLimits
     var at = 0
 
-    init(_ file: MappedFile, _ limits: LoadLimits) {
-        self.file = file
+    init(_ file: InputFile, _ limits: LoadLimits) {
+        (self.file, window) = (file, FileWindow(file))
         self.limits = limits
     }
 
@@ -92,7 +93,7 @@ private struct GGUFReader {
         let shape: [Int]
         let offset: Int
 
-        func tensor(_ file: MappedFile, dataStart: Int, alignment: Int) throws(FileError) -> StoredTensor {
+        func tensor(_ file: InputFile, dataStart: Int, alignment: Int) throws(FileError) -> StoredTensor {
             guard offset % alignment == 0 else {
                 throw FileError(
                     file.path,
@@ -110,13 +111,12 @@ private struct GGUFReader {
     }
 
     mutating func version() throws(FileError) -> Int {
-        guard file.count >= 24, file.bytes.starts(with: "GGUF".utf8) else {
+        guard file.count >= 24, try take(4, "the magic").elementsEqual("GGUF".utf8) else {
             throw FileError(
                 file.path,
                 file.count < 24
                     ? "has \(file.count) bytes, a GGUF file has at least 24" : "is not a GGUF file")
         }
-        at = 4
         let version: UInt32 = try number("the version")
         switch version {
         case 2, 3: return Int(version)
@@ -244,8 +244,9 @@ private struct GGUFReader {
         Number(littleEndian: try take(MemoryLayout<Number>.size, what).loadUnaligned(as: Number.self))
     }
 
+    /// Valid until the next call.
     private mutating func take(_ count: Int, _ what: String) throws(FileError) -> UnsafeRawBufferPointer {
-        guard let bytes = file.bytes(at: at, count: count) else {
+        guard let bytes = try window.bytes(at: at, count: count) else {
             throw wrong("the file ends inside \(what)", remedy: "it is cut: copy or download it again")
         }
         at += count

@@ -72,11 +72,13 @@ private struct JSONParser {
             guard peek() == UInt8(ascii: "\"") else { throw wrong("expected a key in double quotes") }
             let key = try string()
             skipSpace()
-            guard take(UInt8(ascii: ":")) else { throw wrong("expected ':' after the key '\(key)'") }
+            guard take(UInt8(ascii: ":")) else {
+                throw wrong("expected ':' after the key '\(key.shortened)'")
+            }
             let member = try value()
             guard result.append(key, member) else {
                 at = start
-                throw wrong("the key '\(key)' appears twice in one object")
+                throw wrong("the key '\(key.shortened)' appears twice in one object")
             }
             skipSpace()
             if take(UInt8(ascii: ",")) { continue }

@@ -9,7 +9,7 @@ package final class SafetensorsFile: Sendable {
     private let positions: [ExactString: Int]
 
     package init(_ path: String, limits: LoadLimits = .standard) throws(FileError) {
-        let file = try MappedFile(path)
+        let file = try InputFile(path)
         let (header, dataStart) = try SafetensorsFile.header(file, limits)
         let fields = try JSONFields(header, path: path)
         guard fields.object.count <= limits.tensors else {
@@ -43,12 +43,12 @@ package final class SafetensorsFile: Sendable {
     }
 
     private static func header(
-        _ file: MappedFile, _ limits: LoadLimits
+        _ file: InputFile, _ limits: LoadLimits
     ) throws(FileError) -> (JSON, dataStart: Int) {
         guard file.count >= 8 else {
             throw FileError(file.path, "has \(file.count) bytes, a safetensors file has at least 8")
         }
-        let stated = UInt64(littleEndian: file.bytes.loadUnaligned(as: UInt64.self))
+        let stated = try file.bytes(at: 0, count: 8).reversed().reduce(0) { $0 << 8 | UInt64($1) }
         guard let length = Int(exactly: stated), length <= file.count - 8 else {
             throw FileError(
                 file.path, "states a header of \(stated) bytes, the file has \(file.count)",
@@ -57,7 +57,8 @@ package final class SafetensorsFile: Sendable {
         guard length <= limits.headerBytes else {
             throw FileError(file.path, "has a header of \(length) bytes, the limit is \(limits.headerBytes)")
         }
-        guard let text = file.bytes(at: 8, count: length), text.first == UInt8(ascii: "{") else {
+        let text = try file.bytes(at: 8, count: length)
+        guard text.first == UInt8(ascii: "{") else {
             throw FileError(file.path, at: .byte(8), "the header does not begin with '{'")
         }
         do {

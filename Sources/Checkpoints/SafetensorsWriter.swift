@@ -29,8 +29,12 @@ package struct TensorSource {
     /// A copy of a stored tensor as its file has it, but rows in Hugging Face's order.
     package init(_ tensor: StoredTensor, name: String? = nil) {
         self.init(name ?? tensor.name, tensor.type, shape: tensor.fileShape) { (emit) throws(FileError) in
-            if tensor.order == .asStored { return try emit(tensor.storedBytes) }
-            for row in 0..<tensor.rows { try emit(tensor.rowBytes(row)) }
+            if tensor.order == .asStored { return try tensor.eachPiece(emit) }
+            for rows in tensor.pieces(of: 0..<tensor.rows) {
+                try tensor.bytes(rows: rows).withUnsafeBufferPointer { (bytes) throws(FileError) in
+                    try emit(UnsafeRawBufferPointer(bytes))
+                }
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-// A tensor as it lies in a mapped file, outermost dimension first as Hugging Face has it. Seen as rows of its
+// A tensor as it lies in a file, outermost dimension first as Hugging Face has it. Seen as rows of its
 // last dimension; a llama GGUF stores the rows of q and k in another order, which `RowOrder` undoes.
 
 package struct StoredTensor: Sendable {
@@ -11,11 +11,11 @@ package struct StoredTensor: Sendable {
     package private(set) var order = RowOrder.asStored
     /// The file has its columns as rows.
     package private(set) var isTransposed = false
-    private let file: MappedFile
+    private let file: InputFile
     private let offset: Int
 
     /// Throws where the shape is not whole blocks or does not lie inside the file.
-    init(_ name: String, _ type: StorageType, shape: [Int], file: MappedFile, offset: Int) throws(FileError) {
+    init(_ name: String, _ type: StorageType, shape: [Int], file: InputFile, offset: Int) throws(FileError) {
         func wrong(_ message: String, remedy: String? = nil) -> FileError {
             FileError(file.path, "tensor '\(name.shortened)' \(message)", tensor: name, remedy: remedy)
         }
@@ -31,7 +31,7 @@ package struct StoredTensor: Sendable {
         let (size, overflow) = rows.multipliedReportingOverflow(by: bytesPerRow)
         let (end, beyond) = offset.addingReportingOverflow(size)
         guard !overflow, !beyond else { throw wrong("of shape \(shape) ends beyond 2^63") }
-        guard file.bytes(at: offset, count: size) != nil else {
+        guard file.contains(offset, count: size) else {
             throw wrong(
                 "ends at byte \(end), the file has \(file.count)",
                 remedy: "the file is cut or damaged: copy or download it again")
@@ -45,29 +45,52 @@ package struct StoredTensor: Sendable {
     package var path: String { file.path }
     package var byteRange: Range<Int> { offset..<offset + byteCount }
 
-    /// The bytes of row `i`, valid as long as this value (or another of its file) lives.
-    package func rowBytes(_ i: Int) -> UnsafeRawBufferPointer {
-        precondition(0 <= i && i < rows && !isTransposed, "row \(i) of \(rows)")
-        let start = offset + order.storedRow(i) * bytesPerRow
-        return UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + bytesPerRow])
+    /// The bytes of rows in Hugging Face's order.
+    package func bytes(rows range: Range<Int>) throws(FileError) -> [UInt8] {
+        precondition(
+            0 <= range.lowerBound && range.upperBound <= rows && !isTransposed, "rows \(range) of \(rows)")
+        guard case .interleavedPairs(let headDim) = order else { return try fileBytes(rows: range) }
+        guard range.count >= headDim else {
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(range.count * bytesPerRow)
+            for row in range { bytes += try fileBytes(rows: order.storedRow(row)..<order.storedRow(row) + 1) }
+            return bytes
+        }
+        // Whole heads hold all rows of theirs.
+        let first = range.lowerBound / headDim * headDim
+        let end = min((range.upperBound + headDim - 1) / headDim * headDim, rows)
+        let heads = try fileBytes(rows: first..<end)
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(range.count * bytesPerRow)
+        for row in range {
+            let start = (order.storedRow(row) - first) * bytesPerRow
+            bytes += heads[start..<start + bytesPerRow]
+        }
+        return bytes
     }
 
-    /// The bytes of a row of the file, which is a column where `isTransposed`.
-    package func fileRowBytes(_ i: Int) -> UnsafeRawBufferPointer {
-        let start = offset + i * bytesPerRow
-        return UnsafeRawBufferPointer(rebasing: file.bytes[start..<start + bytesPerRow])
+    /// The bytes of rows of the file, which are columns where `isTransposed`.
+    package func fileBytes(rows range: Range<Int>) throws(FileError) -> [UInt8] {
+        try file.bytes(at: offset + range.lowerBound * bytesPerRow, count: range.count * bytesPerRow)
+    }
+
+    /// Hands all bytes in the order of the file to `body`, in pieces of whole rows.
+    package func eachPiece(_ body: (UnsafeRawBufferPointer) throws(FileError) -> Void) throws(FileError) {
+        try file.eachPiece(of: byteRange, unit: bytesPerRow, body)
+    }
+
+    /// Runs of rows that are read at once.
+    func pieces(of range: Range<Int>) -> [Range<Int>] {
+        let step = max(1, InputFile.window / max(1, bytesPerRow))
+        return stride(from: range.lowerBound, to: range.upperBound, by: step)
+            .map { $0..<min($0 + step, range.upperBound) }
     }
 
     package var fileRows: Int { isTransposed ? columns : rows }
     package var fileShape: [Int] { isTransposed ? shape.reversed() : shape }
 
     /// All bytes in the order of the file: that of the rows unless `order` or `isTransposed` says otherwise.
-    package var storedBytes: UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(rebasing: file.bytes[byteRange])
-    }
-
-    /// Frees what reading the tensor took of memory; it can be read again.
-    package func forget() { file.forget(byteRange) }
+    package func storedBytes() throws(FileError) -> [UInt8] { try fileBytes(rows: 0..<fileRows) }
 
     /// The same tensor under another name and row order, or seen as its transpose.
     func renamed(

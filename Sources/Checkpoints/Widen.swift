@@ -1,22 +1,16 @@
 // Q5_0 as Q8_0 without loss: a block of Q5_0 holds d and 32 numbers q of 0 … 31, x = d·(q − 16); Q8_0 has x = d·q,
 // q of −128 … 127.
 
-extension StoredTensor {
-    /// The rows of a Q5_0 tensor, in Hugging Face's order, as blocks of Q8_0.
-    package func rowsAsQ8_0() -> [UInt8] {
-        precondition(type == .q5_0, "\(type.name) as Q8_0")
-        let blocks = columns / 32
-        return [UInt8](unsafeUninitializedCapacity: rows * blocks * 34) { target, count in
-            count = rows * blocks * 34
-            guard var to = UnsafeMutableRawPointer(target.baseAddress) else { return }
-            for row in 0..<rows {
-                guard var from = rowBytes(row).baseAddress else { return }
-                for _ in 0..<blocks {
-                    widen(from, to)
-                    from += 22
-                    to += 34
-                }
-            }
+/// Blocks of Q5_0 as blocks of Q8_0.
+package func widenedToQ8_0(_ blocks: [UInt8]) -> [UInt8] {
+    let (from, to) = (StorageType.q5_0.blockBytes, StorageType.q8_0.blockBytes)
+    let count = blocks.count / from
+    return [UInt8](unsafeUninitializedCapacity: count * to) { target, written in
+        written = count * to
+        blocks.withUnsafeBytes { source in
+            guard let source = source.baseAddress, let target = UnsafeMutableRawPointer(target.baseAddress)
+            else { return }
+            for block in 0..<count { widen(source + block * from, target + block * to) }
         }
     }
 }

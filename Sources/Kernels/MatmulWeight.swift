@@ -88,6 +88,12 @@ package struct WeightLayout: Sendable, Equatable {
         }
     }
 
+    /// Rows of the file that are repacked at once: about a mebibyte of tiles.
+    package var uploads: [Range<Int>] {
+        let step = max(1, (1 << 20) / bandTileByteCount) * 4
+        return stride(from: 0, to: sourceRows, by: step).map { $0..<min($0 + step, sourceRows) }
+    }
+
     /// The smallest run of rows whose ends can be bound: both planes, and an adapter's rows beside them, are aligned.
     func rowGranule(alignment: Int, rank: Int) -> Int {
         var bands = 1
@@ -190,34 +196,39 @@ extension Device {
         return Weight(layout, tiles: tiles, scales: scales)
     }
 
-    /// Repacks a weight's rows, as they lie in the file, into device memory: a few rows at a time, so that no second
-    /// copy of the weight exists.
+    /// Repacks a weight's rows, as they lie in the file, into device memory.
     package func upload(_ source: UnsafeRawBufferPointer, into weight: Weight) throws(VulkanError) {
-        let layout = weight.layout
+        let (layout, size) = (weight.layout, weight.layout.sourceRowByteCount)
         precondition(
-            source.count == layout.sourceRows * layout.sourceRowByteCount,
+            source.count == layout.sourceRows * size,
             "\(source.count) bytes for (\(layout.sourceRows), \(layout.columns)) \(layout.type)")
-        let bands = layout.rows / 4
-        let bandsAtOnce = max(1, min(bands, (1 << 20) / layout.bandTileByteCount))
-        var tiles = [UInt8](repeating: 0, count: bandsAtOnce * layout.bandTileByteCount)
-        var scales = [UInt8](repeating: 0, count: bandsAtOnce * layout.bandScaleByteCount)
-        for first in stride(from: 0, to: bands, by: bandsAtOnce) {
-            let part = first..<min(first + bandsAtOnce, bands)
-            let tileBytes = part.count * layout.bandTileByteCount
-            let scaleBytes = part.count * layout.bandScaleByteCount
-            tiles.withUnsafeMutableBytes { tiles in
-                scales.withUnsafeMutableBytes { scales in
-                    layout.repack(source, bands: part, tiles: tiles, scales: scales)
-                }
+        for rows in layout.uploads {
+            let part = source[rows.lowerBound * size..<rows.upperBound * size]
+            try upload(UnsafeRawBufferPointer(rebasing: part), rows: rows, of: weight)
+        }
+    }
+
+    /// Repacks one of the layout's `uploads`, so that no second copy of the weight need exist.
+    package func upload(
+        _ source: UnsafeRawBufferPointer, rows: Range<Int>, of weight: Weight
+    ) throws(VulkanError) {
+        let part = WeightLayout(weight.layout.type, rows: rows.count, columns: weight.layout.columns)
+        precondition(source.count == rows.count * part.sourceRowByteCount && rows.lowerBound % 4 == 0)
+        let band = rows.lowerBound / 4
+        var scales: [UInt8] = []
+        let tiles = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
+            scales = [UInt8](unsafeUninitializedCapacity: part.scalesByteCount) { scales, scaleCount in
+                part.repack(
+                    source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles),
+                    scales: UnsafeMutableRawBufferPointer(scales))
+                scaleCount = part.scalesByteCount
             }
-            try upload(
-                Array(tiles[..<tileBytes]),
-                into: weight.tiles.slice(first * layout.bandTileByteCount, byteCount: tileBytes))
-            if let plane = weight.scales {
-                try upload(
-                    Array(scales[..<scaleBytes]),
-                    into: plane.slice(first * layout.bandScaleByteCount, byteCount: scaleBytes))
-            }
+            tileCount = part.tilesByteCount
+        }
+        try upload(
+            tiles, into: weight.tiles.slice(band * part.bandTileByteCount, byteCount: tiles.count))
+        if let plane = weight.scales {
+            try upload(scales, into: plane.slice(band * part.bandScaleByteCount, byteCount: scales.count))
         }
     }
 }

@@ -34,15 +34,7 @@ final class ClaimFile: Sendable {
         return claim
     }
 
-    private func descriptor() throws(FileError) -> Int32 {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666)
-        guard descriptor >= 0 else {
-            throw FileError(
-                path, "cannot be opened: \(String(cString: strerror(errno)))",
-                remedy: "check the permissions or choose another folder")
-        }
-        return descriptor
-    }
+    private func descriptor() throws(FileError) -> Int32 { try FileSystem.openOwn(path, "open") }
 }
 
 /// Held as long as it lives.

@@ -23,9 +23,40 @@ final class Database {
 
     init(_ path: String) throws(FileError) {
         self.path = path
-        let status = sqlite3_open_v2(path, &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, nil)
-        try check(status, "open")
+        // No part of the name that SQLite gets may be a link; that of the folder is the user's.
+        let folder = FileSystem.folder(of: path)
+        let real = "\(FileSystem.resolved(folder) ?? folder)/\(FileSystem.name(of: path))"
+        for suffix in ["", Self.journal, "-wal", "-shm"] {
+            try FileSystem.requireOwnIfThere(real + suffix)
+        }
+        try Self.requirePlainJournal(real + Self.journal)
+        let flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW
+        try check(sqlite3_open_v2(real, &handle, flags, nil), "open")
         sqlite3_busy_timeout(handle, Self.patience)
+        try run("PRAGMA trusted_schema = OFF")
+    }
+
+    /// Throws where the schema has more than `tables`: a view or a trigger of others would run with every statement.
+    func requireSchema(_ tables: [String]) throws(FileError) {
+        for row in try run("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL") {
+            guard let sql = row[0].string, tables.contains(sql) else {
+                throw FileError(
+                    path, "was not made by this program: it has '\((row[0].string ?? "").shortened)'",
+                    remedy: "choose another folder")
+            }
+        }
+    }
+
+    private static let journal = "-journal"
+
+    /// A journal that names another one makes SQLite remove that file, whatever it is; this program writes none.
+    private static func requirePlainJournal(_ path: String) throws(FileError) {
+        let magic: [UInt8] = [0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7]
+        guard let bytes = try FileSystem.contents(ofExisting: path), bytes.suffix(magic.count) == magic[...]
+        else { return }
+        throw FileError(
+            path, "names a further journal, so it is not of this program",
+            remedy: "move it away, or choose another folder")
     }
 
     deinit { sqlite3_close_v2(handle) }

@@ -87,9 +87,12 @@ package struct SVGPlot {
             y = Self.widened(ys, by: 0.06)
         }
 
+        /// Wide enough for its ends to be told apart as floating-point numbers.
         private static func widened(_ values: [Double], by share: Double) -> ClosedRange<Double> {
+            let values = values.filter(\.isFinite).map { $0.clamped(to: -1e300...1e300) }
             let (low, high) = (values.min() ?? 0, values.max() ?? 1)
-            let margin = high > low ? (high - low) * share : 0.5
+            let least = max(abs(low), abs(high), 1e-300) * 1e-9
+            let margin = high > low ? max((high - low) * share, least) : max(0.5, least)
             return (low - margin)...(high + margin)
         }
 
@@ -142,9 +145,10 @@ package struct SVGPlot {
         let rough = (range.upperBound - range.lowerBound) / 6
         let decade = power(10, decadic(rough).rounded(.down))
         let step = [1.0, 2, 5, 10].map { $0 * decade }.first { $0 >= rough } ?? 10 * decade
-        let first = Int((range.lowerBound / step).rounded(.up))
-        let last = Int((range.upperBound / step).rounded(.down))
-        return first <= last ? (first...last).map { Double($0) * step } : []
+        guard let first = Int(exactly: (range.lowerBound / step).rounded(.up)),
+            let last = Int(exactly: (range.upperBound / step).rounded(.down)), first <= last
+        else { return [] }
+        return (first...last).map { Double($0) * step }
     }
 
     // MARK: Lines

@@ -188,8 +188,7 @@ package struct SweepAxes: Sendable, Equatable {
 
     /// A JSON object of the axes: `{"lr": "1e-5...1e-2:7", "init": ["kaiming", "init-b"], "seed": [1, 2, 3]}`.
     package init(file path: String) throws {
-        let file = try MappedFile(path)
-        let fields = try JSONFields(try JSON.parse(file.bytes, path: path), path: path)
+        let fields = try JSONFields(JSON.read(path), path: path)
         for key in fields.object.keys where !Self.keys.contains(where: { $0.0 == key }) {
             throw FileError(
                 path, "'\(key)' is no axis; there are \(Self.keys.map(\.0).joined(separator: ", "))")

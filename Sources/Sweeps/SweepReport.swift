@@ -150,8 +150,9 @@ extension Double? {
 }
 
 extension String {
-    /// Quoted where it must be (RFC 4180).
+    /// Quoted where it must be (RFC 4180), and behind an apostrophe where a spreadsheet would compute it.
     fileprivate var csvField: String {
-        contains { ",\"\r\n".contains($0) } ? "\"\(replacing("\"", with: "\"\""))\"" : self
+        let text = first.map { "=+-@".contains($0) } == true && Double(self) == nil ? "'\(self)" : self
+        return text.contains { ",\"\r\n".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
     }
 }

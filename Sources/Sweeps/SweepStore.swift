@@ -62,6 +62,7 @@ package final class SweepStore {
     }
 
     private func open(_ settings: JSON.Object) throws(FileError) {
+        try database.requireSchema(Self.tables)
         let found = try database.run("PRAGMA user_version").first?.first?.whole ?? 0
         guard found == 0 || found == Self.version else {
             throw FileError(
@@ -186,7 +187,7 @@ package final class SweepStore {
             """)
         return try rows.map { row throws(FileError) in
             guard let id = row[0].whole, let method = row[1].string, let initialization = row[2].string,
-                let rank = row[3].whole, let rate = row[4].number,
+                let rank = row[3].whole, let rate = row[4].number, rate > 0, rate.isFinite,
                 let seed = row[5].string.flatMap({ UInt64($0) })
             else { throw FileError(database.path, "has a run whose values are of the wrong kind") }
             var result = SweepResult(

@@ -33,13 +33,12 @@ package struct TokenizerConfig: Sendable {
             if let path { try addStops(JSONFields(JSON.read(path), path: path)) }
         }
         if let path = files.chatTemplate {
-            let file = try MappedFile(path)
-            defer { withExtendedLifetime(file) {} }
-            try ChatTemplate.checkSize(file.bytes.count, path)
-            if let offset = firstInvalidUTF8(file.bytes) {
+            let bytes = try FileSystem.contents(of: path, limit: 1 << 20)
+            try ChatTemplate.checkSize(bytes.count, path)
+            if let offset = bytes.withUnsafeBytes(firstInvalidUTF8) {
                 throw FileError(path, at: .byte(offset), "the text is not valid UTF-8 here")
             }
-            self.chatTemplate = String(decoding: file.bytes, as: UTF8.self)
+            self.chatTemplate = String(decoding: bytes, as: UTF8.self)
         }
     }
 

@@ -147,4 +147,23 @@ import Testing
             #expect(result.code == 1 && result.errors.hasPrefix("lora-vk: \(path.path)"), "cut at \(kept)")
         }
     }
+
+    /// Names and texts of a file reach a terminal without what would steer it.
+    @Test func inspectShowsControlCharactersAsText() throws {
+        let folder = NSTemporaryDirectory() + "loravk-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try FileManager.default.copyItem(atPath: fixture("adapters/plain"), toPath: folder)
+        let path = URL(fileURLWithPath: folder + "/adapter_config.json")
+        var config = try #require(
+            try JSONSerialization.jsonObject(with: Data(contentsOf: path)) as? [String: Any])
+        config["base_model_name_or_path"] = "\u{1B}]0;title\u{7}base\u{9B}2J"
+        config["new\u{1B}[31mkey"] = 1
+        try JSONSerialization.data(withJSONObject: config).write(to: path)
+        let result = try run("inspect", folder)
+        #expect(result.code == 0 && result.output.contains("base"))
+        for text in [result.output, result.errors] {
+            #expect(!text.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" && $0 != "\t" })
+            #expect(!text.unicodeScalars.contains { 0x7F..<0xA0 ~= $0.value })
+        }
+    }
 }

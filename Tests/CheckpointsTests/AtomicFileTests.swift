@@ -85,20 +85,6 @@ import Testing
         }
     }
 
-    @Test func aMappedFileSurvivesItsReplacement() throws {
-        try withTemporaryFolder { folder in
-            let path = folder + "/x"
-            try AtomicFile.write("old", to: path)
-            let mapped = try MappedFile(path)
-            try AtomicFile.write("new and longer", to: path)
-            #expect(Array(mapped.bytes) == Array("old".utf8))
-            #expect(try contents(path) == Array("new and longer".utf8))
-            #expect(mapped.bytes(at: 1, count: 2) != nil && mapped.bytes(at: 3, count: 0) != nil)
-            #expect(mapped.bytes(at: 2, count: 2) == nil && mapped.bytes(at: -1, count: 1) == nil)
-            #expect(mapped.bytes(at: .max, count: .max) == nil)
-        }
-    }
-
     @Test func aFileThatIsDroppedLeavesNothing() throws {
         try withTemporaryFolder { folder in
             do {

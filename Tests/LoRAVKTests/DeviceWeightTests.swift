@@ -20,7 +20,7 @@ import VulkanCompute
         let type = try #require(Shader.Weight(rawValue: name.lowercased()))
         let layout = WeightLayout(type, rows: stored.rows, columns: stored.columns)
         let weight = try run.device.makeWeight(layout, label: name)
-        try run.device.upload(stored.storedBytes, into: weight)
+        try stored.storedBytes().withUnsafeBytes { try run.device.upload($0, into: weight) }
         let y = try run.output([stored.rows, stored.columns])
         let ids = try run.input((0..<Int32(stored.rows)).map { $0 }, [stored.rows])
         try run.run { try $0.embedding(into: y, ids, weight: weight) }

@@ -1,7 +1,9 @@
 // What is kept of runs, whose turn it is, and folders that hold something else.
 
+import CSQLite
 import Checkpoints
 import Foundation
+import Glibc
 import Sweeps
 import Testing
 
@@ -110,5 +112,124 @@ import Testing
                     == "\(path.path): cannot use the database: file is not a database; move it away to begin the sweep again, or restore a copy"
             )
         }
+    }
+
+    // MARK: Folders of others
+
+    /// Nothing is written through what lies where the store's files belong, and nothing is waited for.
+    @Test(arguments: [
+        ".claims", "sweep.sqlite", "sweep.sqlite-journal", "sweep.sqlite-wal", "sweep.sqlite-shm",
+    ])
+    func linksAndSpecialFilesAreSentences(_ name: String) throws {
+        for kind in ["link", "fifo", "folder"] {
+            try withFolder { folder in
+                let outside = folder + "-outside"
+                defer { unlink(outside) }
+                try Data("precious".utf8).write(to: URL(fileURLWithPath: outside))
+                try FileSystem.makeFolder(folder)
+                let path = "\(folder)/\(name)"
+                let made =
+                    switch kind {
+                    case "link": symlink(outside, path)
+                    case "fifo": mkfifo(path, 0o600)
+                    default: mkdir(path, 0o700)
+                    }
+                #expect(made == 0)
+                let error = #expect(throws: FileError.self) { try SweepStore(folder, settings: settings) }
+                #expect(
+                    error?.description.contains(
+                        kind == "link"
+                            ? "is a link, and links are not written through" : "is not a regular file")
+                        == true)
+                #expect(try Data(contentsOf: URL(fileURLWithPath: outside)) == Data("precious".utf8))
+            }
+        }
+    }
+
+    /// A journal may name a further one, which SQLite would remove after it has played the first back.
+    @Test func aJournalThatNamesAFileIsRefused() throws {
+        try withFolder { folder in
+            _ = try SweepStore(folder, settings: settings)
+            let path = "\(folder)/sweep.sqlite-journal"
+            let magic: [UInt8] = [0xD9, 0xD5, 0x05, 0xF9, 0x20, 0xA1, 0x63, 0xD7]
+            try Data([UInt8](repeating: 0, count: 512) + magic).write(to: URL(fileURLWithPath: path))
+            let error = #expect(throws: FileError.self) { try SweepStore(folder, settings: settings) }
+            #expect(error?.description.contains("names a further journal") == true)
+        }
+    }
+
+    /// What a schema of others would run with every statement.
+    @Test(arguments: [
+        "CREATE TRIGGER t AFTER INSERT ON runs BEGIN SELECT 1; END",
+        "CREATE VIEW v AS SELECT 1",
+        "DROP TABLE steps; CREATE VIEW steps (run, step, loss, lr, grad_norm, validation_loss, z_a, z_b) AS "
+            + "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x, x, x, x, x, x, x, x FROM c",
+    ])
+    func aSchemaOfOthersIsRefused(_ sql: String) throws {
+        try withFolder { folder in
+            _ = try SweepStore(folder, settings: settings)
+            try execute(sql, folder)
+            let error = #expect(throws: FileError.self) { try SweepStore(folder, settings: settings) }
+            #expect(error?.description.contains("was not made by this program") == true)
+        }
+    }
+
+    /// Rows that no run wrote: the report is written, or a sentence says what is wrong.
+    @Test(arguments: [
+        "lr = -1", "lr = 0", "lr = 9e999", "lr = 1e-320", "lr = 1e308", "train_loss = 1e17",
+        "train_loss = 1e308",
+        "train_loss = -1e308", "train_loss = 9e999", "train_loss = 5e-324", "method = '=1+1'", "rank = -1",
+        "parameters = 9223372036854775807", "memory_bytes = -9223372036854775808", "diverged_at = -1",
+        "example_accuracy = 1e300", "seconds_per_step = -9e999",
+    ])
+    func aReportOfAnyNumbersDoesNotTrap(_ change: String) throws {
+        try withFolder { folder in
+            let store = try SweepStore(folder, settings: settings)
+            var (second, third) = (point, point)
+            (second.seed, third.learningRate) = (1, 1)
+            try store.add([point, second, third])
+            for point in [point, second, third] { try store.save(result(point)) }
+            try execute("UPDATE runs SET \(change) WHERE id = 1", folder)
+            try report(store, folder)
+            try execute("UPDATE OR IGNORE runs SET \(change)", folder)
+            try report(store, folder)
+        }
+    }
+
+    @Test(arguments: ["1e17", "9007199254740993", "1e308", "-1e308", "9e999", "5e-324", "NULL", "'x'"])
+    func aReportOfAnyStepsDoesNotTrap(_ value: String) throws {
+        try withFolder { folder in
+            let store = try SweepStore(folder, settings: settings)
+            try store.add([point])
+            try store.save(result(point))
+            let columns = ["loss", "lr", "grad_norm", "validation_loss", "z_a", "z_b"]
+            let change = columns.map { "\($0) = \(value)" }.joined(separator: ", ")
+            try execute("UPDATE steps SET \(change) WHERE step = 1", folder)
+            try report(store, folder)
+            try execute("UPDATE steps SET \(change)", folder)
+            try report(store, folder)
+            try execute("UPDATE steps SET step = step + 9223372036854775800", folder)
+            try report(store, folder)
+        }
+    }
+
+    private func report(_ store: SweepStore, _ folder: String) throws {
+        do {
+            let results = try store.results()
+            try SweepReport(results, settings: store.settings()).write(to: folder)
+            let html = try String(contentsOfFile: folder + "/report.html", encoding: .utf8)
+            #expect(html.contains("</svg>"))
+            let csv = try String(contentsOfFile: folder + "/results.csv", encoding: .utf8)
+            #expect(!csv.contains("\n="))
+        } catch let error as FileError {
+            #expect(error.description.contains("has a run whose values are of the wrong kind"))
+        }
+    }
+
+    private func execute(_ sql: String, _ folder: String) throws {
+        var handle: OpaquePointer?
+        try #require(sqlite3_open(folder + "/sweep.sqlite", &handle) == SQLITE_OK)
+        defer { sqlite3_close(handle) }
+        try #require(sqlite3_exec(handle, sql, nil, nil, nil) == SQLITE_OK, "\(sql)")
     }
 }

@@ -13,9 +13,7 @@ enum Fixtures {
     }
 
     static func text(_ name: String) throws -> String {
-        let file = try MappedFile(folder + name)
-        defer { withExtendedLifetime(file) {} }
-        return String(decoding: file.bytes, as: UTF8.self)
+        String(decoding: try FileSystem.contents(of: folder + name), as: UTF8.self)
     }
 
     /// The text in pieces of 1500 scalars, as the oracle cuts it.

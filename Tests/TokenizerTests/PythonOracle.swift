@@ -23,14 +23,19 @@ enum PythonOracle: String, CaseIterable {
         case .tokenizers: try run("tokenizer_fixtures.py", ["gguf", model, text, ids])
         case .llamaCpp: try run("llama_cpp_tokens.py", [model, text, ids])
         }
-        let (words, numbers) = (try MappedFile(text), try MappedFile(ids))
-        defer { withExtendedLifetime((words, numbers)) {} }
         return (
-            String(decoding: words.bytes, as: UTF8.self),
-            stride(from: 0, to: numbers.count, by: 4).map {
-                Int32(littleEndian: numbers.bytes.loadUnaligned(fromByteOffset: $0, as: Int32.self))
-            }
+            String(decoding: try FileSystem.contents(of: text), as: UTF8.self),
+            Self.numbers(try FileSystem.contents(of: ids)[...])
         )
+    }
+
+    /// Little-endian numbers of 32 bits.
+    static func numbers(_ bytes: ArraySlice<UInt8>) -> [Int32] {
+        bytes.withUnsafeBytes { bytes in
+            stride(from: 0, to: bytes.count, by: 4).map {
+                Int32(littleEndian: bytes.loadUnaligned(fromByteOffset: $0, as: Int32.self))
+            }
+        }
     }
 
     private func run(_ script: String, _ arguments: [String]) throws {

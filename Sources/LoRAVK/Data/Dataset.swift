@@ -30,7 +30,7 @@ package struct Dataset: Sendable {
     /// Reads a file, or in a folder that of `split`. A bad line is an error with its number.
     package init(_ path: String, split: Split = .train, tokenizer: Tokenizer, format: TextFormat) throws {
         let file = try Self.file(path, split)
-        let mapped = try MappedFile(file)
+        let mapped = try InputFile(file)
         let reader = try ExampleReader(format: format, tokenizer: tokenizer)
         var examples: [Example] = []
         var (cut, skipped) = (0, 0)
@@ -82,13 +82,15 @@ package struct Dataset: Sendable {
         return file
     }
 
-    /// The bytes behind a byte-order mark, if there is one.
-    private static func content(_ file: MappedFile) -> Slice<UnsafeRawBufferPointer> {
-        file.bytes.dropFirst(file.bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0)
+    /// Where the text begins: behind a byte-order mark, if there is one.
+    private static func start(_ file: InputFile) throws -> Int {
+        try file.bytes(at: 0, count: min(3, file.count)) == [0xEF, 0xBB, 0xBF] ? 3 : 0
     }
 
-    private static func text(_ file: MappedFile) throws -> String {
-        guard let text = String(validating: content(file), as: UTF8.self) else {
+    private static func text(_ file: InputFile) throws -> String {
+        let start = try start(file)
+        let bytes = try file.bytes(at: start, count: file.count - start)
+        guard let text = String(validating: bytes, as: UTF8.self) else {
             throw FileError(file.path, "is not UTF-8 text")
         }
         return text
@@ -108,23 +110,23 @@ package struct Dataset: Sendable {
 
     /// Lines that are not blank, without their ends, and their numbers from 1.
     private static func eachLine(
-        _ file: MappedFile, _ body: (UnsafeRawBufferPointer, Int) throws -> Void
+        _ file: InputFile, _ body: (UnsafeRawBufferPointer, Int) throws -> Void
     ) throws {
-        let bytes = file.bytes
-        var at = content(file).startIndex
+        let window = FileWindow(file)
+        var at = try start(file)
         var number = 0
-        while at < bytes.count {
+        while at < file.count {
             number += 1
-            let end = bytes[at...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-            let line = bytes[at..<end]
-            at = end + 1
-            guard line.count <= maxLineBytes else {
+            let length = try window.lineLength(at: at)
+            guard length <= maxLineBytes else {
                 throw FileError(
                     "\(file.path):\(number)",
-                    "is a line of \(line.count) bytes, at most \(maxLineBytes) are read")
+                    "is a line of \(length) bytes, at most \(maxLineBytes) are read")
             }
+            guard let line = try window.bytes(at: at, count: length) else { return }
+            at += length + 1
             let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
-            if !isBlank { try body(UnsafeRawBufferPointer(rebasing: line), number) }
+            if !isBlank { try body(line, number) }
         }
     }
 }

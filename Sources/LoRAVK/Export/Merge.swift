@@ -80,8 +80,8 @@ package enum Merge {
             if name == "config.json", let type {
                 try writeConfig("\(model)/\(name)", type, to: "\(folder)/\(name)")
             } else {
-                let file = try MappedFile("\(model)/\(name)")
-                try AtomicFile.write(Array(file.bytes), to: "\(folder)/\(name)")
+                let bytes = try FileSystem.contents(of: "\(model)/\(name)")
+                try AtomicFile.write(bytes, to: "\(folder)/\(name)")
             }
         }
     }

@@ -108,7 +108,7 @@ extension TensorSource {
     ) {
         self.init(name, type, shape: tensor.shape) { (emit) throws(FileError) in
             if type == tensor.type, order == tensor.order, !tensor.isTransposed {
-                return try emit(tensor.storedBytes)
+                return try tensor.eachPiece(emit)
             }
             let encoded = EncodedRow(type, columns: tensor.columns)
             for place in 0..<tensor.rows {

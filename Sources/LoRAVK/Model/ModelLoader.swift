@@ -222,23 +222,22 @@ private struct WeightLoader {
     }
 
     private mutating func fill(_ weight: Weight, _ stored: StoredTensor) throws {
-        defer { stored.forget() }
         let type = weight.layout.type
         byteCount += weight.layout.byteCount
         if device.isPlanning { return }
-        if type.rawValue == stored.type.name.lowercased(), !stored.isTransposed {
-            try requireFinite(stored)
-            if stored.order == .asStored {
-                try device.upload(stored.storedBytes, into: weight)
-            } else {
-                var rows: [UInt8] = []
-                rows.reserveCapacity(stored.byteCount)
-                for row in 0..<stored.rows { rows += stored.rowBytes(row) }
-                try upload(rows, into: weight)
+        let widens = type == .q8_0 && stored.type == .q5_0
+        if type.rawValue == stored.type.name.lowercased() || widens, !stored.isTransposed {
+            for rows in weight.layout.uploads {
+                let bytes = try stored.bytes(rows: rows)
+                let bad = bytes.withUnsafeBytes { stored.firstRowNotFinite($0, rows: rows.count) }
+                if let bad {
+                    let row = rows.lowerBound + bad
+                    try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
+                }
+                try (widens ? widenedToQ8_0(bytes) : bytes).withUnsafeBytes {
+                    try device.upload($0, rows: rows, of: weight)
+                }
             }
-        } else if type == .q8_0, stored.type == .q5_0 {
-            try requireFinite(stored)
-            try upload(stored.rowsAsQ8_0(), into: weight)
         } else {
             let values = try stored.floats(rows: 0..<stored.rows)
             try requireFinite(values, stored)
@@ -281,10 +280,5 @@ private struct WeightLoader {
             stored.path, "tensor '\(stored.name)' holds \(values[bad]) at element \(element)",
             tensor: stored.name,
             remedy: "the file is damaged or the model diverged when it was made: use another copy")
-    }
-
-    private func requireFinite(_ stored: StoredTensor) throws {
-        guard let row = stored.firstRowNotFinite else { return }
-        try requireFinite(try stored.floats(rows: row..<(row + 1)), stored, firstRow: row)
     }
 }

@@ -13,8 +13,8 @@ struct RunSettings {
     private static let (tokensName, allTokens) = ("tokens of a pass", "all")
     private static let dateName = "date of the chat template"
 
-    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) {
-        var settings = trainer.model.settings
+    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) throws(FileError) {
+        var settings = try trainer.model.settings
         settings += trainer.adapter.settings
         settings.add("data", data.identity)
         if let date = data.date { settings.add(Self.dateName, date) }
@@ -69,27 +69,32 @@ extension Dataset {
 
 extension Transformer {
     fileprivate var settings: Settings {
-        var types = Set(linears.map(\.weight.layout.type.rawValue))
-        types.formUnion([embedding.weight, head.weight].map(\.layout.type.rawValue))
-        var settings = Settings()
-        settings.add("model", identity)
-        settings.add("types of weights", types.sorted().joined(separator: ", "))
-        settings.add("kernels", device.capabilities.arithmetic)
-        return settings
+        get throws(FileError) {
+            var types = Set(linears.map(\.weight.layout.type.rawValue))
+            types.formUnion([embedding.weight, head.weight].map(\.layout.type.rawValue))
+            var settings = Settings()
+            settings.add("model", try identity)
+            settings.add("types of weights", types.sorted().joined(separator: ", "))
+            settings.add("kernels", device.capabilities.arithmetic)
+            return settings
+        }
     }
 
     /// What the forward goes by, names, types and shapes of all tensors, and some rows of each: reading all of a model takes too long.
     fileprivate var identity: String {
-        var print = Fingerprint()
-        print.add("\(spec)")
-        for tensor in checkpoint.tensors {
-            print.add(tensor.name)
-            print.add(tensor.type.name)
-            print.add(tensor.shape)
-            for row in Self.sample(of: tensor.fileRows) { print.add(tensor.fileRowBytes(row)) }
-            tensor.forget()
+        get throws(FileError) {
+            var print = Fingerprint()
+            print.add("\(spec)")
+            for tensor in checkpoint.tensors {
+                print.add(tensor.name)
+                print.add(tensor.type.name)
+                print.add(tensor.shape)
+                for row in Self.sample(of: tensor.fileRows) {
+                    print.add(try tensor.fileBytes(rows: row..<row + 1))
+                }
+            }
+            return "\(checkpoint.tensors.count) tensors, \(print.text)"
         }
-        return "\(checkpoint.tensors.count) tensors, \(print.text)"
     }
 
     /// Rows from the first to the last, evenly.
