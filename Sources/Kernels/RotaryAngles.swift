@@ -22,16 +22,6 @@ package struct RotaryAngles: Sendable {
         self.init(frequencies: (0..<headSize / 2).map { pow(base, -2 * Double($0) / Double(headSize)) })
     }
 
-    /// Longrope (Phi-3) has frequencies for sequences of at most `originalLength` tokens and others for longer ones. One table
-    /// serves every position of every sequence, so the choice is made once, by `contextLength`: the longest sequence that the
-    /// table will serve, which is the longest example of a training run or the capacity of a cache. Shorter sequences then turn
-    /// as the longest does; transformers chooses anew for every pass.
-    package init(
-        short: [Double], long: [Double], originalLength: Int, contextLength: Int, scale: Double = 1
-    ) {
-        self.init(frequencies: contextLength > originalLength ? long : short, scale: scale)
-    }
-
     /// (positions, R), rounded once. `factor` scales the row of a position further: queries of Ministral 3 grow by
     /// 1 + β·ln(1 + ⌊p / original length⌋), in a table of their own.
     package func table(positions: Int, factor: (Int) -> Double = { _ in 1 }) -> [Float] {

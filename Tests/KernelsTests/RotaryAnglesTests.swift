@@ -25,16 +25,4 @@ import Testing
             #expect(table[2 * position + 1] == Float(1.5 * factor * sin(angle)))
         }
     }
-
-    /// Up to the original length the short frequencies serve, from one token more on the long ones.
-    @Test func longropeChoosesByTheContext() {
-        func frequencies(_ contextLength: Int) -> [Double] {
-            RotaryAngles(
-                short: [1, 0.5], long: [0.9, 0.1], originalLength: 40, contextLength: contextLength
-            )
-            .frequencies
-        }
-        #expect(frequencies(40) == [1, 0.5])
-        #expect(frequencies(41) == [0.9, 0.1])
-    }
 }

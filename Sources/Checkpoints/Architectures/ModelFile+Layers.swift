@@ -48,7 +48,7 @@ extension ModelFile {
                 remedy: "the file is damaged: copy or download it again")
         }
         note(
-            ModelKey("", gguf: "attention.sliding_window_pattern"), .array(.bool, pattern.map { .bool($0) }))
+            ModelKey(gguf: "attention.sliding_window_pattern"), .array(.bool, pattern.map { .bool($0) }))
         return pattern.map { $0 ? window : nil }
     }
 
@@ -65,7 +65,7 @@ extension ModelFile {
             }
             return types.map { $0 == "sliding_attention" }
         case .gguf(let file):
-            let name = self.name(ModelKey("", gguf: "attention.sliding_window_pattern"))
+            let name = self.name(ModelKey(gguf: "attention.sliding_window_pattern"))
             notes.read.insert(name)
             if case .array(_, let values) = file.metadata[name] {
                 return values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
@@ -83,6 +83,12 @@ extension ModelFile {
         if try flag("use_sliding_window") { return try windows(slides) }
         notes.read.formUnion(["sliding_window", "layer_types"])
         return [Int?](repeating: nil, count: try integer(.layers, in: ModelKey.Range.layers))
+    }
+
+    /// The same of models whose first `max_window_layers` layers have none.
+    package func optionalWindowsAbove() throws(FileError) -> [Int?] {
+        let first = try integer(ModelKey("max_window_layers"), default: 28)
+        return try optionalWindows { $0 >= first }
     }
 
     /// The model around its blocks: Llama's names, an embedding, a norm, a head.

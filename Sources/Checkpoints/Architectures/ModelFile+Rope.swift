@@ -185,7 +185,7 @@ extension ModelFile {
             try integer(.scaling("original_context_length"), in: ModelKey.Range.positions, default: positions)
         }
         // Older files say it by a factor alone.
-        let old = try optionalNumber(ModelKey("", gguf: "rope.scale_linear"))
+        let old = try optionalNumber(ModelKey(gguf: "rope.scale_linear"))
         if let divisors = try tensor("rope_freqs.weight") {
             guard kind ?? "none" == "none", old == nil else {
                 throw FileError(

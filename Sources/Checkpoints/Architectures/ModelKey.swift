@@ -8,6 +8,9 @@ package struct ModelKey: Sendable {
         (self.huggingFace, self.gguf) = (huggingFace, gguf)
     }
 
+    /// A key that config.json has no name for.
+    package init(gguf: String) { self.init("", gguf: gguf) }
+
     package static let vocabulary = ModelKey("vocab_size", gguf: "vocab_size")
     package static let width = ModelKey("hidden_size", gguf: "embedding_length")
     package static let feedForward = ModelKey("intermediate_size", gguf: "feed_forward_length")

@@ -14,7 +14,7 @@ package struct Olmo2: Architecture {
         // Those of OLMo 3, which is this architecture's in GGUF.
         let windows = try file.windows { ($0 + 1) % 4 != 0 }
         // A file may give them a base of their own, which is that of all.
-        _ = try file.optionalNumber(ModelKey("", gguf: "rope.freq_base_swa"))
+        _ = try file.optionalNumber(ModelKey(gguf: "rope.freq_base_swa"))
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
             branch.before = nil

@@ -10,8 +10,7 @@ package struct Qwen2: Architecture {
 
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
-        let first = try file.integer(ModelKey("max_window_layers"), default: 28)
-        let windows = try file.optionalWindows { $0 >= first }
+        let windows = try file.optionalWindowsAbove()
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
             for index in branch.inputs.indices { branch.inputs[index].hasBias = true }

@@ -10,8 +10,7 @@ package struct Qwen3: Architecture {
 
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
-        let first = try file.integer(ModelKey("max_window_layers"), default: 28)
-        let windows = try file.optionalWindows { $0 >= first }
+        let windows = try file.optionalWindowsAbove()
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
             attention.queryNorm = layer.rms("self_attn.q_norm", gguf: "attn_q_norm", size: attention.headSize)

@@ -83,7 +83,7 @@ struct Branch: Sendable {
             pass.arena.give(n)
             (saved.z, saved.zNorm) = (z, norm)
         } else {
-            saved.output = try output.kept(of: a, pass)
+            saved.output = try output.recordSaved(of: a, pass)
         }
         if rows != nil { pass.arena.give(residual) } else if !mixer.savesOutput { pass.arena.give(a) }
         return saved

@@ -59,7 +59,7 @@ package struct Linear: Sendable {
     }
 
     /// What a forward returns, without its output.
-    func kept(of x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
+    func recordSaved(of x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor? {
         guard let lora = pass.adapter?.layer(name) else { return nil }
         return try lora.method.recordSaved(of: x, lora, around: self, pass)
     }
