@@ -63,7 +63,10 @@ struct Tune: ParsableCommand {
         let checkpoint = try Checkpoint.open(path: modelOptions.model)
         try chooseVectors()
         let device = try modelOptions.openDevice()
-        try modelOptions.tune(device, checkpoint, rows: rows, matrixUnits: matrixUnits)
+        try modelOptions.tune(
+            device,
+            try Tuner(
+                checkpoint, on: device, weights: modelOptions.weights, rows: rows, matrixUnits: matrixUnits))
     }
 
     /// The driver takes its vectors' width when it loads, so each is measured by a program of its own.
@@ -104,18 +107,19 @@ struct Tune: ParsableCommand {
 }
 
 extension ModelOptions {
-    /// The device, measured first where it is a GPU that never was; a software device has rules that were found by measuring.
+    /// The device, measured first where it is a GPU that never was with products of this model's shapes; a software device has rules that
+    /// were found by measuring.
     func openTunedDevice(_ checkpoint: Checkpoint) throws -> Device {
         let device = try openDevice()
-        guard device.capabilities.type != .cpu, device.capabilities.tuning.isEmpty else { return device }
-        Terminal.error("\(device.capabilities.name) is new: measuring its kernels, once")
-        try tune(device, checkpoint, rows: Tuner.usualRows)
+        guard device.capabilities.type != .cpu else { return device }
+        let tuner = try Tuner(checkpoint, on: device, weights: weights).unknown
+        if tuner.isEmpty { return device }
+        Terminal.error("\(device.capabilities.name): measuring its kernels for this kind of model, once")
+        try tune(device, tuner)
         return try openDevice()
     }
 
-    func tune(_ device: Device, _ checkpoint: Checkpoint, rows: [Int], matrixUnits: Bool = true) throws {
-        let tuner = try Tuner(
-            checkpoint, on: device, weights: weights, rows: rows, matrixUnits: matrixUnits)
+    func tune(_ device: Device, _ tuner: Tuner) throws {
         func column(_ text: String, _ width: Int) -> String {
             text + String(repeating: " ", count: max(1, width - text.count))
         }

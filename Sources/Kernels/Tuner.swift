@@ -78,49 +78,63 @@ package struct Tuner {
         (self.device, self.products, triesMatrixUnits) = (device, products, matrixUnits)
     }
 
-    /// nil where `onFinding` gave up.
+    /// With those products alone that were never measured on the device.
+    package var unknown: Tuner {
+        let known = device.capabilities.tuning.tiles
+        return Tuner(device, products.filter { known[$0.name] == nil }, matrixUnits: triesMatrixUnits)
+    }
+
+    package var isEmpty: Bool { products.isEmpty }
+
+    /// All that is known of the device then: what was measured for other models stays, unless another family is chosen. nil where
+    /// `onFinding` gave up.
     package func run(onFinding: (Finding) -> Bool = { _ in true }) throws(VulkanError) -> Tuning? {
+        let known = device.capabilities.tuning
         var tuning = try chooseFamily()
+        if (tuning.family, tuning.sumsSteps) == (known.family, known.sumsSteps) { tuning.tiles = known.tiles }
         for product in products {
             var capabilities = device.capabilities
             capabilities.tuning = tuning
-            let tiles = product.alternatives(capabilities, family: capabilities.family)
-            let tunings =
-                [tuning]
-                + tiles.map { tile in
-                    var changed = tuning
-                    changed.tiles[product.name] = tile
-                    return changed
-                }
+            let tiles = [Tuning.ruled] + product.alternatives(capabilities, family: capabilities.family)
+            let tunings = tiles.map { tile in
+                var changed = tuning
+                changed.tiles[product.name] = tile
+                return changed
+            }
             let seconds = try measure(product, tunings)
             let best = fastest(seconds)
-            if best > 0 { tuning.tiles[product.name] = tiles[best - 1] }
+            tuning.tiles[product.name] = tiles[best]
             let goesOn = onFinding(
                 Finding(
                     name: product.name, ruled: product.flops / seconds[0],
                     best: product.flops / seconds[best],
-                    tile: best > 0 ? tiles[best - 1] : nil))
+                    tile: best > 0 ? tiles[best] : nil))
             if !goesOn { return nil }
         }
         return tuning
     }
 
-    /// Names both in any case, so that a device is known to be measured.
+    /// The one that was chosen for other models, or the rule's, unless another is clearly faster. Names family and sums in any case, so
+    /// that a device is known to be measured.
     private func chooseFamily() throws(VulkanError) -> Tuning {
         var capabilities = device.capabilities
-        capabilities.tuning = Tuning()
+        var onMatrixUnits = Tuning()
+        onMatrixUnits.family = Capabilities.matrixUnits
+        var triesMatrixUnits = triesMatrixUnits
+        if triesMatrixUnits { triesMatrixUnits = try device.matrixUnitsAreRight() }
+        let keepsMatrixUnits = triesMatrixUnits && capabilities.tuning.family == Capabilities.matrixUnits
+        if !keepsMatrixUnits, capabilities.tuning.family == Capabilities.matrixUnits {
+            capabilities.tuning = Tuning()
+        }
         let (ruled, sums) = (capabilities.family, KernelSelection.sumsSteps(capabilities))
-        var tunings = [tuning(ruled, sumsSteps: sums)]
+        var tunings = [keepsMatrixUnits ? onMatrixUnits : tuning(ruled, sumsSteps: sums)]
         for family in Shader.Family.allCases where capabilities.supports(family) {
             for sumsSteps in family == .shared ? [sums] : [false, true]
-            where family != ruled || sumsSteps != sums {
+            where keepsMatrixUnits || family != ruled || sumsSteps != sums {
                 tunings.append(tuning(family, sumsSteps: sumsSteps))
             }
         }
-        if triesMatrixUnits, try device.matrixUnitsAreRight() {
-            tunings.append(Tuning())
-            tunings[tunings.count - 1].family = Capabilities.matrixUnits
-        }
+        if triesMatrixUnits, !keepsMatrixUnits { tunings.append(onMatrixUnits) }
         var total = [Double](repeating: 0, count: tunings.count)
         for product in products.prefix(4) {
             for (index, seconds) in try measure(product, tunings).enumerated() { total[index] += seconds }

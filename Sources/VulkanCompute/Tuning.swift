@@ -9,8 +9,9 @@ package struct Tuning: Equatable, Sendable {
     package var family: String?
     /// Whether a step's products are summed before they reach the running sum.
     package var sumsSteps: Bool?
-    /// Specialization constants by the launcher's name of a case.
+    /// Specialization constants by the launcher's name of a case, none where the rule's are the fastest.
     package var tiles: [String: Constants] = [:]
+    package static let ruled: Constants = [:]
 
     package init() {}
     package var isEmpty: Bool { self == Tuning() }

@@ -1,5 +1,6 @@
 // What may be chosen by measuring: every tile computes the same bits, the tuner picks among them, and a file brings it back.
 
+import Foundation
 import Kernels
 import TestSupport
 import Testing
@@ -134,8 +135,41 @@ import VulkanCompute
         let family = try #require(tuning.family.flatMap(Shader.Family.init))
         #expect(device.capabilities.supports(family) && tuning.sumsSteps != nil)
         for (product, finding) in zip(products, findings) {
-            #expect(tuning.tiles[product.name] == finding.tile)
+            #expect(tuning.tiles[product.name] == finding.tile ?? Tuning.ruled)
         }
         #expect(device.instance.validationMessages.isEmpty)
+    }
+
+    /// What was measured for one model stays when another is: a device forgets nothing but by another family.
+    @Test func aSecondModelAddsToWhatIsKnown() throws {
+        let folder = FileManager.default.temporaryDirectory.path + "/loravk-tuner-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        var options = DebugOptions.environment
+        options.cacheFolder = folder
+        func open() throws -> Device { try Device.open(instance: Instance(options: options)) }
+        func products(rows: Int) -> [TunedProduct] {
+            [TunedProduct(.nt, WeightLayout(.f32, rows: 96, columns: 64), rows: rows)]
+        }
+        let first = try open()
+        var tuning = try #require(try Tuner(first, products(rows: 16)).run())
+        // As if another tile than the rule's had been the fastest.
+        tuning.tiles["nt f32 16x96x64"] = ["TILE_M": 1]
+        try #require(tuning.save(for: first) != nil)
+
+        let second = try open()
+        let both = Tuner(second, products(rows: 16) + products(rows: 32))
+        #expect(!both.unknown.isEmpty)
+        var measured: [String] = []
+        let found = try both.unknown.run { finding in
+            measured.append(finding.name)
+            return true
+        }
+        #expect(measured == ["nt f32 32x96x64"])
+        let known = try #require(found)
+        if (known.family, known.sumsSteps) == (tuning.family, tuning.sumsSteps) {
+            #expect(known.tiles["nt f32 16x96x64"] == ["TILE_M": 1])
+        }
+        try #require(known.save(for: second) != nil)
+        #expect(Tuner(try open(), products(rows: 32)).unknown.isEmpty)
     }
 }
