@@ -27,7 +27,7 @@ struct LoRAVKCommand: ParsableCommand {
         version: version,
         subcommands: [
             Train.self, Sweep.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self,
-            Inspect.self, Models.self, Devices.self, Tune.self,
+            Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 
     /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.

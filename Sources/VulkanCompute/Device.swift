@@ -42,12 +42,7 @@ package final class Device: @unchecked Sendable {
                 throw VulkanError(.unsupported, "\(capabilities.name) has no compute queue")
             }
             queueFamily = family
-            var memory = VkPhysicalDeviceMemoryProperties()
-            vkGetPhysicalDeviceMemoryProperties(candidate.physical, &memory)
-            memoryTypes = MemoryTypes(
-                memory,
-                unified: (capabilities.type == .cpu || capabilities.type == .integrated)
-                    && !candidate.instance.options.staged)
+            memoryTypes = candidate.memoryTypes
             var device: VkDevice?
             try check(
                 Device.create(candidate.physical, family: family, capabilities: capabilities, &device),
@@ -101,28 +96,49 @@ package final class Device: @unchecked Sendable {
         let physical: VkPhysicalDevice
         package let capabilities: Capabilities
         package func open() throws(VulkanError) -> Device { try Device(self) }
+
+        package var memoryTypes: MemoryTypes {
+            var memory = VkPhysicalDeviceMemoryProperties()
+            vkGetPhysicalDeviceMemoryProperties(physical, &memory)
+            let isUnified = capabilities.type == .cpu || capabilities.type == .integrated
+            return MemoryTypes(memory, unified: isUnified && !instance.options.staged)
+        }
+
+        package var extensions: [String] { deviceExtensions(physical) }
+
+        /// With the kernels of one family and the built-in rules for all else, whatever was measured.
+        package func open(family: String) throws(VulkanError) -> Device {
+            var capabilities = capabilities
+            capabilities.tuning = Tuning()
+            capabilities.tuning.family = family
+            return try Device(Candidate(instance: instance, physical: physical, capabilities: capabilities))
+        }
     }
 
     /// Opens the device that `choice` (an index in `all`, or a part of a name) tells, else LORAVK_DEVICE, else the best.
     package static func open(_ choice: String? = nil, instance: Instance? = nil) throws(VulkanError) -> Device
+    { try choose(choice, instance: instance).open() }
+
+    package static func choose(_ choice: String? = nil, instance: Instance? = nil) throws(VulkanError)
+        -> Candidate
     {
         let instance = try existing(instance)
         let candidates = try all(instance: instance)
         guard let first = candidates.first else { throw Instance.noDriver }
-        guard let choice = choice ?? instance.options.device else { return try first.open() }
+        guard let choice = choice ?? instance.options.device else { return first }
         let list = candidates.enumerated().map { "\($0): \($1.capabilities.name)" }.joined(separator: ", ")
         if let index = Int(choice) {
             guard candidates.indices.contains(index) else {
                 throw VulkanError(.noDevice, "there is no Vulkan device \(index); there are \(list)")
             }
-            return try candidates[index].open()
+            return candidates[index]
         }
         let wanted = choice.lowercased()
         guard let match = candidates.first(where: { $0.capabilities.name.lowercased().contains(wanted) })
         else {
             throw VulkanError(.noDevice, "no Vulkan device has '\(choice)' in its name; there are \(list)")
         }
-        return try match.open()
+        return match
     }
 
     private static func existing(_ instance: Instance?) throws(VulkanError) -> Instance {

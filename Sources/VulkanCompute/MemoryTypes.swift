@@ -14,11 +14,11 @@ package enum MemoryPurpose: Sendable {
 /// The kinds of memory of a device, in the driver's order: of several that will do, the first is the fastest.
 package struct MemoryTypes: Sendable {
     package struct Kind: Sendable {
-        let isLocal: Bool
+        package let isLocal: Bool
         /// Seen by the host, whose writes and reads need no flushing.
-        let isVisible: Bool
-        let isCached: Bool
-        let heapByteCount: Int
+        package let isVisible: Bool
+        package let isCached: Bool
+        package let heapByteCount: Int
 
         package init(isLocal: Bool, isVisible: Bool, isCached: Bool, heapByteCount: Int) {
             (self.isLocal, self.isVisible) = (isLocal, isVisible)
@@ -33,7 +33,7 @@ package struct MemoryTypes: Sendable {
         package let isCached: Bool
     }
 
-    private let kinds: [Kind]
+    package let kinds: [Kind]
     private let isUnified: Bool
 
     /// `unified`: host and device share their memory, so that what kernels work on is mapped.
