@@ -5,7 +5,8 @@ import Checkpoints
 
 struct RandomModelCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "random-model", abstract: "Write a model with random weights as GGUF, without a tokenizer.")
+        commandName: "random-model",
+        abstract: "Write a model with random weights as GGUF, without a tokenizer.")
 
     enum Size: String, CaseIterable, ExpressibleByArgument {
         case tiny
@@ -18,10 +19,12 @@ struct RandomModelCommand: ParsableCommand {
             switch self {
             case .tiny:
                 RandomModel.llama(
-                    vocabulary: 1024, width: 256, hidden: 512, layers: 2, heads: 4, kvHeads: 2, positions: 2048)
+                    vocabulary: 1024, width: 256, hidden: 512, layers: 2, heads: 4, kvHeads: 2,
+                    positions: 2048)
             case .smollm2:
                 RandomModel.llama(
-                    vocabulary: 49152, width: 576, hidden: 1536, layers: 30, heads: 9, kvHeads: 3, positions: 8192)
+                    vocabulary: 49152, width: 576, hidden: 1536, layers: 30, heads: 9, kvHeads: 3,
+                    positions: 8192)
             case .qwen:
                 RandomModel.llama(
                     vocabulary: 151_936, width: 1536, hidden: 8960, layers: 28, heads: 12, kvHeads: 2,

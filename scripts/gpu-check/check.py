@@ -79,6 +79,8 @@ class Check:
         self.report["device"] = name.group(1) if name else "unknown"
 
     def kernels(self) -> None:
+        if self.seconds_left < 60:
+            return self.skip("kernel tests", "less than a minute was left")
         tests = [self.bin / "lora-vk-tests", "--testing-library", "swift-testing", "--no-parallel", "--filter", "KernelsTests"]
         output = self.run("kernel tests", tests, 200)
         if output:

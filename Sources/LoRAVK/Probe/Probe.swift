@@ -22,7 +22,9 @@ package struct Probe {
         package var failure: String?
         package var seconds = 0.0
 
-        package init(family: String, failure: String? = nil) { (self.family, self.failure) = (family, failure) }
+        package init(family: String, failure: String? = nil) {
+            (self.family, self.failure) = (family, failure)
+        }
 
         /// Products of matrix units have factors of 11 bits.
         var bound: Double { family == Capabilities.matrixUnits ? 3e-2 : 1e-3 }
