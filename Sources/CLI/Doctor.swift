@@ -92,7 +92,7 @@ struct Doctor: ParsableCommand {
     private func line(_ finding: Probe.Finding) -> String {
         if let failure = finding.failure { return row(finding.family, "failed: \(failure)") }
         let numbers = [finding.loss, finding.gradient, finding.answer, finding.step]
-        let texts = numbers.map { Terminal.number($0, digits: 2) }
+        let texts = numbers.map { $0.isNaN ? "nan" : Terminal.number($0, digits: 2) }
         return row(
             finding.family, texts[0], texts[1], texts[2], texts[3],
             Terminal.number(finding.seconds, digits: 2),
@@ -174,7 +174,10 @@ enum SystemFacts {
 
     static func withoutHome(_ text: String) -> String {
         guard let home = getenv("HOME").map({ String(cString: $0) }), home.count > 1 else { return text }
-        return text.split(separator: home, omittingEmptySubsequences: false).joined(separator: "~")
+        return ["=", ":"].reduce(text) { text, mark in
+            text.split(separator: mark + home + "/", omittingEmptySubsequences: false).joined(
+                separator: mark + "~/")
+        }
     }
 }
 
