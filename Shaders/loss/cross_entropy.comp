@@ -1,5 +1,5 @@
 // Cross-entropy of one row of logits a workgroup: loss = log Σ exp(x − max) − (x[label] − max). GRADIENT_REPLACING
-// replaces the logits by (softmax − onehot)·lossScale; GRADIENT_NONE tells whether the first largest logit is the label's.
+// multiplies the loss by the target's weight and replaces the logits by (softmax − onehot)·weight·lossScale; GRADIENT_NONE tells whether the first largest logit is the label's.
 // Where the logits are c·tanh(z/c), CAPPED gives the gradient of z, which is theirs times 1 − tanh².
 // A label outside [0, V) is ignored: zero loss, zero gradient, not correct. Columns from V on are padding.
 // The sum is kept relative to a running maximum (Milakov, Gimelshein: Online normalizer calculation for softmax, 2018).
@@ -21,6 +21,7 @@ INPUT4(2, logits);                                                              
 layout(std430, binding = 3) readonly buffer Labels { int labels[]; };           // (n)
 #if defined(GRADIENT_REPLACING)
 STEP_STATE(4);
+layout(std430, binding = 5) readonly buffer Weights { float weights[]; };       // (n), where they are WEIGHTED
 #endif
 
 layout(push_constant) uniform Push {
@@ -35,6 +36,7 @@ layout(push_constant) uniform Push {
 
 #if defined(GRADIENT_REPLACING)
 layout(constant_id = 1) const bool CAPPED = false;
+layout(constant_id = 2) const bool WEIGHTED = false;
 #endif
 
 const float LOWEST = -3.402823466e38;
@@ -81,10 +83,12 @@ void main() {
     float target = groupMax(LOAD4(logits, start + label / 4)[label % 4]);
     float maximum = groupMax(laneMaximum);
     float sum = groupSum(horizontalSum(laneSum) * exp(laneMaximum - maximum));
-    if (LANE == 0) losses[row] = log(sum) - (target - maximum);
+    float loss = log(sum) - (target - maximum);
 
 #if defined(GRADIENT_REPLACING)
-    float scale = state.lossScale;
+    float weight = WEIGHTED ? weights[row] : 1.0;
+    if (LANE == 0) losses[row] = loss * weight;
+    float scale = state.lossScale * weight;
     for (uint i = LANE; i < push.width4; i += LANES) {
         uvec4 column = columnsOf(i);
         vec4 logit = masked(LOAD4(logits, start + i), i);
@@ -97,6 +101,7 @@ void main() {
         STORE4(gradient, start + i, four);
     }
 #else
+    if (LANE == 0) losses[row] = loss;
     uint firstLargest = push.columns;
     for (uint i = LANE; i < push.width4; i += LANES) {
         bvec4 largest = equal(masked(LOAD4(logits, start + i), i), vec4(maximum));

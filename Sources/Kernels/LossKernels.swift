@@ -21,21 +21,27 @@ extension CommandEncoder {
         }
     }
 
-    /// The loss of each row, and in place of the logits their gradient (softmax − onehot)·lossScale, the scale from `state`.
-    /// With a cap c the loss is that of y = c·tanh(logits/c), and the gradient has the factor 1 − (y/c)².
+    /// The loss of each row times its weight, and in place of the logits their gradient (softmax − onehot)·weight·lossScale, the scale
+    /// from `state`. `weights` (n); nil: all 1. With a cap c the loss is that of y = c·tanh(logits/c), and the gradient has the factor 1 − (y/c)².
     package func crossEntropy(
-        into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, columns: Int,
+        into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, weights: Tensor? = nil,
+        columns: Int,
         state: BufferSlice, cap: Float? = nil, label: String = "crossEntropy"
     ) throws(VulkanError) {
-        try crossEntropy(.replacing, losses, logits, labels, columns, cap, label) { span in
+        precondition(
+            weights.map { $0.count == losses.count && $0.dtype == .f32 } ?? true,
+            "\(label): weights of \(weights?.shape ?? [])")
+        try crossEntropy(.replacing, losses, logits, labels, columns, cap, label, isWeighted: weights != nil)
+        {
+            span in
             let rows = logits.rows(span)
-            return [losses, rows, rows, labels].map(\.slice) + [state]
+            return [losses, rows, rows, labels].map(\.slice) + [state, (weights ?? labels).slice]
         }
     }
 
     private func crossEntropy(
         _ gradient: Shader.Gradient, _ losses: Tensor, _ logits: Tensor, _ labels: Tensor, _ columns: Int,
-        _ limit: Float?, _ label: String, bindings: (Range<Int>) -> [BufferSlice]
+        _ limit: Float?, _ label: String, isWeighted: Bool = false, bindings: (Range<Int>) -> [BufferSlice]
     ) throws(VulkanError) {
         let width = logits.pitch  // what lies between rows is past `columns` and gets a gradient of zero
         precondition(
@@ -48,6 +54,7 @@ extension CommandEncoder {
         if gradient == .replacing {
             push = [limit ?? 0]
             constants["CAPPED"] = limit == nil ? 0 : 1
+            constants["WEIGHTED"] = isWeighted ? 1 : 0
         }
         for span in capabilities.spans(of: losses.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(

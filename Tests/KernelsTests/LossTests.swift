@@ -59,6 +59,39 @@ import VulkanCompute
         try check(run, shape, logits, labels, cap: 8)
     }
 
+    /// Weights of any sign, and 0; a row that is ignored stays so.
+    @Test(arguments: try FamilyRun.all(), shapes)
+    func crossEntropyOfWeightedTargets(_ run: FamilyRun, _ shape: Shape) throws {
+        let (logits, labels) = Self.inputs(shape, seed: 18)
+        var random = RandomValues(seed: 19)
+        var weights = random.normal(shape.rows, deviation: 2)
+        for (index, weight) in ([0, 1, -3] as [Float]).enumerated() where index < shape.rows {
+            weights[index] = weight
+        }
+        try check(run, shape, logits, labels, weights: weights)
+        try check(run, shape, logits, labels, weights: weights, cap: 8)
+    }
+
+    /// A weight of 1 changes no bit.
+    @Test(arguments: try FamilyRun.ownLimits())
+    func weightsOfOneAreNone(_ run: FamilyRun) throws {
+        let shape = Shape(rows: 9, width: 64, columns: 61)
+        let (logits, labels) = Self.inputs(shape, seed: 20)
+        let state = try run.device.makeStepState()
+        try run.device.upload([StepState()], into: state)
+        func result(_ weights: [Float]?) throws -> [Float] {
+            let (losses, inPlace) = (try run.output([9]), try run.output(logits, [9, 64]))
+            let (labels, weights) = (try run.input(labels, [9]), try weights.map { try run.input($0, [9]) })
+            try run.run {
+                try $0.crossEntropy(
+                    into: losses, gradientInPlaceOf: inPlace, labels: labels, weights: weights, columns: 61,
+                    state: state)
+            }
+            return try run.values(losses) + run.values(inPlace)
+        }
+        #expect(try result(nil) == result([Float](repeating: 1, count: 9)))
+    }
+
     @Test(arguments: try FamilyRun.ownLimits())
     func wholeVocabulary(_ run: FamilyRun) throws {
         let shape = Shape(rows: 3, width: 128_256, columns: 128_253)
@@ -90,16 +123,16 @@ import VulkanCompute
     }
 
     private func check(
-        _ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32], cap: Float? = nil
-    )
-        throws
-    {
+        _ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32], weights: [Float]? = nil,
+        cap: Float? = nil
+    ) throws {
         let scale: Float = 0.125
         let (losses, again) = (try run.output([shape.rows]), try run.output([shape.rows]))
         let correct = try run.output([shape.rows], dtype: .i32)
         let inPlace = try run.output(logits, [shape.rows, shape.width])
         let tensor = try run.input(logits, [shape.rows, shape.width])
         let labelTensor = try run.input(labels, [shape.rows])
+        let weightTensor = try weights.map { try run.input($0, [shape.rows]) }
         var state = StepState()
         state.lossScale = scale
         let stateSlice = try run.device.makeStepState()
@@ -109,17 +142,22 @@ import VulkanCompute
                 into: losses, correct: correct, tensor, labels: labelTensor, columns: shape.columns,
                 cap: cap)
             try $0.crossEntropy(
-                into: again, gradientInPlaceOf: inPlace, labels: labelTensor, columns: shape.columns,
-                state: stateSlice, cap: cap)
+                into: again, gradientInPlaceOf: inPlace, labels: labelTensor, weights: weightTensor,
+                columns: shape.columns, state: stateSlice, cap: cap)
         }
-        let expected = ReferenceLoss.crossEntropy(
-            logits.doubles, width: shape.width, columns: shape.columns, labels: labels, scale: Double(scale),
-            cap: cap.map(Double.init))
-        for values in [losses, again] {
-            #expect(mismatch(try run.values(values), expected.losses, .float(scale: 4)) == nil)
+        func reference(_ weights: [Float]?) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
+            ReferenceLoss.crossEntropy(
+                logits.doubles, width: shape.width, columns: shape.columns, labels: labels,
+                weights: weights?.doubles, scale: Double(scale), cap: cap.map(Double.init))
         }
+        let (plain, expected) = (reference(nil), reference(weights))
+        let largest = weights?.map { Double(abs($0)) }.max() ?? 1
+        #expect(mismatch(try run.values(losses), plain.losses, .float(scale: 4)) == nil)
+        #expect(mismatch(try run.values(again), expected.losses, .float(scale: 4 * largest)) == nil)
         #expect(
-            mismatch(try run.values(inPlace), expected.gradient, .float(roundings: 64, scale: 0.125)) == nil)
+            mismatch(
+                try run.values(inPlace), expected.gradient, .float(roundings: 64, scale: 0.125 * largest))
+                == nil)
         #expect(try run.integers(correct) == expected.correct.map(Int32.init))
     }
 

@@ -85,6 +85,33 @@ import VulkanCompute
         #expect(isClose(large.loss, plain.loss, 1e-5) && largeAfter < plain.lossSum)
     }
 
+    /// With weights per target, of either sign: the gradient is that of the weighted loss, training and evaluation report it, and targets
+    /// of weight 0 are as if they were none but for the divisor.
+    @Test func weightedTargets() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let adapter = try Adapter.random(for: model, rank: 3)
+        var batch = examples([9, 5], prompt: 2)
+        let plain = try Evaluator(model, adapter).evaluate(batch)
+        for index in batch.indices {
+            batch[index].weights = batch[index].tokens.indices.map { [0.5, -1, 2, 0][$0 % 4] }
+        }
+        let report = try Evaluator(model, adapter).evaluate(batch)
+        #expect(report.countedTokens == plain.countedTokens && report.lossSum != plain.lossSum)
+        let loss = try Trainer(model, adapter).forwardBackward(batch, counted: 1)
+        #expect(isClose(loss, report.lossSum, 1e-5))
+        let weighted = try gradients(model, adapter, [batch])
+        let evaluator = try Evaluator(model, adapter)
+        try compareGradients(adapter, step: 1e-2, relative: 3e-3) { try evaluator.evaluate(batch).lossSum }
+
+        var ignoring = batch
+        for index in ignoring.indices {
+            for (position, weight) in (batch[index].weights ?? []).enumerated() where weight == 0 {
+                ignoring[index].labels[position] = TokenBatch.ignored
+            }
+        }
+        #expect(relativeDifference(weighted, try gradients(model, adapter, [ignoring])) < 1e-5)
+    }
+
     @Test(arguments: [
         "layers.1.self_attn.q_proj", "layers.0.self_attn.v_proj", "layers.1.mlp.down_proj", "up_proj",
     ])

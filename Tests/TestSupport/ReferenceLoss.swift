@@ -1,4 +1,4 @@
-// Cross-entropy of rows of logits in f64: loss = log Σ exp(x − max) − (x[label] − max), dx = (softmax − onehot)·scale.
+// Cross-entropy of rows of logits in f64: loss = (log Σ exp(x − max) − (x[label] − max))·weight, dx = (softmax − onehot)·weight·scale.
 // With a cap c, of c·tanh(x/c). A label outside [0, columns) is ignored; columns from `columns` to the row's width are padding. And the readout of a ReLU layer.
 
 #if canImport(Glibc)
@@ -9,11 +9,13 @@
 
 package enum ReferenceLoss {
     package static func crossEntropy(
-        _ logits: [Double], width: Int, columns: Int, labels: [Int32], scale: Double,
-        cap: Double? = nil
+        _ logits: [Double], width: Int, columns: Int, labels: [Int32], weights: [Double]? = nil,
+        scale: Double, cap: Double? = nil
     ) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
         var (losses, correct, gradient): ([Double], [UInt32], [Double]) = ([], [], [])
-        for (row, label) in zip(rows(logits, width: width), labels) {
+        for (index, (row, label)) in zip(rows(logits, width: width), labels).enumerated() {
+            let weight = weights?[index] ?? 1
+            let scale = scale * weight
             var dx = [Double](repeating: 0, count: width)
             guard label >= 0, Int(label) < columns else {
                 losses.append(0)
@@ -24,7 +26,7 @@ package enum ReferenceLoss {
             let x = row.prefix(columns).map { z in cap.map { $0 * tanh(z / $0) } ?? z }
             let maximum = x.reduce(-.infinity, max)
             let sum = x.reduce(0) { $0 + exp($1 - maximum) }
-            losses.append(log(sum) - (x[Int(label)] - maximum))
+            losses.append((log(sum) - (x[Int(label)] - maximum)) * weight)
             correct.append(x.firstIndex(of: maximum) == Int(label) ? 1 : 0)
             for i in 0..<columns { dx[i] = exp(x[i] - maximum) / sum * scale }
             dx[Int(label)] -= scale

@@ -101,7 +101,9 @@ package struct Dataset: Sendable {
         stride(from: 0, to: example.tokens.count, by: size)
             .map { start in
                 let range = start..<min(start + size, example.tokens.count)
-                return Example(tokens: Array(example.tokens[range]), labels: Array(example.labels[range]))
+                return Example(
+                    tokens: Array(example.tokens[range]), labels: Array(example.labels[range]),
+                    weights: example.weights.map { Array($0[range]) })
             }
             .filter { $0.countedTokens > 0 }
     }

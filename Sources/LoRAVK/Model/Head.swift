@@ -1,6 +1,6 @@
 // From the residual stream of the positions whose next token counts to the loss: normed and projected a chunk of rows
 // at a time, and the gradient replaces the logits in place, so that (n, V) logits never exist.
-// loss = Σ −log softmax(z)[target] · scale, z = norm(x)·Wᵀ, or c·tanh(z/c) where the logits have a cap c.
+// loss = Σ −log softmax(z)[target] · weight · scale, z = norm(x)·Wᵀ, or c·tanh(z/c) where the logits have a cap c.
 
 import Kernels
 import VulkanCompute
@@ -37,7 +37,7 @@ package struct Head: Sendable {
             try encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
             try encoder.crossEntropy(
                 into: losses.elements(rows), gradientInPlaceOf: logits,
-                labels: pass.batch.targets.elements(rows),
+                labels: pass.batch.targets.elements(rows), weights: pass.batch.weights.elements(rows),
                 columns: vocabulary, state: pass.state, cap: logitCap)
             try encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
         }

@@ -18,6 +18,7 @@ package struct TokenBuffers {
     private let windowSpans: [Int: Tensor]  // by window, (N, 2)
     let countedPositions: Tensor  // (n)
     let targets: Tensor  // (n)
+    let weights: Tensor  // (n), floats
     let keyOffset: Tensor  // (1): cached tokens before these
     private let rules: TokenRules
     /// All of them: one upload fills them.
@@ -30,16 +31,17 @@ package struct TokenBuffers {
 
     init(_ slice: BufferSlice, _ shape: BatchShape, _ rules: TokenRules) {
         var end = 0
-        func part(_ dimensions: Int...) -> Tensor {
+        func part(_ dimensions: Int..., dtype: DType = .i32) -> Tensor {
             let bytes = dimensions.reduce(4, *)
             defer { end += Self.aligned(bytes / 4) }
-            return Tensor(slice.slice(end, byteCount: bytes), shape: dimensions, dtype: .i32)
+            return Tensor(slice.slice(end, byteCount: bytes), shape: dimensions, dtype: dtype)
         }
         tokens = part(shape.tokens)
         positions = part(shape.tokens)
         spans = part(shape.tokens, 2)
         countedPositions = part(shape.counted)
         targets = part(shape.counted)
+        weights = part(shape.counted, dtype: .f32)
         keyOffset = part(1)
         var windowSpans: [Int: Tensor] = [:]
         for window in rules.windows { windowSpans[window] = part(shape.tokens, 2) }
@@ -50,7 +52,7 @@ package struct TokenBuffers {
 
     /// In words.
     private static func sizes(_ shape: BatchShape, _ rules: TokenRules) -> [Int] {
-        [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, 1]
+        [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, shape.counted, 1]
             + rules.windows.map { _ in shape.tokens * 2 }
     }
 
@@ -66,6 +68,7 @@ package struct TokenBuffers {
             [
                 (tokens, batch.tokens), (positions, batch.positions(rules)), (spans, batch.spans),
                 (countedPositions, batch.countedPositions), (targets, batch.targets),
+                (weights, batch.weights.map { Int32(bitPattern: $0.bitPattern) }),
                 (keyOffset, [batch.keyOffset]),
             ] + windowSpans.map { window, tensor in (tensor, batch.spans(window: Int32(clamping: window))) }
         for (tensor, values) in all {

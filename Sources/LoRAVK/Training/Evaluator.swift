@@ -40,7 +40,7 @@ package final class Evaluator {
         try pass.graph.run()
         let losses = try device.values(pass.outputs[0]).prefix(batch.countedCount)
         let correct = try device.integers(pass.outputs[1]).prefix(batch.countedCount)
-        report.lossSum = losses.reduce(0) { $0 + Double($1) }
+        report.lossSum = zip(losses, batch.weights).reduce(0) { $0 + Double($1.0) * Double($1.1) }
         report.correct = correct.count { $0 != 0 }
         var first = correct.startIndex
         for example in examples where example.countedTokens > 0 {

@@ -62,6 +62,7 @@ extension Dataset {
             print.add([example.tokens.count])
             print.add(example.tokens)
             print.add(example.labels)
+            if let weights = example.weights { print.add(weights) }
         }
         return "\(examples.count) examples, \(tokens) tokens, \(print.text)"
     }

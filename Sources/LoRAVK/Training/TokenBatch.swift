@@ -5,11 +5,15 @@
 package struct Example: Sendable, Equatable {
     package var tokens: [Int32]
     package var labels: [Int32]
+    /// What the loss of each target is multiplied by; nil: 1. A negative one makes the target less likely.
+    package var weights: [Float]?
 
-    package init(tokens: [Int32], labels: [Int32]? = nil) {
+    package init(tokens: [Int32], labels: [Int32]? = nil, weights: [Float]? = nil) {
         precondition(labels == nil || labels?.count == tokens.count, "one label a token")
+        precondition(weights == nil || weights?.count == tokens.count, "one weight a token")
         self.tokens = tokens
         self.labels = labels ?? tokens
+        self.weights = weights
     }
 
     /// Targets that the loss counts: the first token has nothing before it to be predicted from.
@@ -27,6 +31,7 @@ package struct TokenBatch: Sendable {
     /// Tokens from which a counted target is predicted, and the target.
     package private(set) var countedPositions: [Int32] = []
     package private(set) var targets: [Int32] = []
+    package private(set) var weights: [Float] = []
     /// Tokens of examples, and targets, without the padding.
     package private(set) var tokenCount = 0
     package private(set) var countedCount = 0
@@ -46,6 +51,7 @@ package struct TokenBatch: Sendable {
                 guard position > 0, example.labels[position] >= 0 else { continue }
                 countedPositions.append(start + Int32(position) - 1)
                 targets.append(example.labels[position])
+                weights.append(example.weights?[position] ?? 1)
             }
         }
         tokenCount = tokens.count
@@ -74,7 +80,7 @@ package struct TokenBatch: Sendable {
         keyOffset = offset
         positions = positions.map { $0 + offset }
         spans = tokens.flatMap { _ in [0, end] }
-        (countedPositions, targets) = ([Int32(tokens.count) - 1], [TokenBatch.ignored])
+        (countedPositions, targets, weights) = ([Int32(tokens.count) - 1], [TokenBatch.ignored], [0])
     }
 
     /// Sizes that recorded steps exist for: little padding, and still few steps to record, which takes milliseconds.
@@ -127,6 +133,7 @@ package struct TokenBatch: Sendable {
         let missing = shape.counted - batch.targets.count
         batch.countedPositions += [Int32](repeating: -1, count: missing)
         batch.targets += [Int32](repeating: Self.ignored, count: missing)
+        batch.weights += [Float](repeating: 0, count: missing)
         return batch
     }
 }

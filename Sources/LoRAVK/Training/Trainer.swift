@@ -15,7 +15,7 @@ package struct StepReport: Sendable {
 }
 
 package struct EvaluationReport: Sendable {
-    /// Σ −log p(target), in nats.
+    /// Σ −log p(target)·weight, in nats.
     package var lossSum = 0.0
     package var countedTokens = 0
     /// Targets that were the model's first choice.
