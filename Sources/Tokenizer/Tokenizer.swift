@@ -50,7 +50,11 @@ package final class Tokenizer: Sendable {
         var chatTemplate: String?
         /// Ids that the model has no embedding for.
         var missing: Set<Int32> = []
+        var warnings: [String] = []
     }
+
+    /// What the files say of the tokenizer that is not as they say, a sentence each.
+    package var warnings: [String] { parts.warnings }
 
     init(_ parts: Parts) {
         encoder = parts.encoder

@@ -9,6 +9,10 @@ package struct TokenizerConfig: Sendable {
     package var padToken: String?
     package var unknownToken: String?
     package var chatTemplate: String?
+    /// `added_tokens_decoder`, by rising id.
+    package var addedTokens: [AddedToken] = []
+    /// What the file asks for and is not done, a sentence each.
+    package var warnings: [String] = []
     /// Whether texts begin and end with a token, where this file decides it and not tokenizer.json.
     package var addsBOS: Bool?
     package var addsEOS: Bool?
@@ -48,7 +52,12 @@ package struct TokenizerConfig: Sendable {
         eosToken = try TokenizerConfig.token("eos_token", file)
         padToken = try TokenizerConfig.token("pad_token", file)
         unknownToken = try TokenizerConfig.token("unk_token", file)
-        chatTemplate = try TokenizerConfig.template(file)
+        chatTemplate = try template(file)
+        try readAddedTokens(file)
+        if try file.optionalBool("split_special_tokens") ?? false {
+            warnings.append(
+                "\(path): 'split_special_tokens' is true, and special tokens are found in texts all the same")
+        }
         if let name = try file.optionalString("tokenizer_class"), let adds = TokenizerConfig.addsBOS(name) {
             addsBOS = try file.optionalBool("add_bos_token") ?? adds
             addsEOS = try file.optionalBool("add_eos_token") ?? false
@@ -84,15 +93,39 @@ package struct TokenizerConfig: Sendable {
         return try file.optionalString(key)
     }
 
+    private mutating func readAddedTokens(_ file: JSONFields) throws(FileError) {
+        guard let tokens = try file.optionalFields("added_tokens_decoder") else { return }
+        for key in tokens.object.keys {
+            guard let id = Int32(key), 0..<Int32(Vocabulary.maximumCount) ~= id else {
+                throw FileError(
+                    file.path, "'added_tokens_decoder' names '\(key.shortened)', expected ids of tokens")
+            }
+            addedTokens.append(try AddedToken(tokens.fields(key), id: id))
+        }
+        addedTokens.sort { $0.id < $1.id }
+    }
+
     /// One template, or several by name of which `default` is the one for chats.
-    private static func template(_ file: JSONFields) throws(FileError) -> String? {
+    private mutating func template(_ file: JSONFields) throws(FileError) -> String? {
         guard case .array(let templates)? = file["chat_template"] else {
             return try file.optionalString("chat_template")
         }
+        var found: String?
+        var others: [String] = []
         for template in templates {
             let template = try JSONFields(template, path: file.path)
-            if try template.string("name") == "default" { return try template.string("template") }
+            let name = try template.string("name")
+            if name == "default" {
+                found = try template.string("template")
+            } else {
+                others.append("'\(name.shortened)'")
+            }
         }
-        return nil
+        if !others.isEmpty {
+            warnings.append(
+                "\(file.path): of its chat templates only 'default' is used, not \(others.joined(separator: ", "))"
+            )
+        }
+        return found
     }
 }
