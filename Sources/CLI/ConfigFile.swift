@@ -12,6 +12,9 @@ struct ConfigFile {
     init?(namedIn words: [String]) throws(FileError) {
         guard let path = Self.path(words), let command = words.first else { return nil }
         self.path = path
+        guard ![".yaml", ".yml", ".toml"].contains(where: path.lowercased().hasSuffix) else {
+            throw FileError(path, "is YAML or TOML by its name, and options are read from JSON")
+        }
         let fields = try JSONFields(JSON.read(path), path: path)
         var options: [String] = []
         let names = Self.optionNames

@@ -57,6 +57,7 @@ struct Generate: ParsableCommand {
         Interrupt.install()
         let (model, adapter, tokenizer) = try modelOptions.open(
             template: chat.chatTemplate, adapter: adapter)
+        for warning in tokenizer.generationWarnings { Terminal.warn(warning) }
         let renderer = raw ? nil : try ChatRenderer(tokenizer)
         var prompts = prompt
         if prompts.isEmpty { while let line = readLine() { if !line.isEmpty { prompts.append(line) } } }

@@ -13,6 +13,8 @@ extension Tokenizer {
         let encoder = try WordEncoder(
             file.fields("model"), alphabetIsBytes: preTokenizer.isByteLevel, added: added)
         added.add(config.addedTokens, to: encoder.vocabulary)
+        added.add(
+            config.namedTokens.filter { added.isWord($0, of: encoder.vocabulary) }, to: encoder.vocabulary)
         try added.check(against: encoder.vocabulary, path: path)
         let (prefix, suffix) = try PostProcessorJSON.surroundings(file)
 
@@ -40,7 +42,7 @@ extension Tokenizer {
         if let adds = config.addsEOS, let eos = parts.specialIDs.eos { parts.suffix = adds ? [eos] : [] }
         parts.specialIDs.stops = Set(config.stopIDs)
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
-        parts.warnings = warnings
+        (parts.warnings, parts.generationWarnings) = (warnings, config.generationWarnings)
         self.init(parts)
     }
 }

@@ -260,6 +260,7 @@ DECODERS = {
     "beyond": ([], {"0": token("<|endoftext|>"), "1": token("<|im_start|>"), "2": token("<|im_end|>"), "1536": token("<tool>", special=False),
                     "1537": token("<|think|>", lstrip=True)}),
     "flags": ([], {"0": token("<|endoftext|>"), "1": token("<|im_start|>", rstrip=True), "2": token("<|im_end|>", lstrip=True)}),
+    "named-only": (["<|im_end|>", "<|im_start|>", "<|endoftext|>"], {}),
     "a-word": (["<|im_end|>"], {"2": token("<|im_end|>"), "300": None}),
 }
 TEXTS = ["<|im_start|>user\nthe <tool>LORD</tool> <|think|> and<|im_end|>\n", "  <|im_start|>  he said <|im_end|> unto", "and the the", "and"]
@@ -271,9 +272,10 @@ def test_tokens_that_only_the_config_names_are_one_token(tiny, tmp_path, name):
     remove, decoder = DECODERS[name]
     words = {id: text for text, id in json.loads((tiny / "tokenizer.json").read_text())["model"]["vocab"].items()}
     decoder = {id: flags or token(words[int(id)], special=False) for id, flags in decoder.items()}
-    model = variant(tiny, tmp_path / "model", dict(added_tokens_decoder=decoder), remove)
+    named = dict(extra_special_tokens=["<|im_start|>", "and"]) if name == "named-only" else {}
+    model = variant(tiny, tmp_path / "model", dict(added_tokens_decoder=decoder) | named, remove)
     wanted = load_tokenizer(model)
-    got = loravk.Tokenizer.load(model) if max(map(int, decoder)) < 1536 else None
+    got = loravk.Tokenizer.load(model) if max(map(int, decoder), default=0) < 1536 else None
     if got is None:  # tokens without an embedding: the model must not be run on them
         with pytest.raises(loravk.Error, match="has a tokenizer of 1538 tokens and embeddings for 1536"):
             loravk.Tokenizer.load(model)
@@ -292,6 +294,24 @@ def test_a_special_token_that_is_none_is_told(program, tiny, lines, tmp_path):
     model = variant(tiny, tmp_path / "model", dict(eos_token="<|nothing|>"))
     assert "'<|nothing|>', which the tokenizer's config names as a special token, is no token" in call(
         program, "eval", "--model", model, "--data", lines(1)).stderr
+
+
+def test_what_generation_config_asks_for_and_is_not_done_is_told(program, tiny, tmp_path):
+    model = variant(tiny, tmp_path / "model")
+    (model / "generation_config.json").write_text(json.dumps(dict(eos_token_id=2, forced_eos_token_id=2, suppress_tokens=[5], no_repeat_ngram_size=0,
+                                                                  num_beams=1, temperature=0.6)))
+    said = call(program, "generate", "--model", model, "--prompt", "x", "--max-tokens", 1).stderr
+    assert re.findall(r"warning: .*json: '(\w+)'", said) == ["forced_eos_token_id", "suppress_tokens"]
+
+
+@pytest.mark.parametrize("text, said", [
+    ('{"rnak": null}', "Unknown option '--rnak'"), ('{"shufle": false}', "Unknown option '--shufle'"), ('{"rank": 1, "lr": "x"}', "'x' is invalid for '--lr")])
+def test_a_key_of_a_run_config_that_is_no_option_is_told(program, tmp_path, text, said):
+    (tmp_path / "run.json").write_text(text)
+    assert said in call(program, "train", "--model", "m", "--data", "d", "--out", tmp_path / "o", "--config", tmp_path / "run.json").stderr
+    (tmp_path / "run.yaml").write_text("rank: 8")
+    assert "options are read from JSON" in call(
+        program, "train", "--model", "m", "--data", "d", "--out", tmp_path / "o", "--config", tmp_path / "run.yaml").stderr
 
 
 # GGUF files

@@ -6,7 +6,7 @@ import torch
 from oracle import example, load_model, load_tokenizer, mean_loss, rows
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
-from test_cli import refused
+from test_cli import call, refused
 
 ROWS = 6
 
@@ -135,24 +135,30 @@ def test_a_tied_merge_of_one_end_is_refused(program, tiny, tmp_path, name):
         program, "merge", "--model", tiny, "--adapter", tmp_path / "adapter", "--out", tmp_path / "merged")
 
 
+@pytest.fixture(scope="module")
+def plain(tiny, tmp_path_factory):
+    out = tmp_path_factory.mktemp("adapters") / "plain"
+    made(tiny, out, target_modules=["q_proj", "v_proj"])
+    return out
+
+
 QUIET = dict(peft_version="0.18.0", alora_invocation_tokens=None, arrow_config=None, ensure_weight_tying=False, some_new_key=None,
              another_new_key=False, a_list=[], an_object={})
 LOUD = {"alora_invocation_tokens": [308], "arrow_config": {"top_k": 2}, "use_bdlora": {"match_strict": True}, "some_new_key": 1,
         "use_something": True, "new_pattern": {"q_proj": 2}, "target_parameters": ["mlp.experts"], "lora_bias": True}
 
 
-def test_a_newer_config_is_quiet_about_what_it_leaves_alone(program, tiny, few, tmp_path):
-    made(tiny, tmp_path / "adapter", target_modules=["q_proj", "v_proj"])
+def test_a_newer_config_is_quiet_about_what_it_leaves_alone(program, tiny, plain, few, tmp_path):
+    shutil.copytree(plain, tmp_path / "adapter")
     changed(tmp_path / "adapter", **QUIET)
-    import subprocess
-    done = subprocess.run([program.path, "eval", "--model", tiny, "--data", few, "--adapter", tmp_path / "adapter"], capture_output=True, text=True)
+    done = call(program, "eval", "--model", tiny, "--data", few, "--adapter", tmp_path / "adapter")
     assert done.returncode == 0 and done.stderr == ""
 
 
 @pytest.mark.parametrize("key", LOUD)
 @pytest.mark.parametrize("command", ["eval", "train", "inspect"])
-def test_a_key_that_changes_the_arithmetic_is_refused_by_name(program, tiny, few, tmp_path, command, key):
-    made(tiny, tmp_path / "adapter", target_modules=["q_proj", "v_proj"])
+def test_a_key_that_changes_the_arithmetic_is_refused_by_name(program, tiny, plain, few, tmp_path, command, key):
+    shutil.copytree(plain, tmp_path / "adapter")
     changed(tmp_path / "adapter", **{key: LOUD[key]})
     words = {"inspect": ["inspect", tmp_path / "adapter"], "eval": ["eval", "--model", tiny, "--data", few, "--adapter", tmp_path / "adapter"],
              "train": ["train", "--model", tiny, "--data", few, "--out", tmp_path / "out", "--adapter", tmp_path / "adapter"]}[command]

@@ -21,6 +21,11 @@ struct AddedTokensJSON {
         }
     }
 
+    /// Whether a token is in the vocabulary, and not among these.
+    func isWord(_ token: AddedToken, of vocabulary: Vocabulary) -> Bool {
+        id(of: token.content) == nil && vocabulary.id(of: token.content) != nil
+    }
+
     /// Adds what another file names, as transformers does: of tokens that are there the flags are replaced; words of the
     /// vocabulary are found whole from now on; any other gets the next id.
     mutating func add(_ more: [AddedToken], to vocabulary: Vocabulary) {
