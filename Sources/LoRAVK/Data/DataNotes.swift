@@ -16,6 +16,8 @@ struct DataNotes {
     /// `unit`: what the numbers count.
     func warnings(_ unit: String, maxTokens: Int) -> [String] {
         var sentences: [String] = []
+        let left = Set(skipped)
+        let cut = cut.filter { !left.contains($0) }
         if !cut.isEmpty {
             sentences.append(
                 "\(Self.counted(cut.count, "example is", "examples are")) longer than \(maxTokens) tokens and "
