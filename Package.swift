@@ -56,8 +56,10 @@ let package = Package(
         .target(name: "Tokenizer", dependencies: ["Checkpoints"], swiftSettings: settings),
         // Small dense factorisations; Eigen is only headers.
         .target(name: "CEigen", cxxSettings: [.define("EIGEN_NO_DEBUG")]),
+        // Data compressed by gzip.
+        .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib"),
         .target(
-            name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer", "CEigen"],
+            name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer", "CEigen", "CZlib"],
             swiftSettings: settings),
 
         // The C API. LoRAVKLibrary is nothing but how libloravk.so is linked: tests link LoRAVKC as everything else.

@@ -12,15 +12,23 @@ struct ConfigFile {
     init?(namedIn words: [String]) throws(FileError) {
         guard let path = Self.path(words), let command = words.first else { return nil }
         self.path = path
+        guard ![".yaml", ".yml", ".toml"].contains(where: path.lowercased().hasSuffix) else {
+            throw FileError(path, "is YAML or TOML by its name, and options are read from JSON")
+        }
         let fields = try JSONFields(JSON.read(path), path: path)
         var options: [String] = []
+        let names = Self.optionNames
         for member in fields.object.members {
             let key = member.key
             guard key != "config" else {
                 throw FileError(path, "names another file as 'config'", remedy: "put its options here")
             }
+            // One that the command line gives too is overruled, lists too.
+            if words.contains(where: { $0 == "--\(key)" || $0.hasPrefix("--\(key)=") }) { continue }
             switch member.value {
-            case .null, .bool(false): continue
+            case .null, .bool(false):
+                // No word of the command line, but a wrong name is one all the same.
+                if !names.contains(key) { options.append("--\(key)") }
             case .bool(true): options.append("--\(key)")
             case .array(let values):
                 let texts = values.compactMap(Self.text)
@@ -40,6 +48,12 @@ struct ConfigFile {
             }
         }
         self.words = [command] + options + words.dropFirst()
+    }
+
+    /// Of `train`, as its help lists them.
+    private static var optionNames: Set<String> {
+        let words = Train.helpMessage().split { !($0.isLetter || $0.isNumber || $0 == "-") }
+        return Set(words.filter { $0.hasPrefix("--") }.map { String($0.dropFirst(2)) })
     }
 
     private static func path(_ words: [String]) -> String? {

@@ -18,7 +18,7 @@ struct Eval: ParsableCommand {
 
     @OptionGroup var modelOptions: ModelOptions
 
-    @Option(help: "An adapter (a PEFT folder).")
+    @Option(help: "An adapter (a PEFT folder, or a GGUF file of `lora-vk export`).")
     var adapter: String?
 
     @Option(help: "Data as for `train`; of a folder test.jsonl, or else valid.jsonl.")
@@ -27,23 +27,27 @@ struct Eval: ParsableCommand {
     @Option(help: "Use only the first so many examples.")
     var limit: Int?
 
-    @Flag(help: "Print the loss of every example too, and how many tokens it is the mean of.")
+    @Flag(
+        help:
+            "Print the loss of every example too, by the number of its line, and how many tokens it is the mean of."
+    )
     var each = false
 
+    @OptionGroup var chat: ChatOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
         if let limit, limit < 1 { throw ConfigError("--limit is \(limit); it must be at least 1") }
         _ = try formatOptions.format  // wrong options are told before a model is loaded
         Interrupt.install()
-        let (model, tokenizer) = try modelOptions.open()
+        let (model, adapter, tokenizer) = try modelOptions.open(
+            template: chat.chatTemplate, adapter: adapter)
         let format = try formatOptions.format(for: model.spec)
-        let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
-        for warning in all.warnings { Terminal.error("lora-vk: warning: \(all.path): \(warning)") }
-        let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
+        for warning in all.warnings { Terminal.warn("\(all.path): \(warning)") }
+        let dataset = limit.map(all.prefix) ?? all
         let evaluator = try Evaluator(model, adapter)
         let report =
             each
@@ -68,11 +72,11 @@ struct Eval: ParsableCommand {
 
     private func evaluateEach(_ data: Dataset, _ evaluator: Evaluator) throws -> EvaluationReport {
         var report = EvaluationReport()
-        for (index, example) in data.examples.enumerated() where !Interrupt.isRequested {
+        for (place, example) in zip(data.places, data.examples) where !Interrupt.isRequested {
             let one = try evaluator.evaluate(Dataset(examples: [example]), shouldStop: { false })
             Terminal.print(
-                "example \(index + 1)  loss \(Terminal.number(one.loss, digits: 8))  tokens \(one.countedTokens)"
-            )
+                "\(data.unit) \(place.number)  loss \(Terminal.number(one.loss, digits: 8))  tokens \(one.countedTokens)"
+                    + (place.isCut ? "  cut" : ""))
             report.add(one)
         }
         return report

@@ -23,7 +23,7 @@ struct Export: ParsableCommand {
             try GGUFExport.write(adapter, for: model, type: type, to: files.out, observer: observer)
         }
         Terminal.error(
-            "saved \(files.out), \(adapter.modules.count) modules; try: llama-cli -m MODEL.gguf --lora \(files.out)"
+            "saved \(files.out), \(adapter.modules.count) modules; try: llama-cli -m MODEL.gguf --lora \(Terminal.quoted(files.out))"
         )
     }
 }
@@ -48,8 +48,8 @@ struct ExportOptions: ParsableArguments {
             throw FileError(
                 out, "is there already", remedy: "choose another name, or replace it with --overwrite")
         }
-        let files = try AdapterFiles(adapter)
         let base = try Checkpoint.open(path: model)
+        let files = try AdapterFiles.open(adapter, for: base)
         for warning in files.warnings(for: base) { Terminal.error("lora-vk: warning: \(warning)") }
         return (base, files)
     }

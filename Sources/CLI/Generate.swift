@@ -13,8 +13,10 @@ struct Generate: ParsableCommand {
 
     @OptionGroup var modelOptions: ModelOptions
 
-    @Option(help: "An adapter (a PEFT folder).")
+    @Option(help: "An adapter (a PEFT folder, or a GGUF file of `lora-vk export`).")
     var adapter: String?
+
+    @OptionGroup var chat: ChatOptions
 
     @Option(help: "What to answer; may be given several times.")
     var prompt: [String] = []
@@ -53,8 +55,9 @@ struct Generate: ParsableCommand {
         sampling.seed = seed
         try sampling.validate()
         Interrupt.install()
-        let (model, tokenizer) = try modelOptions.open()
-        let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
+        let (model, adapter, tokenizer) = try modelOptions.open(
+            template: chat.chatTemplate, adapter: adapter)
+        for warning in tokenizer.generationWarnings { Terminal.warn(warning) }
         let renderer = raw ? nil : try ChatRenderer(tokenizer)
         var prompts = prompt
         if prompts.isEmpty { while let line = readLine() { if !line.isEmpty { prompts.append(line) } } }

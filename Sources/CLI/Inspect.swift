@@ -6,14 +6,32 @@ struct Inspect: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Say what a model or an adapter is, after checking it whole. Needs no GPU.")
 
-    @Argument(help: "A GGUF file, a Hugging Face folder, or an adapter folder.")
+    @Argument(help: "A GGUF file, a Hugging Face folder, or an adapter (a folder or a GGUF file).")
     var path: String
 
     @Flag(help: "List every tensor.")
     var tensors = false
 
     func run() throws {
-        if FileSystem.exists("\(path)/\(AdapterFiles.configName)") { try adapter() } else { try model() }
+        if FileSystem.exists("\(path)/\(AdapterFiles.configName)") { return try adapter() }
+        if FileSystem.isFile(path), try GGUFAdapter.isAdapter(GGUFFile(path).metadata) {
+            return try ggufAdapter()
+        }
+        try model()
+    }
+
+    private func ggufAdapter() throws {
+        let adapter = try GGUFAdapter(path)
+        let parameters = adapter.modules.reduce(0) { $0 + $1.a.count + $1.b.count }
+        let ranks = Set(adapter.modules.compactMap(\.a.shape.first)).sorted().map(String.init)
+        Terminal.print("GGUF LoRA adapter for llama.cpp, architecture \(adapter.architecture)")
+        Terminal.print(
+            "  rank         \(ranks.joined(separator: ", ")), alpha \(Terminal.number(adapter.alpha))")
+        Terminal.print("  modules      \(adapter.modules.count), \(parameters) parameters")
+        guard tensors else { return }
+        for module in adapter.modules {
+            Terminal.print("  \(module.name)  A \(module.a.shape)  B \(module.b.shape)")
+        }
     }
 
     private func model() throws {
@@ -61,7 +79,6 @@ struct Inspect: ParsableCommand {
 
     private func adapter() throws {
         let files = try AdapterFiles(path)
-        for warning in files.config.warnings { Terminal.error("warning: \(warning)") }
         let parameters = files.modules.reduce(0) { $0 + $1.parameterCount }
         Terminal.print(
             "PEFT \(files.config.kind.name) adapter for \(files.config.baseModel ?? "an unnamed model")")

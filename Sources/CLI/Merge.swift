@@ -78,12 +78,12 @@ struct Merge: ParsableCommand {
     private func compare(_ text: String) throws {
         var options = try ModelOptions.parse(
             ["--model", files.model] + (device.map { ["--device", $0] } ?? []))
-        let (model, tokenizer) = try options.open()
-        options.model = files.out
+        let (model, adapter, tokenizer) = try options.open(adapter: files.adapter)
         let tokens = tokenizer.encode(text)
-        let separate = try logits(tokens, model, Adapter.load(files.adapter, for: model))
-        let plain = try logits(tokens, model, nil)
-        let merged = try logits(tokens, options.open().0, nil)
+        let separate = try logits(tokens, model, adapter)
+        let plain = try logits(tokens, options.open().model, nil)
+        options.model = files.out
+        let merged = try logits(tokens, options.open().model, nil)
         Terminal.print(
             "largest difference of logits over \(tokens.count) tokens  "
                 + "\(Terminal.number(difference(separate, merged))); the adapter's own is "

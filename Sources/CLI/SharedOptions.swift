@@ -29,9 +29,16 @@ struct ModelOptions: ParsableArguments {
             """)
     var weights: WeightStorage = .auto
 
-    func open() throws -> (Transformer, Tokenizer) {
-        let (checkpoint, tokenizer) = try openFiles()
-        return (try load(checkpoint, openDevice()), tokenizer)
+    /// With an adapter in place, also where it changes more than layers of the blocks.
+    func open(
+        template: String? = nil, adapter path: String? = nil
+    ) throws -> (model: Transformer, adapter: Adapter?, tokenizer: Tokenizer) {
+        let (base, tokenizer) = try openFiles(template: template)
+        guard let path else { return (try load(base, openDevice()), nil, tokenizer) }
+        let (checkpoint, rest) = try AdapterFiles.open(path, adapting: base)
+        for warning in rest.warnings(for: base) { Terminal.warn(warning) }
+        let model = try load(checkpoint, openDevice())
+        return (model, rest.modules.isEmpty ? nil : try Adapter.load(rest, for: model), tokenizer)
     }
 
     func openDevice() throws -> Device {
@@ -40,9 +47,12 @@ struct ModelOptions: ParsableArguments {
         return device
     }
 
-    func openFiles() throws -> (Checkpoint, Tokenizer) {
+    func openFiles(template: String? = nil) throws -> (Checkpoint, Tokenizer) {
         let checkpoint = try Checkpoint.open(path: model)
-        return (checkpoint, try Tokenizer.load(for: checkpoint))
+        var tokenizer = try Tokenizer.load(for: checkpoint)
+        if let template { tokenizer = try tokenizer.with(templateNamed: template) }
+        for warning in tokenizer.warnings { Terminal.warn(warning) }
+        return (checkpoint, tokenizer)
     }
 
     func load(_ checkpoint: Checkpoint, _ device: Device) throws -> Transformer {
@@ -52,6 +62,14 @@ struct ModelOptions: ParsableArguments {
         if Terminal.isInteractive { Terminal.status("") }
         return model
     }
+}
+
+struct ChatOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "How chats are written, in place of the model's own way: a Jinja file, or "
+                + "\(KnownTemplate.all.map(\.name).joined(separator: ", ")).", valueName: "file or name"))
+    var chatTemplate: String?
 }
 
 extension WeightStorage: ExpressibleByArgument {}

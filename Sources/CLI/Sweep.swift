@@ -56,6 +56,7 @@ struct Sweep: ParsableCommand {
     @OptionGroup(title: "Adapter") var layers: LayerOptions
     @OptionGroup(title: "Training") var training: RunOptions
     @OptionGroup(title: "Memory") var memory: MemoryOptions
+    @OptionGroup var chat: ChatOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
@@ -67,12 +68,15 @@ struct Sweep: ParsableCommand {
             try runConfig(point, examples: 1).validate()
         }
         try training.optimizer.validate()
-        let (checkpoint, tokenizer) = try modelOptions.openFiles()
+        let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         let format = try formatOptions.format(for: checkpoint.spec)
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
         let validation =
             Dataset.has(.valid, in: data)
             ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+        for data in [dataset, validation].compactMap(\.self) {
+            for warning in data.warnings { Terminal.warn("\(data.path): \(warning)") }
+        }
         let store = try SweepStore(
             out, settings: settings(steps: runConfig(points[0], examples: dataset.examples.count).steps))
         let model = try modelOptions.load(checkpoint, modelOptions.openTunedDevice(checkpoint))
@@ -156,14 +160,17 @@ struct Sweep: ParsableCommand {
             "accumulate": .integer(training.accumulate), "schedule": .string(training.schedule.rawValue),
             "weight decay": .double(training.weightDecay), "max grad norm": .double(training.maxGradNorm),
             "shuffle": .bool(!training.noShuffle), "eval every": .integer(evalEvery),
-            "targets": .string(layers.targets),
-            "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout),
+            "targets": .string(
+                layers.targets.isEmpty ? LayerOptions.allLinear : layers.targets.joined(separator: ",")),
+            "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout ?? 0),
             "max length": .integer(formatOptions.length.maxLength),
             "learn prompts": .bool(formatOptions.learnPrompts), "end of text": .bool(!formatOptions.noEnd),
         ]
         settings["warmup"] = training.warmup.map(JSON.integer) ?? .null
         settings["alpha"] = layers.alpha.map(JSON.double) ?? .null
-        settings["module lr"] = layers.moduleRates.map(JSON.string) ?? .null
+        settings["module lr"] =
+            layers.moduleRates.isEmpty ? .null : .string(layers.moduleRates.joined(separator: ","))
+        settings["chat template"] = chat.chatTemplate.map(JSON.string) ?? .null
         settings["prompt"] = formatOptions.prompt.map(JSON.string) ?? .null
         settings["completion"] = formatOptions.completion.map(JSON.string) ?? .null
         return settings

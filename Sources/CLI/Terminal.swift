@@ -24,6 +24,7 @@ enum Terminal {
 
     // Texts may come from files, so nothing in them steers the terminal.
     static func error(_ text: String) { write(safe(text) + "\n", to: STDERR_FILENO) }
+    static func warn(_ text: String) { error("lora-vk: warning: \(text)") }
     static func print(_ text: String) { write(safe(text) + "\n", to: STDOUT_FILENO) }
 
     /// A model's text, or a part of it: another program gets it as it is.
@@ -33,7 +34,25 @@ enum Terminal {
 
     /// A status that the next one replaces on a terminal.
     static func status(_ text: String) {
-        write(isInteractive ? "\r\u{1B}[K" + safe(text) : safe(text) + "\n", to: STDERR_FILENO)
+        let text = safe(text)
+        // A line that is wider than the terminal would stay there.
+        write(isInteractive ? "\r\u{1B}[K" + text.cut(to: width - 1) : text + "\n", to: STDERR_FILENO)
+    }
+
+    /// Columns.
+    private static var width: Int {
+        var size = winsize()
+        return ioctl(STDERR_FILENO, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 1 ? Int(size.ws_col) : 80
+    }
+
+    /// A word as a shell reads it back.
+    static func quoted(_ word: String) -> String {
+        let isPlain = word.utf8.allSatisfy {
+            "a"..."z" ~= Unicode.Scalar($0) || "A"..."Z" ~= Unicode.Scalar($0)
+                || "0"..."9" ~= Unicode.Scalar($0)
+                || "_-./:=,+@%".utf8.contains($0)
+        }
+        return isPlain && !word.isEmpty ? word : "'" + word.replacing("'", with: "'\\''") + "'"
     }
 
     private static func safe(_ text: String) -> String { text.printable(keeping: "\n\t") }
@@ -64,6 +83,11 @@ enum Terminal {
 
     /// A number with so many significant digits.
     static func number(_ value: Double, digits: Int = 4) -> String { value.text(digits: digits) }
+}
+
+extension String {
+    /// At most so many characters, the last an ellipsis where some are left out.
+    func cut(to count: Int) -> String { self.count <= count ? self : prefix(max(0, count - 1)) + "…" }
 }
 
 /// SIGINT and SIGTERM ask for an end between two steps; a second one ends the program at once.

@@ -12,7 +12,7 @@ struct Train: ParsableCommand {
               {"messages": [{"role": "user", "content": "…"}, {"role": "assistant", "content": "…"}]}
               {"prompt": "…", "completion": "…"}
               {"text": "…"}
-            Of the first two only completions and the assistant's turns are learned. A folder with train.jsonl and \
+            A JSON array, CSV, TSV and files packed by gzip are read too. Of the first two only completions and the assistant's turns are learned. A folder with train.jsonl and \
             valid.jsonl gives a validation loss too. OUT gets a PEFT adapter and metrics.jsonl.
 
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
@@ -35,7 +35,8 @@ struct Train: ParsableCommand {
 
     @Option(
         help:
-            "Go on from this adapter (a PEFT folder) instead of a new one; its rank, alpha and targets hold.")
+            "Go on from this adapter (a PEFT folder, or a GGUF file of `lora-vk export`) instead of a new one; its rank, alpha and layers hold."
+    )
     var adapter: String?
 
     @Option(help: "A JSON file with options.")
@@ -59,17 +60,19 @@ struct Train: ParsableCommand {
     @OptionGroup(title: "Adapter") var lora: LoRAOptions
     @OptionGroup(title: "Training") var training: TrainingOptions
     @OptionGroup(title: "Memory") var memory: MemoryOptions
+    @OptionGroup var chat: ChatOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
         Interrupt.install()
         // Wrong options are told before a model is loaded.
         _ = try formatOptions.format
+        if adapter != nil { try lora.refuseBesideAdapter() }
         let loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
         try training.runConfig(examples: 1).validate()
         try training.run.optimizer.validate()
-        let (checkpoint, tokenizer) = try modelOptions.openFiles()
+        let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         var format = try formatOptions.format(for: checkpoint.spec)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
         let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
@@ -78,7 +81,10 @@ struct Train: ParsableCommand {
             ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
         let device = try modelOptions.openTunedDevice(checkpoint)
         func makeAdapter(_ model: Transformer) throws -> Adapter {
-            try self.adapter.map { try Adapter.load($0, for: model) }
+            try self.adapter.map {
+                try Adapter.load(
+                    $0, for: model, dropout: lora.layers.dropout, learningRates: loraConfig.learningRates)
+            }
                 ?? Adapter.create(for: model, loraConfig, examples: dataset.examples)
         }
         var config = try training.runConfig(examples: dataset.examples.count)
@@ -105,12 +111,13 @@ struct Train: ParsableCommand {
         if run.firstStep > 0 { Terminal.error("going on after step \(run.firstStep) of \(config.steps)") }
         let outcome = try run.run(
             shouldStop: { Interrupt.isRequested }, onProgress: report,
-            onWarning: { Terminal.error("lora-vk: warning: \($0)") })
+            onWarning: Terminal.warn)
         model.device.savePipelines()
         switch outcome {
         case .finished:
             Terminal.error(
-                "saved \(out); try: lora-vk generate --model \(modelOptions.model) --adapter \(out)")
+                "saved \(out); try: lora-vk generate --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
+                    + (chat.chatTemplate.map { " --chat-template \(Terminal.quoted($0))" } ?? ""))
         case .stopped(let step):
             Terminal.error(
                 "stopped after step \(step) of \(config.steps) and saved \(out)"
@@ -128,15 +135,16 @@ struct Train: ParsableCommand {
                 + "\(adapter.parameterCount) parameters")
         Terminal.error(
             "\(data.examples.count) examples, \(data.tokens) tokens (\(data.countedTokens) to learn); "
-                + "\(config.steps) steps of \(config.batchSize * config.accumulation) examples")
-        if data.cutExamples > 0 {
-            Terminal.error(
-                "\(data.cutExamples) examples were cut (--max-length \(formatOptions.length.maxLength), and what the model allows)"
-            )
-        }
-        if data.skippedExamples > 0 {
-            Terminal.error("\(data.skippedExamples) examples have nothing to learn and are left out")
-        }
+                + "\(config.steps) \(config.steps == 1 ? "step" : "steps") of \(examplesOfStep(data, config))"
+        )
+    }
+
+    /// The last batch of an epoch may be smaller, as may all where there are fewer examples.
+    private func examplesOfStep(_ data: Dataset, _ config: RunConfig) -> String {
+        let count = data.examples.count
+        let most = min(config.batchSize, count) * config.accumulation
+        let isEven = count < config.batchSize || count % config.batchSize == 0
+        return "\(isEven ? "" : "up to ")\(most) \(most == 1 ? "example" : "examples")"
     }
 
     private func describe(_ layout: StepLayout, _ blocks: Int) {

@@ -4,14 +4,14 @@ import ArgumentParser
 import LoRAVK
 
 struct LoRAOptions: ParsableArguments {
-    @Option(help: "Rank R of the adapter.")
-    var rank = 8
+    @Option(help: "Rank R of the adapter. Default: 8.")
+    var rank: Int?
 
     @Option(
         help: ArgumentHelp(
-            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")).",
+            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")). Default: lora.",
             valueName: "name[:option=number,…]"))
-    var method = "lora"
+    var method: String?
 
     @Option(
         name: [.customLong("init"), .long],
@@ -25,7 +25,24 @@ struct LoRAOptions: ParsableArguments {
     @OptionGroup var layers: LayerOptions
 
     func config(seed: UInt64) throws -> LoRAConfig {
-        try layers.config(method: method, initialization: initialization, rank: rank, seed: seed)
+        try layers.config(
+            method: method ?? "lora", initialization: initialization, rank: rank ?? LoRAConfig().rank,
+            seed: seed)
+    }
+
+    /// Beside an adapter that is trained on, its own choices hold: options that would have no effect are refused.
+    func refuseBesideAdapter() throws {
+        let given: [(name: String, isGiven: Bool)] = [
+            ("--rank", rank != nil), ("--method", method != nil), ("--init", initialization != nil),
+            ("--alpha", layers.alpha != nil), ("--targets", !layers.targets.isEmpty),
+            ("--rslora", layers.rslora),
+        ]
+        let names = given.filter(\.isGiven).map(\.name)
+        guard names.isEmpty else {
+            throw ConfigError(
+                "\(names.joined(separator: ", ")) cannot be given beside --adapter, whose rank, alpha, layers and method "
+                    + "hold; leave \(names.count == 1 ? "it" : "them") away, or begin a new adapter")
+        }
     }
 }
 
@@ -39,22 +56,25 @@ struct LayerOptions: ParsableArguments {
     @Option(
         help: """
             Layers to adapt: all-linear, or names separated by commas (q_proj,v_proj), also with * \
-            (layers.1*.mlp.up_proj).
+            (layers.1*.mlp.up_proj); may be given several times. Default: \(LayerOptions.allLinear).
             """)
-    var targets = "all-linear"
+    var targets: [String] = []
 
     @Option(
         name: .customLong("module-lr"),
         help: ArgumentHelp(
             "Multiplies the learning rate of layers, named as in --targets: q_proj=0.5,v_proj=2; 0 freezes.",
             valueName: "layer=number,…"))
-    var moduleRates: String?
+    var moduleRates: [String] = []
 
     @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
     var rslora = false
 
-    @Option(help: "Probability of zeroing an input of the adapter while training.")
-    var dropout = 0.0
+    @Option(
+        help: "Probability of zeroing an input of the adapter while training. Default: 0, or the adapter's.")
+    var dropout: Double?
+
+    static let allLinear = "all-linear"
 
     func config(
         method: String, initialization: String?, rank: Int, seed: UInt64
@@ -64,18 +84,25 @@ struct LayerOptions: ParsableArguments {
         config.alpha = alpha ?? 2 * Double(rank)
         config.method = try AdapterMethods.named(method)
         config.initialization = try initialization.map(LoRAInitialization.named)
-        config.learningRates = try moduleRates.map(Self.multipliers) ?? []
+        config.learningRates = try learningRates
         config.usesRsLoRA = rslora
-        config.dropout = dropout
+        config.dropout = dropout ?? 0
         config.seed = seed
-        if targets != "all-linear" {
-            let names = targets.split(separator: ",").map(String.init)
+        if !targets.isEmpty, targets != [Self.allLinear] {
+            let names = targets.flatMap { $0.split(separator: ",").map(String.init) }
             guard !names.isEmpty else {
                 throw ConfigError("--targets names no layer; 'all-linear' means all")
+            }
+            guard !names.contains(Self.allLinear) else {
+                throw ConfigError("--targets names layers beside 'all-linear', which means all")
             }
             config.targets = .names(names)
         }
         return config
+    }
+
+    var learningRates: [(target: String, multiplier: Double)] {
+        get throws { try moduleRates.flatMap(Self.multipliers) }
     }
 
     private static func multipliers(_ text: String) throws -> [(target: String, multiplier: Double)] {

@@ -7,8 +7,11 @@ package struct AdapterFiles: Sendable {
     package private(set) var modules: [AdapterModule]
     /// All, under the file's names.
     package let tensors: [StoredTensor]
-    /// Tensors of `modules_to_save`, under the base model's names.
-    package let saved: [StoredTensor]
+    /// Tensors of `modules_to_save`, under the base model's names: copies of the modules, which take their place.
+    package private(set) var saved: [StoredTensor]
+    /// Weights of the base model itself, under its names, which PEFT saves with `save_embedding_layers`. An output tied to
+    /// the embedding changes with it.
+    package private(set) var replaced: [StoredTensor]
     /// What belongs to no layer.
     package let shared: [Shared: StoredTensor]
     package let metadata: [String: String]
@@ -65,20 +68,20 @@ package struct AdapterFiles: Sendable {
         let format = config.kind.format
         var parts: [String: [Part: StoredTensor]] = [:]
         var names: [String] = []
-        var saved: [StoredTensor] = []
+        var (saved, replaced): ([StoredTensor], [StoredTensor]) = ([], [])
         var shared: [Shared: StoredTensor] = [:]
         for tensor in file.tensors {
             if let whole = format.shared.first(where: { $0.key == tensor.name }), tensor.type.isReadable {
                 shared[whole] = tensor
                 continue
             }
-            let (module, part) = try AdapterFiles.split(tensor, config)
-            guard let part else {
-                saved.append(tensor.renamed(module))
-                continue
+            switch try AdapterFiles.place(of: tensor, config) {
+            case .part(let part, let module):
+                if parts[module] == nil { names.append(module) }
+                parts[module, default: [:]][part] = tensor
+            case .saved(let name): saved.append(tensor.renamed(name))
+            case .replaced(let name): replaced.append(tensor.renamed(name))
             }
-            if parts[module] == nil { names.append(module) }
-            parts[module, default: [:]][part] = tensor
         }
         var modules: [AdapterModule] = []
         for name in names {
@@ -86,17 +89,30 @@ package struct AdapterFiles: Sendable {
                 module: name, parts: parts[name] ?? [:], shared: shared, path: weightsPath)
             modules.append(try AdapterModule(tensors, config))
         }
-        (self.folder, self.config, self.modules, self.saved) = (folder, config, modules, saved)
-        self.shared = shared
-        tensors = file.tensors
-        metadata = file.metadata
+        self.init(folder, config, modules, saved, replaced, shared, tensors: file.tensors, file.metadata)
         try checkTargets()
     }
 
-    /// The module and part that a key names; a nil part is a tensor saved whole.
-    private static func split(
-        _ tensor: StoredTensor, _ config: PEFTConfig
-    ) throws(FileError) -> (String, Part?) {
+    init(
+        _ folder: String, _ config: PEFTConfig, _ modules: [AdapterModule], _ saved: [StoredTensor] = [],
+        _ replaced: [StoredTensor] = [], _ shared: [Shared: StoredTensor] = [:], tensors: [StoredTensor],
+        _ metadata: [String: String] = [:]
+    ) {
+        (self.folder, self.config, self.modules) = (folder, config, modules)
+        (self.saved, self.replaced, self.shared) = (saved, replaced, shared)
+        (self.tensors, self.metadata) = (tensors, metadata)
+    }
+
+    private enum Place {
+        case part(Part, of: String)
+        case saved(String), replaced(String)
+    }
+
+    /// PEFT's names of embeddings and outputs, which it saves beside an adapter of theirs, or when it is asked to.
+    private static let embeddings: Set = ["embed_tokens", "lm_head", "wte"]
+
+    /// What a key names.
+    private static func place(of tensor: StoredTensor, _ config: PEFTConfig) throws(FileError) -> Place {
         let key = tensor.name
         func wrong(_ message: String) -> FileError {
             FileError(tensor.path, "the tensor '\(key.shortened)' \(message)", tensor: key)
@@ -107,41 +123,51 @@ package struct AdapterFiles: Sendable {
         guard key.hasPrefix(prefix) else { throw wrong("does not begin with '\(prefix)', as PEFT's do") }
         let rest = String(key.dropFirst(prefix.count))
         for part in Part.all where rest.hasSuffix(part.suffix) {
-            return (String(rest.dropLast(part.suffix.count)), part)
+            return .part(part, of: String(rest.dropLast(part.suffix.count)))
         }
-        guard config.modulesToSave.contains(where: rest.isInside) else {
-            throw wrong("is neither of an adapter nor of a module in 'modules_to_save'")
-        }
-        return (rest, nil)
+        if config.modulesToSave.contains(where: rest.isInside) { return .saved(rest) }
+        let name = rest.replacing(".base_layer.weight", with: ".weight")
+        let path = name.split(separator: ".")
+        guard path.last == "weight", let module = path.dropLast().last, embeddings.contains(String(module))
+        else { throw wrong("is neither of an adapter nor of a module in 'modules_to_save'") }
+        return .replaced(name)
     }
 
-    /// Everything the config names is there: nothing it asks for is silently without effect.
+    private func wrongConfig(_ message: String) -> FileError {
+        FileError("\(folder)/\(AdapterFiles.configName)", message)
+    }
+
+    /// Every tensor is of something that the config names.
     private func checkTargets() throws(FileError) {
-        func wrong(_ message: String) -> FileError {
-            FileError("\(folder)/\(AdapterFiles.configName)", message)
-        }
-        guard !modules.isEmpty || !saved.isEmpty else {
+        func wrong(_ message: String) -> FileError { wrongConfig(message) }
+        guard !modules.isEmpty || !saved.isEmpty || !replaced.isEmpty else {
             throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no adapter's tensors")
-        }
-        for exception in config.rankPattern
-        where !modules.contains(where: { exception.pattern.matches($0.name) }) {
-            throw wrong("'rank_pattern' names '\(exception.pattern.text)', which is no module of the adapter")
-        }
-        for exception in config.alphaPattern
-        where !modules.contains(where: { exception.pattern.matches($0.name) }) {
-            throw wrong(
-                "'alpha_pattern' names '\(exception.pattern.text)', which is no module of the adapter")
         }
         for name in config.modulesToSave where !saved.contains(where: { $0.name.isInside(name) }) {
             throw wrong("'modules_to_save' names '\(name.shortened)', of which there is no tensor")
         }
         guard case .names(let targets) = config.targetModules else { return }
-        for target in targets where !modules.contains(where: { $0.name.isModule(named: target) }) {
-            throw wrong("'target_modules' names '\(target.shortened)', of which there are no tensors")
-        }
         for module in modules where !targets.contains(where: module.name.isModule) {
             throw wrong(
                 "'target_modules' does not name '\(module.name.shortened)', of which there are tensors")
+        }
+    }
+
+    /// What the config names and the model has is there: nothing it asks for is silently without effect. Names of what
+    /// the model does not have mean nothing, as in PEFT.
+    private func checkTargets(of layers: [String]) throws(FileError) {
+        guard case .names(let targets) = config.targetModules, config.layersToTransform.isEmpty else {
+            return
+        }
+        for target in targets where !modules.contains(where: { $0.name.isModule(named: target) }) {
+            for layer in layers where layer.isModule(named: target) {
+                let isSaved = config.modulesToSave.contains { (layer + ".weight").isInside($0) }
+                let isLeftOut = try config.excludes(layer, folder)
+                guard isSaved || isLeftOut else {
+                    throw wrongConfig(
+                        "'target_modules' names '\(target.shortened)', of which there are no tensors")
+                }
+            }
         }
     }
 
@@ -152,11 +178,11 @@ package struct AdapterFiles: Sendable {
         return config
     }
 
-    /// One sentence for each thing in the config that is not known, or that the base model contradicts.
+    /// One sentence for each thing in the config that the base model contradicts.
     package func warnings(for base: Checkpoint) -> [String] {
-        if config.fanInFanOut == self.config(for: base).fanInFanOut { return config.warnings }
+        if config.fanInFanOut == self.config(for: base).fanInFanOut { return [] }
         let order = config.fanInFanOut ? "(out, in)" : "(in, out)"
-        return config.warnings + [
+        return [
             "\(AdapterFiles.configName): 'fan_in_fan_out' is \(config.fanInFanOut), but the base model has the matrices "
                 + "as \(order); it was ignored"
         ]
@@ -165,14 +191,20 @@ package struct AdapterFiles: Sendable {
     /// An adapter of another model is an error that says so, never an adapter without effect.
     func check(against base: Checkpoint) throws(FileError) {
         let path = "\(folder)/\(AdapterFiles.weightsName)"
-        let shapes = Dictionary(
+        var shapes = Dictionary(
             first: base.tensors.map { ($0.name, $0.shape) })
-        let layers = Set(base.spec.linears.map(\.name.huggingFace) + [base.spec.head.name?.huggingFace])
+        let embedding = base.spec.embedding.name.huggingFace
+        // A tied output has the embedding's shape.
+        shapes[base.spec.headName + ".weight"] = shapes[embedding + ".weight"]
+        let layers = base.spec.linears.map(\.name.huggingFace) + [base.spec.headName, embedding]
+        try checkTargets(of: layers)
         func wrong(_ message: String) -> FileError {
             FileError(path, message, remedy: "the adapter belongs to another model than \(base.path)")
         }
         for module in modules {
-            guard let shape = shapes[module.name + ".weight"], layers.contains(module.name) else {
+            guard let shape = shapes[module.name + ".weight"], layers.contains(module.name),
+                (module.name == embedding) == module.isOfEmbedding
+            else {
                 throw wrong("the base model has no linear layer '\(module.name.shortened)'")
             }
             guard module.fits(shape) else {
@@ -182,19 +214,46 @@ package struct AdapterFiles: Sendable {
                 )
             }
         }
-        for tensor in saved where shapes[tensor.name].map({ $0 != tensor.shape }) ?? false {
-            throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is another")
+        for tensor in saved + replaced {
+            guard let shape = shapes[tensor.name] else {
+                throw wrong("the base model has no '\(tensor.name.shortened)', which the adapter holds whole")
+            }
+            guard shape == tensor.shape else {
+                throw wrong("'\(tensor.name)' has the shape \(tensor.shape), the base model's is \(shape)")
+            }
         }
     }
 
     func renamed(_ name: (String) -> String) -> AdapterFiles {
         var files = self
         for index in modules.indices { files.modules[index].name = name(modules[index].name) }
+        func renamed(_ tensor: StoredTensor) -> StoredTensor {
+            let parts = tensor.name.split(separator: ".")
+            return tensor.renamed(name(parts.dropLast().joined(separator: ".")) + ".\(parts.last ?? "")")
+        }
+        (files.saved, files.replaced) = (saved.map(renamed), replaced.map(renamed))
+        return files
+    }
+
+    /// Whether all of it are updates of the layers in a model's blocks.
+    package func isOfLayers(_ spec: ModelSpec) -> Bool {
+        let others = [spec.headName, spec.embedding.name.huggingFace]
+        return saved.isEmpty && replaced.isEmpty && !modules.contains { others.contains($0.name) }
+    }
+
+    /// Only the updates of the layers in a model's blocks.
+    package func ofLayers(_ spec: ModelSpec) -> AdapterFiles {
+        var files = self
+        (files.saved, files.replaced) = ([], [])
+        files.modules.removeAll { [spec.headName, spec.embedding.name.huggingFace].contains($0.name) }
         return files
     }
 }
 
 extension ModelSpec {
+    /// The output's name, where it is tied too.
+    package var headName: String { head.name?.huggingFace ?? "lm_head" }
+
     /// PEFT's `fan_in_fan_out` of an adapter of these modules: Hugging Face's files have their matrices as (in, out).
     package func fanInFanOut(of modules: [String]) -> Bool {
         let transposed = Set(linears.filter(\.isTransposed).map(\.name.huggingFace))

@@ -3,8 +3,10 @@
 extension AdapterFiles {
     /// The same adapter, checked against the base and with its names.
     package func matched(to base: Checkpoint) throws(FileError) -> AdapterFiles {
-        let names = Dictionary(
-            first: base.spec.linears.map { (Self.bare($0.name.huggingFace), $0.name.huggingFace) })
+        let own = base.spec.expectedTensors.map {
+            $0.name.split(separator: ".").dropLast().joined(separator: ".")
+        }
+        let names = Dictionary(first: own.map { (Self.bare($0), $0) })
         let matched = renamed { names[Self.bare($0)] ?? $0 }
         try matched.check(against: base)
         return matched

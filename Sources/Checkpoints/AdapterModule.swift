@@ -15,6 +15,9 @@ package struct AdapterModule: Sendable {
     /// Numbers stored for this layer alone.
     package var parameterCount: Int { parts.values.reduce(0) { $0 + $1.count } }
 
+    /// Its A reads ids of tokens.
+    package var isOfEmbedding: Bool { parts[.embeddingA] != nil }
+
     /// Whether it can be added to a weight of this shape.
     func fits(_ shape: [Int]) -> Bool {
         guard shape.count == 2, loraB.rows == shape[0] else { return false }
@@ -65,6 +68,9 @@ package struct AdapterMatrix: Sendable {
     }
 
     package func floats() throws(FileError) -> [Float] {
+        if rowFactors == nil, columnFactors == nil, columns == tensor.columns, rows == tensor.rows {
+            return try tensor.floats(rows: 0..<rows)
+        }
         var values: [Float] = []
         values.reserveCapacity(rows * columns)
         for row in 0..<rows { values += try floats(row: row) }

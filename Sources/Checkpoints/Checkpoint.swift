@@ -29,17 +29,17 @@ package struct Checkpoint: Sendable {
     package let path: String
     package let format: Format
     /// What the model computes.
-    package let spec: ModelSpec
+    package private(set) var spec: ModelSpec
     /// Tensors of the model, in the order of its layers.
-    package let tensors: [StoredTensor]
+    package private(set) var tensors: [StoredTensor]
     /// Names of tensors in the files that the model does not use.
     package let unusedTensors: [String]
     /// All tensors of the files, under the names and in the row order that they have there.
     package let storedTensors: [StoredTensor]
     /// Of a GGUF file.
     package let metadata: GGUFMetadata?
-    private let fileNames: [String]
-    private let positions: [String: Int]
+    private var fileNames: [String]
+    private var positions: [String: Int]
 
     package static func open(path: String, limits: LoadLimits = .standard) throws(FileError) -> Checkpoint {
         if FileSystem.isFolder(path) { return try Checkpoint(folder: path, limits) }
@@ -79,6 +79,19 @@ package struct Checkpoint: Sendable {
             first: tensors.enumerated().map { ($1.name, $0) })
         (self.path, self.format, self.spec, self.metadata) = (path, format, spec, metadata)
         storedTensors = stored
+    }
+
+    /// The same model with other tensors under their names, and with `head` as an output of its own where it was tied.
+    package func replacing(_ others: [StoredTensor], head: StoredTensor?) -> Checkpoint {
+        var model = self
+        for tensor in others { if let position = positions[tensor.name] { model.tensors[position] = tensor } }
+        if let head {
+            model.spec.head.name = TensorName(spec.headName, gguf: "output")
+            model.positions[head.name] = model.tensors.count
+            model.fileNames.append(head.name)
+            model.tensors.append(head)
+        }
+        return model
     }
 
     /// The name in the files of a tensor of `tensors`.

@@ -8,6 +8,8 @@ package final class InputFile: Sendable {
     package let count: Int
     private let descriptor: Int32
     private let changed: timespec
+    /// What was computed instead of read.
+    private let memory: [UInt8]?
 
     /// What is read at once, in bytes: it stays in a core's cache.
     package static let window = 1 << 18
@@ -28,9 +30,16 @@ package final class InputFile: Sendable {
         }
         (self.path, self.descriptor, changed) = (path, descriptor, info.st_mtim)
         count = Int(info.st_size)
+        memory = nil
     }
 
-    deinit { close(descriptor) }
+    /// Bytes that were computed from a file.
+    package init(computedFrom path: String, _ bytes: [UInt8]) {
+        (self.path, descriptor, changed) = (path, -1, timespec())
+        (count, memory) = (bytes.count, bytes)
+    }
+
+    deinit { if memory == nil { close(descriptor) } }
 
     package func contains(_ offset: Int, count: Int) -> Bool {
         offset >= 0 && count >= 0 && offset <= self.count && count <= self.count - offset
@@ -39,6 +48,12 @@ package final class InputFile: Sendable {
     /// Fills memory with the bytes from `offset` on, which lie inside the file.
     package func read(at offset: Int, into target: UnsafeMutableRawBufferPointer) throws(FileError) {
         precondition(contains(offset, count: target.count), "\(target.count) bytes at \(offset) of \(count)")
+        if let memory {
+            memory.withUnsafeBytes {
+                target.copyMemory(from: .init(rebasing: $0[offset..<offset + target.count]))
+            }
+            return
+        }
         var done = 0
         while done < target.count {
             let part = UnsafeMutableRawBufferPointer(rebasing: target[done...])

@@ -1,15 +1,20 @@
 // The keys of one JSON object read with their expected type; what does not fit is reported in a sentence such
 // as config.json: 'hidden_size' is the string "abc", expected an integer from 1 to 1000000.
 
+import Synchronization
+
 package struct JSONFields: Sendable {
     package let path: String
     package let object: JSON.Object
     package let prefix: String
+    private let reads: Reads?
 
     package init(_ object: JSON.Object, path: String, prefix: String = "") {
-        self.path = path
-        self.object = object
-        self.prefix = prefix
+        self.init(object, path: path, prefix: prefix, nil)
+    }
+
+    private init(_ object: JSON.Object, path: String, prefix: String, _ reads: Reads?) {
+        (self.path, self.object, self.prefix, self.reads) = (path, object, prefix, reads)
     }
 
     package init(_ json: JSON, path: String) throws(FileError) {
@@ -21,6 +26,7 @@ package struct JSONFields: Sendable {
 
     /// The value of a key; null counts as absent.
     package subscript(key: String) -> JSON? {
+        reads?.note(key)
         guard let value = object[key], value != .null else { return nil }
         return value
     }
@@ -129,6 +135,30 @@ package struct JSONFields: Sendable {
     {
         guard let value else { throw wrong(key, expected: expected) }
         return value
+    }
+}
+
+// What was read is remembered, so that a key which would change the result and was not read is told by name.
+extension JSONFields {
+    private final class Reads: Sendable {
+        private let keys = Mutex<Set<String>>([])
+
+        func note(_ key: String) { _ = keys.withLock { $0.insert(key) } }
+        func contains(_ key: String) -> Bool { keys.withLock { $0.contains(key) } }
+    }
+
+    /// The same fields, which remember from now on which keys are asked for.
+    package func remembering() -> JSONFields { JSONFields(object, path: path, prefix: prefix, Reads()) }
+
+    /// Other values in the place of these, with the same memory.
+    package func replaced(by object: JSON.Object) -> JSONFields {
+        JSONFields(object, path: path, prefix: prefix, reads)
+    }
+
+    /// Keys with a value that were never asked for, in the order of the file.
+    package var unreadKeys: [String] {
+        guard let reads else { return [] }
+        return object.members.filter { $0.value != .null && !reads.contains($0.key) }.map(\.key)
     }
 }
 

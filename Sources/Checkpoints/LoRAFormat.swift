@@ -1,15 +1,18 @@
 // LoRA, rsLoRA and DoRA in PEFT's files: base_model.model.MODULE.lora_A.weight (R, in), .lora_B.weight (out, R), and of DoRA
-// .lora_magnitude_vector (out).
+// .lora_magnitude_vector (out). Of an embedding W (V, C) they are .lora_embedding_A (R, V) and .lora_embedding_B (C, R):
+// W' = W + s·(B·A)ᵀ, so that Aᵀ is the B and Bᵀ the A of the matrix.
 
 extension AdapterFiles.Part {
     package static let loraA = Self(".lora_A.weight")
     package static let loraB = Self(".lora_B.weight")
     package static let magnitude = Self(".lora_magnitude_vector")
+    package static let embeddingA = Self(".lora_embedding_A")
+    package static let embeddingB = Self(".lora_embedding_B")
 }
 
 struct LoRAFormat: AdapterFormat {
     let name = "LoRA"
-    let parts: [AdapterFiles.Part] = [.loraA, .loraB, .magnitude]
+    let parts: [AdapterFiles.Part] = [.loraA, .loraB, .magnitude, .embeddingA, .embeddingB]
     let shared: [AdapterFiles.Shared] = []
     let dropoutKey = "lora_dropout"
     let initializationKey = "init_lora_weights"
@@ -49,6 +52,9 @@ struct LoRAFormat: AdapterFormat {
     }
 
     func update(_ tensors: AdapterTensors, _ config: PEFTConfig) throws(FileError) -> AdapterUpdate {
+        if tensors.parts[.embeddingA] != nil || tensors.parts[.embeddingB] != nil {
+            return try embeddingUpdate(tensors, config)
+        }
         guard let loraA = tensors.parts[.loraA] else { throw tensors.wrong("has no lora_A") }
         guard let loraB = tensors.parts[.loraB] else { throw tensors.wrong("has no lora_B") }
         guard loraA.shape.count == 2, loraB.shape.count == 2, loraA.shape[0] == loraB.shape[1] else {
@@ -67,6 +73,26 @@ struct LoRAFormat: AdapterFormat {
         }
         return AdapterUpdate(
             loraA: AdapterMatrix(loraA), loraB: AdapterMatrix(loraB), magnitude: magnitude)
+    }
+
+    private func embeddingUpdate(
+        _ tensors: AdapterTensors, _ config: PEFTConfig
+    ) throws(FileError) -> AdapterUpdate {
+        guard tensors.parts.count == 2, let a = tensors.parts[.embeddingA],
+            let b = tensors.parts[.embeddingB],
+            !config.usesDoRA
+        else {
+            throw tensors.wrong(
+                "is an embedding, which needs lora_embedding_A and lora_embedding_B and nothing else")
+        }
+        guard a.shape.count == 2, b.shape.count == 2, a.shape[0] == b.shape[1] else {
+            throw tensors.wrong(
+                "has a lora_embedding_A of \(a.shape) and a lora_embedding_B of \(b.shape), expected (R, V) and (C, R)"
+            )
+        }
+        return AdapterUpdate(
+            loraA: AdapterMatrix(b.renamed(b.name, isTransposed: true)),
+            loraB: AdapterMatrix(a.renamed(a.name, isTransposed: true)))
     }
 
     var defaults: JSON.Object { Self.defaults }

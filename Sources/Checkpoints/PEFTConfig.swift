@@ -1,7 +1,7 @@
 // adapter_config.json of a LoRA or VeRA adapter, as PEFT writes it: sorted keys, two spaces. A new one has the
 // keys of PEFT 0.17, which later versions read too; those of versions up to 0.21 are known. Keys that are only
-// PEFT's business or unknown are kept as they came; keys that would change the arithmetic in a way not known
-// here are refused.
+// PEFT's business are kept as they came. Keys that change the arithmetic in a way that is not known here, and keys that
+// are not known at all, are refused unless they say nothing (null, false, an empty list).
 
 package struct PEFTConfig: Sendable, Equatable {
     package enum TargetModules: Sendable, Equatable {
@@ -46,8 +46,10 @@ package struct PEFTConfig: Sendable, Equatable {
     /// The base model's files have the matrices of the adapted layers as (in, out), as GPT-2's do. A and B are not
     /// transposed, so it changes no number here.
     package var fanInFanOut = false
-    /// Keys of the file that this program does not know; they are kept when the config is written again.
-    package private(set) var unknownKeys: [String] = []
+    /// Modules that are left out of the targets.
+    package var excludedModules: TargetModules?
+    /// A change of the embedding is one of an output tied to it, too.
+    package var ensuresWeightTying = false
     /// As read; nil: what PEFT writes for a plain one.
     private var source: JSON.Object?
 
@@ -71,11 +73,6 @@ package struct PEFTConfig: Sendable, Equatable {
         let rank = Double(rank(of: module))
         return alpha(of: module) / (usesRsLoRA ? rank.squareRoot() : rank)
     }
-
-    /// One sentence for each thing in the file that was kept but not understood.
-    package var warnings: [String] {
-        unknownKeys.map { "adapter_config.json: the key '\($0.shortened)' is not known and was ignored" }
-    }
 }
 
 extension PEFTConfig {
@@ -98,14 +95,11 @@ extension PEFTConfig {
         try PEFTConfig.refuseOtherArithmetic(fields)
         let rank = try fields.integer("r", in: PEFTConfig.ranks)
         self.init(
-            rank: rank, alpha: Double(rank), targetModules: try PEFTConfig.targetModules(fields),
+            rank: rank, alpha: Double(rank), targetModules: try PEFTConfig.requiredTargets(fields),
             baseModel: try fields.optionalString("base_model_name_or_path"))
         self.kind = kind
         let format = kind.format
         source = fields.object
-        unknownKeys = fields.object.keys.filter {
-            format.defaults[$0] == nil && !PEFTConfig.laterKeys.contains($0)
-        }
         taskType = try fields.optionalString("task_type")
         dropout = try fields.optionalNumber(format.dropoutKey) ?? 0
         guard 0 <= dropout && dropout < 1 else {
@@ -116,6 +110,8 @@ extension PEFTConfig {
         initialisation = try PEFTConfig.initialisation(fields, format.initializationKey)
         modulesToSave = try fields.optionalStrings("modules_to_save") ?? []
         layersToTransform = try PEFTConfig.layers(fields)
+        excludedModules = try PEFTConfig.modules(fields, "exclude_modules")
+        ensuresWeightTying = try fields.optionalBool("ensure_weight_tying") ?? false
         try format.read(fields, into: &self)
     }
 
@@ -154,12 +150,26 @@ extension PEFTConfig {
 
     static let ranks = 1...(1 << 16)
 
-    private static func targetModules(_ fields: JSONFields) throws(FileError) -> TargetModules {
-        if case .string(let pattern) = fields["target_modules"] { return .pattern(pattern) }
-        guard let names = try fields.optionalStrings("target_modules"), !names.isEmpty else {
+    /// Whether `exclude_modules` means a module: names as in the targets, or an expression for the whole name.
+    func excludes(_ module: String, _ path: String) throws(FileError) -> Bool {
+        switch excludedModules {
+        case nil: false
+        case .names(let names): names.contains(where: module.isModule)
+        case .pattern(let text): try ModulePattern("^(\(text))", path: path).matches(module)
+        }
+    }
+
+    private static func requiredTargets(_ fields: JSONFields) throws(FileError) -> TargetModules {
+        guard let targets = try modules(fields, "target_modules") else {
             throw fields.wrong(
                 "target_modules", expected: "the names of the modules that the adapter changes")
         }
+        return targets
+    }
+
+    private static func modules(_ fields: JSONFields, _ key: String) throws(FileError) -> TargetModules? {
+        if case .string(let pattern) = fields[key] { return .pattern(pattern) }
+        guard let names = try fields.optionalStrings(key), !names.isEmpty else { return nil }
         return .names(names)
     }
 
@@ -206,11 +216,18 @@ extension PEFTConfig {
             "megatron_config", "monteclora_config", "target_parameters", "trainable_token_indices",
             "use_bdlora", "use_qalora",
         ]
-        for key in unsupported {
-            switch fields[key] {
-            case nil, .bool(false), .array([]): continue
-            default: throw fields.wrong(key, expected: "none: it is not supported")
-            }
+        func saysNothing(_ key: String) -> Bool {
+            [nil, .bool(false), .array([]), .object([:])].contains(fields[key])
+        }
+        for key in unsupported where !saysNothing(key) {
+            throw fields.wrong(key, expected: "none: it is not supported")
+        }
+        let formats = Kind.allCases.map(\.format.defaults)
+        for key in fields.object.keys where !laterKeys.contains(key) && !saysNothing(key) {
+            if formats.contains(where: { $0[key] != nil }) { continue }
+            throw fields.wrong(
+                key.shortened, expected: "none: no such key of PEFT's is known",
+                remedy: "take the key out of the file if it does not change what the adapter computes")
         }
     }
 

@@ -40,6 +40,16 @@ package struct StoredTensor: Sendable {
         (self.columns, self.rows, self.bytesPerRow) = (columns, rows, bytesPerRow)
     }
 
+    /// A matrix (rows, columns) of f32 that was computed from what lies at a path.
+    package init(
+        _ name: String, computedFrom path: String, rows: Int, columns: Int, _ values: [Float]
+    ) throws(FileError) {
+        precondition(values.count == rows * columns, "\(values.count) numbers for \(rows) × \(columns)")
+        let bytes = values.withUnsafeBytes { Array($0) }
+        try self.init(
+            name, .f32, shape: [rows, columns], file: InputFile(computedFrom: path, bytes), offset: 0)
+    }
+
     package var count: Int { rows * columns }
     package var byteCount: Int { (isTransposed ? columns : rows) * bytesPerRow }
     package var path: String { file.path }
@@ -93,7 +103,7 @@ package struct StoredTensor: Sendable {
     package func storedBytes() throws(FileError) -> [UInt8] { try fileBytes(rows: 0..<fileRows) }
 
     /// The same tensor under another name and row order, or seen as its transpose.
-    func renamed(
+    package func renamed(
         _ name: String, order: RowOrder = .asStored, isTransposed: Bool = false
     ) -> StoredTensor {
         var result = StoredTensor(copying: self, name: name)

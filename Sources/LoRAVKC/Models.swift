@@ -35,6 +35,7 @@ final class ModelObject: HandleObject, @unchecked Sendable {
     func tokenizer() throws -> Tokenizer {
         if let loadedTokenizer { return loadedTokenizer }
         let tokenizer = try Tokenizer.load(for: model.checkpoint)
+        tokenizer.warnings.forEach(Logs.warn)
         loadedTokenizer = tokenizer
         return tokenizer
     }

@@ -21,7 +21,9 @@ private func tokenizerOf(_ handle: OpaquePointer?) throws -> Tokenizer {
     call {
         let output = try Output(tokenizer, "tokenizer")
         let checkpoint = try Checkpoint.open(path: try text(path, "path"))
-        output.give(TokenizerObject(try Tokenizer.load(for: checkpoint)))
+        let tokenizer = try Tokenizer.load(for: checkpoint)
+        tokenizer.warnings.forEach(Logs.warn)
+        output.give(TokenizerObject(tokenizer))
     }
 }
 

@@ -14,8 +14,9 @@ struct GGUFPreTokenizer: Sendable {
     private typealias Family = Expression.Family
 
     static let all = [
+        GGUFPreTokenizer(names: ["default"], expressions: Family.llamaCPPDefault),
         GGUFPreTokenizer(
-            names: ["default", "gpt-2", "gpt2", "phi-2", "mpt", "exaone4", "granite-docling"],
+            names: ["gpt-2", "gpt2", "phi-2", "mpt", "exaone4", "granite-docling"],
             expressions: [Family.gpt2]),
         GGUFPreTokenizer(names: ["olmo"], expressions: [Family.gpt2], normalizers: [.nfc]),
         GGUFPreTokenizer(

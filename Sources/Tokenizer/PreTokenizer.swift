@@ -55,6 +55,8 @@ extension Expression {
         /// What `Digits` looks for; a name of our own.
         static let numeric = #"\p{numeric}"#
         static let gpt2 = #"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"#
+        /// What llama.cpp does where a file names no rule.
+        static let llamaCPPDefault = [#"[\p{P}$+<=>\^~|]+"#, gpt2, #"\p{N}+"#, "[0-9][0-9][0-9]"]
         static let llama3 = words(numbers: digitsByThree)
         static let qwen2 = words(numbers: digits)
         static let qwen35 =

@@ -50,7 +50,14 @@ package final class Tokenizer: Sendable {
         var chatTemplate: String?
         /// Ids that the model has no embedding for.
         var missing: Set<Int32> = []
+        var warnings: [String] = []
+        var generationWarnings: [String] = []
     }
+
+    /// What the files say of the tokenizer that is not as they say, a sentence each.
+    package var warnings: [String] { parts.warnings }
+    /// Of `generation_config.json`.
+    package var generationWarnings: [String] { parts.generationWarnings }
 
     init(_ parts: Parts) {
         encoder = parts.encoder

@@ -30,7 +30,9 @@ extension Tokenizer {
 private struct GGUFTokenizer {
     /// `tokenizer.ggml.token_type`.
     private enum Kind: Int {
-        case normal = 1
+        /// Not said: llama.cpp takes such tokens as they come.
+        case undefined
+        case normal
         case unknown, control, userDefined, unused, byte
     }
 
@@ -43,8 +45,8 @@ private struct GGUFTokenizer {
 
     func byteLevel() throws(FileError) -> Tokenizer.Parts {
         let (vocabulary, kinds) = try vocabulary()
-        let name = try metadata.optionalString("tokenizer.ggml.pre") ?? "default"
-        guard let pre = GGUFPreTokenizer.named(name) else {
+        let name = try metadata.optionalString("tokenizer.ggml.pre")
+        guard let pre = GGUFPreTokenizer.named(name ?? "default") else {
             let names = GGUFPreTokenizer.all.flatMap(\.names).joined(separator: ", ")
             throw metadata.wrong(
                 "tokenizer.ggml.pre", expected: "one of \(names)",
@@ -72,6 +74,12 @@ private struct GGUFTokenizer {
         if try metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? false {
             parts.preTokenizer.steps.insert(
                 .change(.prependOnce([UInt8(ascii: " ")], onlyFirst: false)), at: 0)
+        }
+        if name == nil {
+            parts.warnings.append(
+                "\(metadata.path): 'tokenizer.ggml.pre' is missing, so that texts are cut into words by llama.cpp's default "
+                    + "rule; if the model was made with another one it sees other tokens than it learned: convert it again"
+            )
         }
         try finish(&parts, kinds, addsBOS: pre.addsBOS, defaults: Tokenizer.SpecialIDs())
         return parts
@@ -120,7 +128,7 @@ private struct GGUFTokenizer {
             }
             for (id, number) in numbers.enumerated() {
                 guard let kind = Kind(rawValue: number) else {
-                    throw FileError(path, "token \(id) has the type \(number), types go from 1 to 6")
+                    throw FileError(path, "token \(id) has the type \(number), types go from 0 to 6")
                 }
                 kinds[id] = kind
             }
@@ -143,7 +151,9 @@ private struct GGUFTokenizer {
         var merges = BytePairMerges()
         var rank: Int32 = -1
         var lastScore = Float.nan
-        let pieces = kinds.indices.filter { [.normal, .userDefined, .unused].contains(kinds[$0]) }
+        let pieces = kinds.indices.filter {
+            [.normal, .undefined, .userDefined, .unused].contains(kinds[$0])
+        }
         for id in pieces.sorted(by: { scores[$0] > scores[$1] }) {
             guard let piece = vocabulary.bytes(of: id) else { continue }
             guard piece.count <= GGUFTokenizer.maximumPieceBytes else {
@@ -171,14 +181,25 @@ private struct GGUFTokenizer {
     ) throws(FileError) {
         let vocabulary = parts.encoder.vocabulary
         func valid(_ id: Int32?) -> Int32? { id.flatMap { vocabulary.bytes(of: Int($0)) == nil ? nil : $0 } }
-        parts.specialIDs = Tokenizer.SpecialIDs(
-            bos: try id("bos", vocabulary) ?? valid(defaults.bos),
-            eos: try id("eos", vocabulary) ?? valid(defaults.eos),
-            pad: try id("padding", vocabulary),
-            unknown: try id("unknown", vocabulary) ?? valid(defaults.unknown))
-        for name in ["eos", "eot", "eom"] {
-            if let id = try id(name, vocabulary) { parts.specialIDs.stops.insert(id) }
+        func id(_ name: String) throws(FileError) -> Int32? {
+            let key = "tokenizer.ggml.\(name)_token_id"
+            guard let number = try metadata.optionalInteger(key) else { return nil }
+            if let id = try self.id(name, vocabulary) { return id }
+            parts.warnings.append(
+                "\(metadata.path): '\(key)' is \(number), which is none of the \(vocabulary.count) tokens; it was ignored"
+            )
+            return nil
         }
+        if let first = kinds.firstIndex(of: .undefined) {
+            parts.warnings.append(
+                "\(metadata.path): \(kinds.count { $0 == .undefined }) tokens, of which \(first) is the first, have the type 0 "
+                    + "(undefined); they were taken for normal ones")
+        }
+        parts.specialIDs = Tokenizer.SpecialIDs(
+            bos: try id("bos") ?? valid(defaults.bos), eos: try id("eos") ?? valid(defaults.eos),
+            pad: try id("padding"), unknown: try id("unknown") ?? valid(defaults.unknown))
+        if let eos = try self.id("eos", vocabulary) { parts.specialIDs.stops.insert(eos) }
+        for name in ["eot", "eom"] { if let id = try id(name) { parts.specialIDs.stops.insert(id) } }
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
             guard let content = vocabulary.text(of: id) else { continue }
@@ -205,9 +226,10 @@ private struct GGUFTokenizer {
         return !["<unk>", "<s>", "<|endoftext|>"].contains(token)
     }
 
+    /// nil where the file names none, or one that the vocabulary does not have (old files write −1).
     private func id(_ name: String, _ vocabulary: Vocabulary) throws(FileError) -> Int32? {
-        let key = "tokenizer.ggml.\(name)_token_id"
-        return try metadata.optionalInteger(key, in: 0...vocabulary.count - 1).flatMap(Int32.init(exactly:))
+        let number = try metadata.optionalInteger("tokenizer.ggml.\(name)_token_id")
+        return number.flatMap { 0..<vocabulary.count ~= $0 ? Int32($0) : nil }
     }
 
     private func needed(_ id: Int32?, _ name: String) throws(FileError) -> Int32 {

@@ -9,9 +9,12 @@ extension Tokenizer {
     {
         let file = try JSONFields(json, path: path)
         let preTokenizer = try PreTokenizerJSON(file)
-        let added = try AddedTokensJSON(file)
+        var added = try AddedTokensJSON(file)
         let encoder = try WordEncoder(
             file.fields("model"), alphabetIsBytes: preTokenizer.isByteLevel, added: added)
+        added.add(config.addedTokens, to: encoder.vocabulary)
+        added.add(
+            config.namedTokens.filter { added.isWord($0, of: encoder.vocabulary) }, to: encoder.vocabulary)
         try added.check(against: encoder.vocabulary, path: path)
         let (prefix, suffix) = try PostProcessorJSON.surroundings(file)
 
@@ -20,9 +23,16 @@ extension Tokenizer {
             normalizers: try Normalizer.list(file),
             preTokenizer: preTokenizer.result, addedTokens: added.tokens, prefix: prefix, suffix: suffix,
             chatTemplate: config.chatTemplate)
+        var warnings = config.warnings
         func id(_ token: String?) -> Int32? {
             guard let token else { return nil }
-            return added.id(of: token) ?? encoder.vocabulary.id(of: token)
+            let id = added.id(of: token) ?? encoder.vocabulary.id(of: token)
+            if id == nil {
+                warnings.append(
+                    "\(path): '\(token.shortened)', which the tokenizer's config names as a special token, is no token of the vocabulary"
+                )
+            }
+            return id
         }
         parts.specialIDs = SpecialIDs(
             bos: id(config.bosToken), eos: id(config.eosToken) ?? config.stopIDs.first,
@@ -32,6 +42,7 @@ extension Tokenizer {
         if let adds = config.addsEOS, let eos = parts.specialIDs.eos { parts.suffix = adds ? [eos] : [] }
         parts.specialIDs.stops = Set(config.stopIDs)
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
+        (parts.warnings, parts.generationWarnings) = (warnings, config.generationWarnings)
         self.init(parts)
     }
 }

@@ -157,11 +157,14 @@ import Testing
         var config = try #require(
             try JSONSerialization.jsonObject(with: Data(contentsOf: path)) as? [String: Any])
         config["base_model_name_or_path"] = "\u{1B}]0;title\u{7}base\u{9B}2J"
-        config["new\u{1B}[31mkey"] = 1
         try JSONSerialization.data(withJSONObject: config).write(to: path)
         let result = try run("inspect", folder)
         #expect(result.code == 0 && result.output.contains("base"))
-        for text in [result.output, result.errors] {
+        config["new\u{1B}[31mkey"] = 1
+        try JSONSerialization.data(withJSONObject: config).write(to: path)
+        let refusal = try run("inspect", folder)
+        #expect(refusal.code == 1 && refusal.errors.contains("key' is the number 1"))
+        for text in [result.output, result.errors, refusal.errors] {
             #expect(!text.unicodeScalars.contains { $0.value < 0x20 && $0 != "\n" && $0 != "\t" })
             #expect(!text.unicodeScalars.contains { 0x7F..<0xA0 ~= $0.value })
         }

@@ -49,19 +49,21 @@ let badAdapterFiles: [BadFile] = [
         "tensors without a target", "'target_modules' does not name 'model.layers.0.self_attn.v_proj'",
         ["target_modules": #"["q_proj"]"#]),
     .adapter(
-        "a rank_pattern that matches nothing", "'rank_pattern' names 'up_proj', which is no module",
-        ["rank_pattern": #"{"up_proj":8}"#]),
-    .adapter(
         "a rank_pattern that disagrees", "has matrices of rank 4, adapter_config.json says 8",
         ["rank_pattern": #"{"v_proj":8}"#]),
     .adapter(
         "a rank_pattern of text", "'rank_pattern.v_proj' is the string", ["rank_pattern": #"{"v_proj":"8"}"#]),
     .adapter(
-        "a rank_pattern that is a regular expression", "is a regular expression",
-        ["rank_pattern": #"{"(q|v)_proj":4}"#]),
+        "a rank_pattern that looks ahead", "the pattern '(?=q)_proj' has a group that begins with '(?'",
+        ["rank_pattern": #"{"(?=q)_proj":4}"#]),
     .adapter(
-        "an alpha_pattern that matches nothing", "'alpha_pattern' names 'proj', which is no module",
-        ["alpha_pattern": #"{"proj":8}"#]),
+        "a rank_pattern that closes our group", "the pattern 'q)|(v' has a ')' without its '('",
+        ["rank_pattern": #"{"q)|(v":4}"#]),
+    .adapter("aLoRA", "'alora_invocation_tokens' is an array of 1", ["alora_invocation_tokens": "[308]"]),
+    .adapter(
+        "a key that is not known",
+        "'some_key' is the number 1, expected none: no such key of PEFT's is known",
+        ["some_key": "1"]),
     .adapter("trained biases", "'bias' is the string \"all\"", ["bias": "\"all\""]),
     .adapter("a bias of LoRA", "'lora_bias' is true", ["lora_bias": "true"]),
     .adapter(
@@ -78,8 +80,14 @@ let badAdapterFiles: [BadFile] = [
         "magnitudes without DoRA", "has a lora_magnitude_vector, 'use_dora' is false", of: "dora",
         ["use_dora": "false"]),
     .adapter(
-        "a saved module that is not listed", "is neither of an adapter nor of a module in 'modules_to_save'",
-        of: "saved", ["modules_to_save": nil]),
+        "a saved module that is not listed", "is neither of an adapter nor of a module in 'modules_to_save'"
+    ) { try write(pair(q, [4, 32], [32, 4]) + [("model.norm.weight", [32])], in: $0) },
+    .adapter("an embedding of another model", "'model.embed_tokens.weight' has the shape [9, 32]", onlyQ) {
+        try write(pair(q, [4, 32], [32, 4]) + [("model.embed_tokens.weight", [9, 32])], in: $0)
+    },
+    .adapter("half an embedding's adapter", "is an embedding, which needs lora_embedding_A") {
+        try write([("model.embed_tokens.lora_embedding_A", [4, 40])], in: $0)
+    },
     .adapter(
         "a listed module that is not saved", "'modules_to_save' names 'embed_tokens'", of: "saved",
         ["modules_to_save": #"["lm_head","embed_tokens"]"#]),

@@ -221,9 +221,6 @@ let badGGUFFiles: [BadFile] = [
     ) {
         $0.key("llama.rope.dimension_count", UInt32(32))
     },
-    .ggufKey("eos id 2^32 − 1", "the eos token id 4294967295 is not one of the 40 tokens") {
-        $0.key("tokenizer.ggml.eos_token_id", UInt32.max)
-    },
     .ggufKey("no tensors", "'token_embd.weight' is missing, 'blk.0.attn_norm.weight' is missing") { _ in },
     .ggufKey("rope factors of another head", "has 4 rope frequency factors, a head of 16 needs 8") {
         $0.tensor("rope_freqs.weight", [4])

@@ -199,6 +199,39 @@ import Tokenizer
         }
     }
 
+    // MARK: Forms of a file
+
+    @Test(arguments: [
+        (
+            "data.json",
+            #"[{"prompt": "a \"b\"", "completion": " c,\nd"}, {"prompt": "e", "completion": " f"}]"#
+        ),
+        (
+            "data.jsonl",
+            #" [ {"prompt": "a \"b\"", "completion": " c,\nd"},  {"prompt": "e", "completion": " f"}]"#
+        ),
+        ("data.csv", "prompt,completion,id\r\n\"a \"\"b\"\"\",\" c,\nd\",1\r\n\r\ne, f,2"),
+        ("data.TSV", "id\tcompletion\tprompt\n1\t\" c,\nd\"\t\"a \"\"b\"\"\"\n2\t f\te\n"),
+    ])
+    func everyFormGivesTheSame(_ name: String, _ text: String) throws {
+        let lines =
+            #"{"prompt": "a \"b\"", "completion": " c,\nd"}"# + "\n\n"
+            + #"{"prompt": "e", "completion": " f"}"#
+        let (data, wanted) = (try read(text, name: name), try read(lines))
+        #expect(data.examples == wanted.examples && wanted.places.map(\.number) == [1, 3])
+        let isTable = !name.hasPrefix("data.json")
+        #expect(data.places.map(\.number) == (isTable ? (name == "data.csv" ? [2, 5] : [2, 4]) : [1, 2]))
+        #expect(data.warnings.count == (isTable ? 1 : 0))
+        #expect(data.warnings.allSatisfy { $0 == "'id' of 2 lines is not used: no form of data has it here" })
+    }
+
+    @Test func aNumberInATableChoosesToo() throws {
+        let table = try read("text,label\nFine film,1\n", name: "d.csv") {
+            ($0.promptTemplate, $0.completionTemplate) = ("{text}:", " {label:bad|good}")
+        }
+        #expect(try decoded(table.examples[0]).all == "Fine film: good<|im_end|>" && table.warnings.isEmpty)
+    }
+
     // MARK: What is refused
 
     private static let good = #"{"text": "fine"}"#
@@ -213,9 +246,9 @@ import Tokenizer
         (#"{"text": "a"} {"text": "b"}"#, "more text after the end"),
         (#"["text"]"#, "holds an array of 1, expected an object"),
         ("42", "holds the number 42, expected an object"),
-        (#"{"txt": "a"}"#, #"has the keys ["txt"], expected 'text', 'prompt' and 'completion'"#),
-        ("{}", "expected 'text', 'prompt' and 'completion'"),
-        (#"{"text": null}"#, "expected 'text', 'prompt' and 'completion'"),
+        (#"{"txt": "a"}"#, #"has the keys ["txt"], expected 'messages', 'conversations', 'prompt'"#),
+        ("{}", "expected 'messages', 'conversations', 'prompt'"),
+        (#"{"text": null}"#, "expected 'messages', 'conversations', 'prompt'"),
         (#"{"prompt": "a"}"#, "'completion' is missing, expected a string"),
         (#"{"prompt": 1, "completion": "b"}"#, "'prompt' is the number 1"),
         (#"{"prompt": "a", "completion": {"b": 1}}"#, "'completion' is an object of 1 keys"),
@@ -313,7 +346,8 @@ import Tokenizer
         let line = #"{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}"#
         let none = try Self.tokenizer(template: nil)
         #expect(
-            errorText { _ = try read(line, none) }?.contains("the model has no chat template; use 'prompt'")
+            errorText { _ = try read(line, none) }?.contains(
+                "the model has no chat template; give it one by --chat-template")
                 == true)
         // What stands before the turns may change with them.
         let counting = try Self.tokenizer(

@@ -42,7 +42,7 @@ def test_logits_are_those_of_peft(program, tiny, trained, tmp_path):
             wanted.append(-rows[place - 1, token])
     (tmp_path / "one.jsonl").write_text("\n".join(lines))
     said = program.run("eval", "--model", tiny, "--adapter", trained, "--data", tmp_path / "one.jsonl", "--each")
-    losses = [float(line.split()[3]) for line in said.splitlines() if line.startswith("example ")]
+    losses = [float(line.split()[3]) for line in said.splitlines() if line.startswith("line ")]
     np.testing.assert_allclose(losses, wanted, rtol=1e-4, atol=1e-5)
     base = log_probabilities(load_model(tiny), ids)
     assert np.abs(base - rows).max() > 0.05, "the adapter does nothing"
@@ -50,7 +50,7 @@ def test_logits_are_those_of_peft(program, tiny, trained, tmp_path):
 
 def test_the_sum_of_losses_is_what_eval_prints(program, tiny, trained):
     words = ["--model", tiny, "--adapter", trained, "--data", TRAIN, "--limit", 5]
-    lines = [line.split() for line in program.run("eval", *words, "--each").splitlines() if line.startswith("example ")]
+    lines = [line.split() for line in program.run("eval", *words, "--each").splitlines() if line.startswith("line ")]
     tokens = [int(line[5]) for line in lines]
     together = program.eval(*words)
     assert len(lines) == 5 and sum(tokens) == together["tokens"]

@@ -6,7 +6,7 @@ import Tokenizer
 
 struct GGUFTokenizerTests {
     @Test(arguments: [
-        ("gpt2", "gpt-2"), ("gpt2", "default"), ("smollm", "smollm"), ("qwen2", "qwen2"),
+        ("gpt2", "gpt-2"), ("smollm", "smollm"), ("qwen2", "qwen2"),
         ("llama3", "llama-bpe"),
     ])
     func byteLevelEqualsTokenizers(name: String, pre: String) throws {
@@ -38,6 +38,29 @@ struct GGUFTokenizerTests {
         #expect(try file.tokenizer().decode(file.tokenizer().encode("a"), skipSpecialTokens: true) == " a")
     }
 
+    /// As in llama.cpp, whose files have them.
+    @Test func idsThatAreNoTokensAndTypesThatSayNothingAreTold() throws {
+        var file = try GGUFBuilder(fixture: "gpt2", pre: "gpt-2")
+        #expect(try file.tokenizer().warnings.isEmpty)
+        let ids = try file.tokenizer().encode("and so on")
+        file["tokenizer.ggml.eos_token_id"] = .uint32(.max)
+        file["tokenizer.ggml.bos_token_id"] = .uint32(700)
+        file["tokenizer.ggml.token_type"] = .integers([Int32](repeating: 0, count: 700))
+        file["tokenizer.ggml.pre"] = nil
+        let tokenizer = try file.tokenizer()
+        #expect(tokenizer.specialIDs.eos == nil && tokenizer.specialIDs.bos == nil)
+        #expect(tokenizer.encode("and so on") == ids)
+        let parts = [
+            "'tokenizer.ggml.pre' is missing", "700 tokens, of which 0 is the first, have the type 0",
+            "'tokenizer.ggml.bos_token_id' is 700, which is none of the 700 tokens",
+            "'tokenizer.ggml.eos_token_id' is 4294967295, which is none of the 700 tokens",
+        ]
+        #expect(tokenizer.warnings.count == 4)
+        for (warning, part) in zip(tokenizer.warnings, parts) {
+            #expect(warning.contains(part), "\(warning)")
+        }
+    }
+
     /// Changes to a good file, each with a part of what the error says.
     private static let refused: [(key: String, value: GGUFBuilder.Value?, reason: String)] = [
         (
@@ -66,11 +89,6 @@ struct GGUFTokenizerTests {
             "tokenizer.ggml.merges", .strings(["a \(String(repeating: "b", count: 100_000))"]),
             "merge 0 needs the token 'bbb"
         ),
-        (
-            "tokenizer.ggml.eos_token_id", .uint32(.max),
-            "is the uint32 4294967295, expected an integer from 0 to 699"
-        ),
-        ("tokenizer.ggml.bos_token_id", .uint32(700), "expected an integer from 0 to 699"),
         ("tokenizer.ggml.padding_token_id", .string("x"), "expected an integer"),
         ("tokenizer.ggml.add_bos_token", .bool(true), "'tokenizer.ggml.bos_token_id' is missing"),
         ("tokenizer.ggml.add_bos_token", .uint32(1), "expected a bool"),

@@ -155,8 +155,12 @@ extension ModelFile {
                 bos: try ids("bos_token_id").first, eos: try ids("eos_token_id"),
                 pad: try ids("pad_token_id").first)
         case .gguf(let file):
+            // One that is no token stands for none, as in llama.cpp; the tokenizer warns of it.
+            let ids = 0..<(try vocabulary())
             func id(_ name: String) throws(FileError) -> Int? {
-                try file.metadata.optionalInteger("tokenizer.ggml.\(name)_token_id")
+                try file.metadata.optionalInteger("tokenizer.ggml.\(name)_token_id").flatMap {
+                    ids ~= $0 ? $0 : nil
+                }
             }
             var eos: [Int] = []
             for name in ["eos", "eot"] {

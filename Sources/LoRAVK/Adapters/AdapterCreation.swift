@@ -36,13 +36,32 @@ extension Adapter {
         return adapter
     }
 
-    /// An adapter that PEFT or `save` wrote, checked against the model.
-    package static func load(_ folder: String, for model: Transformer) throws -> Adapter {
-        let files = try AdapterFiles(folder).matched(to: model.checkpoint)
-        guard files.saved.isEmpty else {
+    /// An adapter that PEFT or `save` wrote, or that was exported for llama.cpp, checked against the model. Of layers named
+    /// as in `LoRAConfig.learningRates` the rate is multiplied; `dropout`: another than the file's.
+    package static func load(
+        _ path: String, for model: Transformer, dropout: Double? = nil,
+        learningRates: [(target: String, multiplier: Double)] = []
+    ) throws -> Adapter {
+        let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
+        guard files.isOfLayers(model.spec) else {
             throw FileError(
-                folder, "the adapter holds whole modules (modules_to_save), which cannot be loaded yet")
+                path,
+                "the adapter changes the embedding or output or holds whole modules, which can be neither trained nor put on "
+                    + "a model that is loaded already",
+                remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
         }
+        var rates = LoRAConfig()
+        rates.learningRates = learningRates
+        _ = try rates.modules(of: files.modules.map(\.name))
+        return try load(files, for: model, dropout: dropout, rates)
+    }
+
+    /// Of an adapter that is matched to the model and changes only layers of its blocks.
+    package static func load(
+        _ files: AdapterFiles, for model: Transformer, dropout: Double? = nil,
+        _ rates: LoRAConfig = LoRAConfig()
+    ) throws -> Adapter {
+        let folder = files.folder
         let method = try files.method
         let linears = Dictionary(first: model.linears.map { ($0.name, $0) })
         let layers = try files.modules.map { module in
@@ -55,7 +74,8 @@ extension Adapter {
         let shapes = try zip(files.modules, layers).map { module, linear in
             AdapterModuleShape(
                 name: module.name, rank: module.rank, frozenRank: try files.frozenRank(of: module),
-                scaling: module.scaling, inFeatures: linear.inFeatures, outFeatures: linear.outFeatures)
+                scaling: module.scaling, inFeatures: linear.inFeatures, outFeatures: linear.outFeatures,
+                learningRate: rates.learningRate(of: module.name))
         }
         for (module, shape) in zip(files.modules, shapes) {
             for case let part? in method.parameters(of: shape).map(\.part.filePart)
@@ -67,8 +87,10 @@ extension Adapter {
         let constants = try zip(layers, shapes).map {
             try method.knownConstants(InitialSite.Base(linear: $0, model: model), of: $1)
         }
+        var config = files.config(for: model.checkpoint)
+        if let dropout { config.dropout = dropout }
         let adapter = try Adapter(
-            files.config(for: model.checkpoint), method: method, modules: shapes, constants: constants,
+            config, method: method, modules: shapes, constants: constants,
             shared: files.sharedMatrices, start: "a saved adapter", for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {

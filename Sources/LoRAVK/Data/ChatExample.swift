@@ -9,7 +9,8 @@ extension ExampleReader {
         guard let chatRenderer else {
             throw FileError(
                 fields.path, "has a chat, but the model has no chat template",
-                remedy: "use 'prompt' and 'completion', or a model made for chat")
+                remedy:
+                    "give it one by --chat-template, use 'prompt' and 'completion', or a model made for chat")
         }
         guard chat.messages.indices.contains(where: chat.isAssistant) else {
             throw FileError(fields.path, "has no message of the assistant, so there is nothing to learn")
@@ -57,7 +58,7 @@ extension ExampleReader {
         }
         var line = fields.object
         line["messages"] = .array(asked + (try fields.array("completion")))
-        return JSONFields(line, path: fields.path)
+        return fields.replaced(by: line)
     }
 
     /// Instruction, what it is about, and the answer.

@@ -1,4 +1,4 @@
-// Training data from disk: JSON Lines or plain text, one file, or a folder with train, valid and test files.
+// Training data from disk: one file (see DataFile), or a folder with train, valid and test files.
 
 import Checkpoints
 import Tokenizer
@@ -8,6 +8,14 @@ package struct Dataset: Sendable {
 
     package let path: String
     package let examples: [Example]
+    /// Where in the file each example stands.
+    package struct Place: Sendable, Equatable {
+        package var number: Int
+        package var isCut: Bool
+    }
+    package let places: [Place]
+    /// What the numbers count: "line" or "example".
+    package let unit: String
     /// Examples that were longer than allowed, and lines without a target (empty, or cut away).
     package let cutExamples: Int
     package let skippedExamples: Int
@@ -22,42 +30,57 @@ package struct Dataset: Sendable {
     package init(examples: [Example], path: String = "memory", date: TemplateDate? = nil) {
         self.examples = examples
         self.path = path
+        (places, unit) = (examples.indices.map { Place(number: $0 + 1, isCut: false) }, "example")
         (cutExamples, skippedExamples) = (0, 0)
         warnings = []
         self.date = date
     }
 
+    /// The first examples.
+    package func prefix(_ count: Int) -> Dataset { Dataset(prefix: count, of: self) }
+
+    private init(prefix count: Int, of data: Dataset) {
+        examples = Array(data.examples.prefix(count))
+        places = Array(data.places.prefix(count))
+        (path, unit, date) = (data.path, data.unit, data.date)
+        (cutExamples, skippedExamples, warnings) = (data.cutExamples, data.skippedExamples, data.warnings)
+    }
+
     /// Reads a file, or in a folder that of `split`. A bad line is an error with its number.
     package init(_ path: String, split: Split = .train, tokenizer: Tokenizer, format: TextFormat) throws {
-        let file = try Self.file(path, split)
-        let mapped = try InputFile(file)
+        let (path, others) = try Self.file(path, split)
+        let file = try DataFile(path)
         let reader = try ExampleReader(format: format, tokenizer: tokenizer)
         var examples: [Example] = []
-        var (cut, skipped) = (0, 0)
+        var places: [Place] = []
         var notes = DataNotes()
-        if file.hasSuffix(".txt") {
-            let example = reader.example(text: try Self.text(mapped))
-            examples = Self.pieces(example, of: format.maxTokens)
-        } else {
-            try Self.eachLine(mapped) { line, number in
-                let place = "\(file):\(number)"
-                let fields = try JSONFields(try JSON.parse(line, path: place), path: place)
-                let (example, isCut) = try reader.example(fields, &notes)
-                cut += isCut ? 1 : 0
-                if example.countedTokens == 0 { skipped += 1 } else { examples.append(example) }
+        if case .text = file.form {
+            examples = Self.pieces(reader.example(text: try file.text()), of: format.maxTokens)
+            places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
+        }
+        try file.eachRow { fields, number in
+            let (example, isCut) = try reader.example(fields, &notes)
+            if isCut { notes.cut.append(number) }
+            guard example.countedTokens > 0 else {
+                notes.skipped.append(number)
+                return
             }
+            examples.append(example)
+            places.append(Place(number: number, isCut: isCut))
         }
         guard !examples.isEmpty else {
+            let skipped = notes.skipped.count
             throw FileError(
-                file,
+                path,
                 "has no example with a token to learn"
                     + (skipped > 0
                         ? " (\(skipped) were empty, or longer than \(format.maxTokens) tokens)" : ""))
         }
-        self.path = file
-        self.examples = examples
-        (cutExamples, skippedExamples) = (cut, skipped)
-        warnings = notes.warnings
+        (self.path, self.examples, self.places, unit) = (path, examples, places, file.unit)
+        (cutExamples, skippedExamples) = (notes.cut.count, notes.skipped.count)
+        warnings =
+            others.map { "\($0) is there too, and not read" }
+            + notes.warnings(file.unit, maxTokens: format.maxTokens)
         date = notes.chat.readsDate ? format.date : nil
     }
 
@@ -67,33 +90,19 @@ package struct Dataset: Sendable {
     }
 
     private static func candidates(_ folder: String, _ split: Split) -> [String] {
-        ["\(folder)/\(split.rawValue).jsonl", "\(folder)/\(split.rawValue).txt"]
+        DataFile.endings.map { "\(folder)/\(split.rawValue)\($0)" }
     }
 
-    private static func file(_ path: String, _ split: Split) throws -> String {
+    /// The file of a split, and others that it might be as well.
+    private static func file(_ path: String, _ split: Split) throws -> (String, others: [String]) {
         guard FileSystem.exists(path) else {
             throw FileError(
                 path, "does not exist", remedy: "name a .jsonl or .txt file, or a folder with train.jsonl")
         }
-        guard FileSystem.isFolder(path) else { return path }
-        guard let file = candidates(path, split).first(where: FileSystem.exists) else {
-            throw FileError(path, "has no \(split.rawValue).jsonl")
-        }
-        return file
-    }
-
-    /// Where the text begins: behind a byte-order mark, if there is one.
-    private static func start(_ file: InputFile) throws -> Int {
-        try file.bytes(at: 0, count: min(3, file.count)) == [0xEF, 0xBB, 0xBF] ? 3 : 0
-    }
-
-    private static func text(_ file: InputFile) throws -> String {
-        let start = try start(file)
-        let bytes = try file.bytes(at: start, count: file.count - start)
-        guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw FileError(file.path, "is not UTF-8 text")
-        }
-        return text
+        guard FileSystem.isFolder(path) else { return (path, []) }
+        let files = candidates(path, split).filter(FileSystem.exists)
+        guard let file = files.first else { throw FileError(path, "has no \(split.rawValue).jsonl") }
+        return (file, Array(files.dropFirst()))
     }
 
     /// A long text in pieces of at most `size` tokens.
@@ -106,29 +115,5 @@ package struct Dataset: Sendable {
                     weights: example.weights.map { Array($0[range]) })
             }
             .filter { $0.countedTokens > 0 }
-    }
-
-    private static let maxLineBytes = 64 << 20
-
-    /// Lines that are not blank, without their ends, and their numbers from 1.
-    private static func eachLine(
-        _ file: InputFile, _ body: (UnsafeRawBufferPointer, Int) throws -> Void
-    ) throws {
-        let window = FileWindow(file)
-        var at = try start(file)
-        var number = 0
-        while at < file.count {
-            number += 1
-            let length = try window.lineLength(at: at)
-            guard length <= maxLineBytes else {
-                throw FileError(
-                    "\(file.path):\(number)",
-                    "is a line of \(length) bytes, at most \(maxLineBytes) are read")
-            }
-            guard let line = try window.bytes(at: at, count: length) else { return }
-            at += length + 1
-            let isBlank = line.allSatisfy { $0 == 0x20 || $0 == 0x09 || $0 == 0x0D }
-            if !isBlank { try body(line, number) }
-        }
     }
 }

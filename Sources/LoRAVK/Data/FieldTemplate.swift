@@ -32,7 +32,7 @@ extension JSONFields {
         }
         if parts.count == 2 {
             let choices = parts[1].split(separator: "|", omittingEmptySubsequences: false)
-            guard case .integer(let index) = value, choices.indices.contains(index) else {
+            guard let index = value.count, choices.indices.contains(index) else {
                 throw FileError(
                     path,
                     "'\(name)' is \(value.summary), expected 0 to \(choices.count - 1), which the template names"
@@ -45,6 +45,17 @@ extension JSONFields {
         case .integer(let number): return String(number)
         case .double(let number): return String(number)
         default: throw FileError(path, "'\(name)' is \(value.summary), expected a text or a number")
+        }
+    }
+}
+
+extension JSON {
+    /// The number that a field counts by; a table has texts only.
+    fileprivate var count: Int? {
+        switch self {
+        case .integer(let number): number
+        case .string(let text): Int(text)
+        default: nil
         }
     }
 }

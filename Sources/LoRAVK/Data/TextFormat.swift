@@ -42,7 +42,7 @@ struct ExampleReader {
     }
 
     private static let expected =
-        "'text', 'prompt' and 'completion', 'messages', or 'input_ids' (with 'labels')"
+        "'messages', 'conversations', 'prompt' and 'completion', 'instruction' and 'output', 'text', or 'input_ids'"
 
     /// The example of one line's fields, cut to the longest allowed.
     func example(_ fields: JSONFields, _ notes: inout DataNotes) throws -> (Example, isCut: Bool) {
@@ -70,6 +70,10 @@ struct ExampleReader {
         } else {
             throw FileError(
                 fields.path, "has the keys \(fields.object.keys.prefix(8)), expected \(Self.expected)")
+        }
+        // With templates the line's other fields are left out on purpose.
+        if format.promptTemplate == nil {
+            for key in fields.unreadKeys { notes.unusedKeys[key, default: 0] += 1 }
         }
         let isCut = whole.tokens.count > format.maxTokens
         if isCut {

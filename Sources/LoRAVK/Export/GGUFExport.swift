@@ -54,8 +54,10 @@ package enum GGUFExport {
         let what: String
         if adapter.modules.contains(where: { $0.magnitude != nil }) {
             what = "DoRA magnitudes"
-        } else if !adapter.saved.isEmpty {
-            what = "whole modules (modules_to_save)"
+        } else if !adapter.saved.isEmpty || !adapter.replaced.isEmpty {
+            what = "whole modules (modules_to_save, save_embedding_layers)"
+        } else if adapter.modules.contains(where: \.isOfEmbedding) {
+            what = "an update of the embedding"
         } else {
             return
         }

@@ -16,12 +16,19 @@ final class MergePlan {
         (self.model, self.config, self.out) = (model, config, out)
         modules = Dictionary(
             first: adapter.modules.map { ($0.name + ".weight", $0) })
-        saved = Dictionary(first: adapter.saved.map { ($0.name, $0) })
+        saved = Dictionary(first: (adapter.saved + adapter.replaced).map { ($0.name, $0) })
         if let type = config.type, !MergePlan.types(of: model.format).contains(type) {
             let names = MergePlan.types(of: model.format).map(\.name).joined(separator: ", ")
             throw FileError(
                 out, "a \(model.format.rawValue) model cannot be written as \(type.name)",
                 remedy: "use \(names)")
+        }
+        let ends = [model.spec.headName, model.spec.embedding.name.huggingFace]
+        if model.spec.head.isTied, let module = adapter.modules.first(where: { ends.contains($0.name) }) {
+            throw FileError(
+                adapter.folder,
+                "changes '\(module.name)', and the model's output is tied to its embedding: a merge would change both",
+                remedy: "lora-vk generate and eval take the adapter as it is")
         }
         for tensor in adapter.saved {
             guard model.tensors.contains(where: { $0.name == tensor.name }) else {
@@ -56,7 +63,7 @@ final class MergePlan {
     private func rows(of tensor: StoredTensor, named name: String) -> TensorSource {
         let type = type(of: tensor)
         if let module = modules[tensor.name] {
-            let weight = MergedWeight(tensor, module, as: type)
+            let weight = MergedWeight(saved[tensor.name] ?? tensor, module, as: type)
             merged.append(weight)
             return weight.source(named: name, order: tensor.order)
         }

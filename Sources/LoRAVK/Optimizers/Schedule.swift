@@ -34,6 +34,14 @@ package struct Schedule: Sendable, Equatable {
         }
     }
 
+    /// nil where the full rate is reached.
+    package var warning: String? {
+        guard warmupSteps > steps else { return nil }
+        return
+            "the warm-up takes \(warmupSteps) steps and the run has \(steps): the learning rate only comes to "
+            + "\(Float(rate(steps - 1))) of \(Float(learningRate))"
+    }
+
     package func validate() throws(ConfigError) {
         guard learningRate > 0, Float(learningRate).isFinite else {
             throw ConfigError(

@@ -131,16 +131,23 @@ package struct MemoryPlanner {
             tokensPerPass == nil
             ? "one example at a time"
             : "the passes of \(smallest.tokensPerPass) tokens that the run began with"
-        func megabytes(_ count: Int) -> String { "\((count + 500_000) / 1_000_000) MB" }
         let use = smallest.use
+        let parts = [
+            ("weights", use.weights), ("adapter and optimizer", use.adapter + use.optimizer),
+            ("activations of \(smallest.tokensPerPass) tokens", use.activations),
+            ("their ids and labels", use.tokens), ("unused parts of the driver's blocks", use.unused),
+        ].map { (name: $0, megabytes: Self.megabytes($1)) }
+        // The sum of what is shown, so that it adds up.
+        let sum = parts.reduce(0) { $0 + $1.megabytes }
+        let shown = parts.filter { $0.megabytes > 0 }.map { "\($0.name) \($0.megabytes) MB" }
         throw VulkanError(
             .outOfMemory,
-            "training needs \(megabytes(use.total)) of device memory (weights \(megabytes(use.weights)), adapter and "
-                + "optimizer \(megabytes(use.adapter + use.optimizer)), activations of \(smallest.tokensPerPass) tokens "
-                + "\(megabytes(use.activations))) even with \(least) and "
-                + "\(most >= blocks ? "all" : "\(most)") blocks computed again; the budget is \(megabytes(budget)). "
-                + "Shorter examples, a smaller rank or fewer targets need less")
+            "training needs \(sum) MB of device memory (\(shown.joined(separator: ", "))) even with \(least) and "
+                + "\(most >= blocks ? "all" : "\(most)") blocks computed again; the budget is "
+                + "\(Self.megabytes(budget)) MB. Shorter examples, a smaller rank or fewer targets need less")
     }
+
+    private static func megabytes(_ count: Int) -> Int { (count + 500_000) / 1_000_000 }
 
     private static func halves(of tokens: Int, downTo least: Int) -> [Int] {
         sequence(first: tokens) { $0 / 2 >= least ? $0 / 2 : nil }.dropFirst().map { $0 }

@@ -23,11 +23,13 @@ package struct RunConfig: Sendable, Equatable {
 
     private static let mostExamples = 1 << 16
 
-    /// Steps that go so often through so many examples.
+    /// Steps that go so often through so many examples: ⌈epochs·⌈N/B⌉/A⌉, where the last batch of an epoch is what is
+    /// left of it. A step takes A batches, of two epochs where one ends inside of it.
     package static func steps(
         epochs: Double, examples: Int, batchSize: Int, accumulation: Int
     ) throws(ConfigError) -> Int {
-        let steps = epochs * Double(examples) / (Double(max(1, batchSize)) * Double(max(1, accumulation)))
+        let batches = (examples + max(1, batchSize) - 1) / max(1, batchSize)
+        let steps = epochs * Double(batches) / Double(max(1, accumulation))
         guard epochs > 0, steps < 1e9 else {
             throw ConfigError("the number of epochs is \(epochs); it must be positive, for at most 1e9 steps")
         }
@@ -138,6 +140,7 @@ package final class TrainingRun {
         onWarning: (String) -> Void = { _ in }
     ) throws -> RunOutcome {
         if let warning = output?.warning { onWarning(warning) }
+        if let warning = config.schedule.warning { onWarning(warning) }
         for data in [data, validation].compactMap(\.self) {
             for warning in data.warnings { onWarning("\(data.path): \(warning)") }
         }

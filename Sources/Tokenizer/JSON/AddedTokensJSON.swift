@@ -1,4 +1,5 @@
-// `added_tokens` of tokenizer.json: tokens that are found in the text itself.
+// `added_tokens` of tokenizer.json, and those that only `added_tokens_decoder` of tokenizer_config.json names: tokens that are
+// found in the text itself.
 
 import Checkpoints
 
@@ -11,19 +12,33 @@ struct AddedTokensJSON {
     init(_ file: JSONFields) throws(FileError) {
         for json in try file.optionalArray("added_tokens") ?? [] {
             let token = try JSONFields(json, path: file.path)
-            let content = try token.string("content")
-            try AddedTokenMatcher.checkLength(content, path: file.path)
             let id = Int32(try token.integer("id", in: 0...Vocabulary.maximumCount - 1))
-            guard ids.updateValue(id, forKey: ExactString(content)) == nil else {
-                throw FileError(file.path, "the added token '\(content)' appears twice")
+            let added = try AddedToken(token, id: id)
+            guard ids.updateValue(id, forKey: ExactString(added.content)) == nil else {
+                throw FileError(file.path, "the added token '\(added.content)' appears twice")
             }
-            tokens.append(
-                AddedToken(
-                    id: id, content: content, singleWord: try token.optionalBool("single_word") ?? false,
-                    stripsLeft: try token.optionalBool("lstrip") ?? false,
-                    stripsRight: try token.optionalBool("rstrip") ?? false,
-                    isNormalized: try token.optionalBool("normalized") ?? true,
-                    isSpecial: try token.optionalBool("special") ?? false))
+            tokens.append(added)
+        }
+    }
+
+    /// Whether a token is in the vocabulary, and not among these.
+    func isWord(_ token: AddedToken, of vocabulary: Vocabulary) -> Bool {
+        id(of: token.content) == nil && vocabulary.id(of: token.content) != nil
+    }
+
+    /// Adds what another file names, as transformers does: of tokens that are there the flags are replaced; words of the
+    /// vocabulary are found whole from now on; any other gets the next id.
+    mutating func add(_ more: [AddedToken], to vocabulary: Vocabulary) {
+        for var token in more {
+            if let known = id(of: token.content), let index = tokens.firstIndex(where: { $0.id == known }) {
+                token = token.with(id: known)
+                tokens[index] = token
+                continue
+            }
+            let next = max(vocabulary.count, Int(tokens.map(\.id).max() ?? -1) + 1)
+            token = token.with(id: vocabulary.id(of: token.content) ?? Int32(next))
+            ids[ExactString(token.content)] = token.id
+            tokens.append(token)
         }
     }
 
@@ -46,5 +61,26 @@ struct AddedTokensJSON {
                     path, "the added token '\(token.content)' has the id \(token.id) of the token '\(other)'")
             }
         }
+    }
+}
+
+extension AddedToken {
+    /// Its text and flags under their names in both files.
+    init(_ token: JSONFields, id: Int32) throws(FileError) {
+        let content = try token.string("content")
+        try AddedTokenMatcher.checkLength(content, path: token.path)
+        self.init(
+            id: id, content: content, singleWord: try token.optionalBool("single_word") ?? false,
+            stripsLeft: try token.optionalBool("lstrip") ?? false,
+            stripsRight: try token.optionalBool("rstrip") ?? false,
+            isNormalized: try token.optionalBool("normalized") ?? true,
+            isSpecial: try token.optionalBool("special") ?? false)
+    }
+
+    fileprivate func with(id: Int32) -> AddedToken {
+        AddedToken(
+            id: id, content: content, singleWord: singleWord, stripsLeft: stripsLeft,
+            stripsRight: stripsRight,
+            isNormalized: isNormalized, isSpecial: isSpecial)
     }
 }
