@@ -41,7 +41,9 @@ struct Eval: ParsableCommand {
         let adapter = try self.adapter.map { try Adapter.load($0, for: model) }
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
-        let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        let all = try Interrupt.watching {
+            try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        }
         for warning in all.warnings { Terminal.error("lora-vk: warning: \(all.path): \(warning)") }
         let dataset = limit.map { Dataset(examples: Array(all.examples.prefix($0)), path: all.path) } ?? all
         let evaluator = try Evaluator(model, adapter)

@@ -69,10 +69,11 @@ struct Sweep: ParsableCommand {
         try training.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles()
         let format = try formatOptions.format(for: checkpoint.spec)
-        let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
-        let validation =
+        let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
+        let validation = try Interrupt.watching {
             Dataset.has(.valid, in: data)
-            ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+                ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+        }
         let store = try SweepStore(
             out, settings: settings(steps: runConfig(points[0], examples: dataset.examples.count).steps))
         let model = try modelOptions.load(checkpoint, modelOptions.openTunedDevice(checkpoint))

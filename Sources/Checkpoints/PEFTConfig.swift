@@ -117,6 +117,13 @@ extension PEFTConfig {
         modulesToSave = try fields.optionalStrings("modules_to_save") ?? []
         layersToTransform = try PEFTConfig.layers(fields)
         try format.read(fields, into: &self)
+        for value in [alpha] + alphaPattern.map(\.value) where value != 0 {
+            // As it is after the division by a rank.
+            guard (value / Double(PEFTConfig.ranks.upperBound)).isNormalFloat, value.isNormalFloat else {
+                throw FileError(
+                    fields.path, "has the alpha \(value), expected \(Double.expectationOfFloats)")
+            }
+        }
     }
 
     /// The file PEFT would write.

@@ -13,11 +13,13 @@ extension Tokenizer {
         let encoder = try WordEncoder(
             file.fields("model"), alphabetIsBytes: preTokenizer.isByteLevel, added: added)
         try added.check(against: encoder.vocabulary, path: path)
+        let normalizers = try Normalizer.list(file)
+        try AddedTokenMatcher.check(added.tokens, growth: normalizers.growth, path: path)
         let (prefix, suffix) = try PostProcessorJSON.surroundings(file)
 
         var parts = Parts(
             encoder: encoder, decoderStyle: try TokenDecoder.Style(file),
-            normalizers: try Normalizer.list(file),
+            normalizers: normalizers.steps,
             preTokenizer: preTokenizer.result, addedTokens: added.tokens, prefix: prefix, suffix: suffix,
             chatTemplate: config.chatTemplate)
         func id(_ token: String?) -> Int32? {

@@ -36,13 +36,15 @@ package struct Dataset: Sendable {
         var (cut, skipped) = (0, 0)
         var notes = DataNotes()
         if file.hasSuffix(".txt") {
-            let example = reader.example(text: try Self.text(mapped))
+            let example = try reader.example(text: Self.text(mapped))
             examples = Self.pieces(example, of: format.maxTokens)
+            try Interruption.check(file)
         } else {
             try Self.eachLine(mapped) { line, number in
                 let place = "\(file):\(number)"
                 let fields = try JSONFields(try JSON.parse(line, path: place), path: place)
                 let (example, isCut) = try reader.example(fields, &notes)
+                try Interruption.check(place)
                 cut += isCut ? 1 : 0
                 if example.countedTokens == 0 { skipped += 1 } else { examples.append(example) }
             }

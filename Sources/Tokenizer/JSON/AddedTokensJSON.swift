@@ -12,10 +12,9 @@ struct AddedTokensJSON {
         for json in try file.optionalArray("added_tokens") ?? [] {
             let token = try JSONFields(json, path: file.path)
             let content = try token.string("content")
-            try AddedTokenMatcher.checkLength(content, path: file.path)
             let id = Int32(try token.integer("id", in: 0...Vocabulary.maximumCount - 1))
             guard ids.updateValue(id, forKey: ExactString(content)) == nil else {
-                throw FileError(file.path, "the added token '\(content)' appears twice")
+                throw FileError(file.path, "the added token '\(content.shortened)' appears twice")
             }
             tokens.append(
                 AddedToken(
@@ -32,18 +31,23 @@ struct AddedTokensJSON {
         for token in tokens {
             if let other = contents.updateValue(token.content, forKey: token.id) {
                 throw FileError(
-                    path, "the added tokens '\(other)' and '\(token.content)' have the same id \(token.id)")
+                    path,
+                    "the added tokens '\(other.shortened)' and '\(token.content.shortened)' have the same id \(token.id)"
+                )
             }
             if let id = vocabulary.id(of: token.content), id != token.id {
                 throw FileError(
                     path,
-                    "the token '\(token.content)' is added as \(token.id) but is \(id) in the vocabulary")
+                    "the token '\(token.content.shortened)' is added as \(token.id) but is \(id) in the vocabulary"
+                )
             }
             if let other = vocabulary.text(of: Int(token.id)),
                 ExactString(other) != ExactString(token.content)
             {
                 throw FileError(
-                    path, "the added token '\(token.content)' has the id \(token.id) of the token '\(other)'")
+                    path,
+                    "the added token '\(token.content.shortened)' has the id \(token.id) of the token '\(other.shortened)'"
+                )
             }
         }
     }
