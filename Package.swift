@@ -106,6 +106,9 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["LoRAVK"], path: "Tests/TestSupport",
             swiftSettings: settings),
+        .executableTarget(
+            name: "Fuzz", dependencies: ["CLoRAVK", "LoRAVKC", "Sweeps"], path: "Tests/Fuzz", exclude: ["Corpus"],
+            swiftSettings: settings),
         .testTarget(
             name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"],
             swiftSettings: settings),

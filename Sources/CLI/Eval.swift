@@ -45,7 +45,9 @@ struct Eval: ParsableCommand {
         let format = try formatOptions.format(for: model.spec)
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
-        let all = try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        let all = try Interrupt.watching {
+            try Dataset(data, split: split, tokenizer: tokenizer, format: format)
+        }
         for warning in all.warnings { Terminal.warn("\(all.path): \(warning)") }
         let dataset = limit.map(all.prefix) ?? all
         let evaluator = try Evaluator(model, adapter)

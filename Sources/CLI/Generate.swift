@@ -107,7 +107,9 @@ struct Generate: ParsableCommand {
         guard let renderer else { return tokenizer.encode(text) }
         let messages =
             (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: text)]
-        let chat = try renderer.render(Chat(messages), addGenerationPrompt: true)
-        return tokenizer.encode(chat, addSpecialTokens: false)
+        return try Interrupt.watching {
+            let chat = try renderer.render(Chat(messages), addGenerationPrompt: true)
+            return tokenizer.encode(chat, addSpecialTokens: false)
+        }
     }
 }

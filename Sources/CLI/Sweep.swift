@@ -70,10 +70,11 @@ struct Sweep: ParsableCommand {
         try training.optimizer.validate()
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         let format = try formatOptions.format(for: checkpoint.spec)
-        let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
-        let validation =
+        let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
+        let validation = try Interrupt.watching {
             Dataset.has(.valid, in: data)
-            ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+                ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+        }
         for data in [dataset, validation].compactMap(\.self) {
             for warning in data.warnings { Terminal.warn("\(data.path): \(warning)") }
         }

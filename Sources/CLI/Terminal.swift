@@ -97,6 +97,16 @@ enum Interrupt {
     static var signal: Int32? { received == 0 ? nil : received }
     static var isRequested: Bool { received != 0 }
 
+    /// Runs what a file may make long: a signal ends it, and the program with the signal's exit code.
+    static func watching<Result>(_ body: () throws -> Result) throws -> Result {
+        do {
+            return try Interruption.during(isRequested: { isRequested }, body)
+        } catch {
+            guard let signal else { throw error }
+            throw CommandExit(code: 128 + signal)
+        }
+    }
+
     static func install() {
         for number in [SIGINT, SIGTERM] {
             Glibc.signal(number) { number in

@@ -75,10 +75,11 @@ struct Train: ParsableCommand {
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         var format = try formatOptions.format(for: checkpoint.spec)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
-        let dataset = try Dataset(data, tokenizer: tokenizer, format: format)
-        let validation =
+        let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
+        let validation = try Interrupt.watching {
             Dataset.has(.valid, in: data)
-            ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+                ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
+        }
         let device = try modelOptions.openTunedDevice(checkpoint)
         func makeAdapter(_ model: Transformer) throws -> Adapter {
             try self.adapter.map {

@@ -107,6 +107,10 @@ package struct Checkpoint: Sendable {
     /// Says where the tokenizer is; throws where a folder has none that can be read.
     package func tokenizerSource() throws(FileError) -> TokenizerSource {
         if let metadata { return .gguf(metadata) }
+        return try Checkpoint.tokenizerSource(inFolder: path)
+    }
+
+    package static func tokenizerSource(inFolder path: String) throws(FileError) -> TokenizerSource {
         func file(_ name: String) -> String? {
             FileSystem.exists("\(path)/\(name)") ? "\(path)/\(name)" : nil
         }

@@ -34,11 +34,14 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
             case .line(let number): ", line \(number)"
             case nil: ""
             }
-        return ("\(path)\(place): \(message)" + (remedy.map { "; \($0)" } ?? "")).printable()
+        return ("\(path)\(place): \(message.cut)" + (remedy.map { "; \($0.cut)" } ?? "")).printable()
     }
 }
 
 extension String {
+    /// Not more of a message than a person reads: names of a file may be as long as the file.
+    fileprivate var cut: String { utf8.count <= 1200 ? self : String(unicodeScalars.prefix(1200)) + "…" }
+
     /// The text with what steers a terminal written as \u{…}: control characters, and what changes the direction of text. Names
     /// and texts of files may hold anything.
     package func printable(keeping kept: String = "") -> String {

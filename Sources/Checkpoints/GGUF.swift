@@ -135,7 +135,11 @@ private struct GGUFReader {
             throw wrong(
                 at: place, "states \(stated) \(what), more than fit into the \(file.count) bytes of the file")
         }
-        guard count <= limit else { throw wrong(at: place, "states \(count) \(what), the limit is \(limit)") }
+        guard count <= limit, count <= limits.metadataBytes / bytesEach else {
+            throw wrong(
+                at: place,
+                "states \(count) \(what), the limit is \(Swift.min(limit, limits.metadataBytes / bytesEach))")
+        }
         return count
     }
 
@@ -204,21 +208,35 @@ private struct GGUFReader {
             guard byte <= 1 else { throw wrong(at: at - 1, "'\(key.shortened)' is a bool of value \(byte)") }
             return .bool(byte == 1)
         case .string: return .string(try string("'\(key.shortened)'"))
-        case .array: return try array(key, depth)
+        case .array: return .array(try array(key, depth))
         }
     }
 
-    private mutating func array(_ key: String, _ depth: Int) throws(FileError) -> GGUFValue {
+    private mutating func array(_ key: String, _ depth: Int) throws(FileError) -> GGUFArray {
         guard depth < limits.depth else {
             throw wrong("'\(key.shortened)' nests arrays deeper than \(limits.depth) levels")
         }
         let element = try type(of: key)
         let count = try count(
             "elements of '\(key.shortened)'", bytesEach: element.minimumBytes, limit: limits.arrayCount)
-        var values: [GGUFValue] = []
-        values.reserveCapacity(count)
-        for _ in 0..<count { values.append(try value(element, of: key, depth: depth + 1)) }
-        return .array(element, values)
+        switch element {
+        case .string:
+            var strings: [String] = []
+            for _ in 0..<count { strings.append(try string("'\(key.shortened)'")) }
+            return GGUFArray(strings: strings)
+        case .array:
+            var arrays: [GGUFArray] = []
+            for _ in 0..<count { arrays.append(try array(key, depth + 1)) }
+            return GGUFArray(arrays: arrays)
+        default:
+            let start = at
+            let numbers = try file.bytes(at: start, count: count * element.minimumBytes)
+            try advance(numbers.count)
+            if element == .bool, let index = numbers.firstIndex(where: { $0 > 1 }) {
+                throw wrong(at: start + index, "'\(key.shortened)' is a bool of value \(numbers[index])")
+            }
+            return GGUFArray(element, numbers: numbers)
+        }
     }
 
     private mutating func type(of key: String) throws(FileError) -> GGUFType {
@@ -249,8 +267,15 @@ private struct GGUFReader {
         guard let bytes = try window.bytes(at: at, count: count) else {
             throw wrong("the file ends inside \(what)", remedy: "it is cut: copy or download it again")
         }
-        at += count
+        try advance(count)
         return bytes
+    }
+
+    private mutating func advance(_ count: Int) throws(FileError) {
+        at += count
+        guard at <= limits.metadataBytes else {
+            throw wrong("there are more than \(limits.metadataBytes) bytes before the data")
+        }
     }
 
     private func wrong(at place: Int? = nil, _ message: String, remedy: String? = nil) -> FileError {

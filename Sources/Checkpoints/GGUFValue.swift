@@ -29,7 +29,7 @@ package enum GGUFValue: Sendable, Equatable {
     case float64(Double)
     case bool(Bool)
     case string(String)
-    case array(GGUFType, [GGUFValue])
+    case array(GGUFArray)
 
     package var type: GGUFType {
         switch self {
@@ -77,7 +77,7 @@ package enum GGUFValue: Sendable, Equatable {
         switch self {
         case .string(let value): JSON.string(value).summary
         case .bool(let value): "\(value)"
-        case .array(let type, let values): "an array of \(values.count) \(type)"
+        case .array(let array): "an array of \(array.count) \(array.type)"
         case .uint64(let value): "the uint64 \(value)"
         default: integer.map { "the \(type) \($0)" } ?? double.map { "the \(type) \($0)" } ?? "a \(type)"
         }
@@ -149,6 +149,7 @@ package struct GGUFMetadata: Sendable {
         guard let number = value.double, number.isFinite, number > 0 else {
             throw wrong(key, expected: "a positive floating-point number")
         }
+        guard number.isNormalFloat else { throw wrong(key, expected: Double.expectationOfFloats) }
         return number
     }
 
@@ -160,7 +161,11 @@ package struct GGUFMetadata: Sendable {
     }
 
     package func optionalStrings(_ key: String) throws(FileError) -> [String]? {
-        try optionalArray(key, of: "strings") { if case .string(let text) = $0 { text } else { nil } }
+        guard let value = self[key] else { return nil }
+        guard case .array(let array) = value, let strings = array.strings else {
+            throw wrong(key, expected: "an array of strings")
+        }
+        return strings
     }
 
     package func optionalFloats(_ key: String) throws(FileError) -> [Float]? {
@@ -181,10 +186,10 @@ package struct GGUFMetadata: Sendable {
         _ key: String, of what: String, _ element: (GGUFValue) -> Element?
     ) throws(FileError) -> [Element]? {
         guard let value = self[key] else { return nil }
-        guard case .array(_, let values) = value else { throw wrong(key, expected: "an array of \(what)") }
+        guard case .array(let array) = value else { throw wrong(key, expected: "an array of \(what)") }
         var result: [Element] = []
-        result.reserveCapacity(values.count)
-        for value in values {
+        result.reserveCapacity(array.count)
+        for value in array.values {
             guard let element = element(value) else { throw wrong(key, expected: "an array of \(what)") }
             result.append(element)
         }

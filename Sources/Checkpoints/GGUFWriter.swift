@@ -83,22 +83,12 @@ package enum GGUFWriter {
 
         mutating func put(_ value: GGUFValue) {
             switch value {
-            case .uint8(let number): put(number)
-            case .int8(let number): put(number)
-            case .uint16(let number): put(number)
-            case .int16(let number): put(number)
-            case .uint32(let number): put(number)
-            case .int32(let number): put(number)
-            case .uint64(let number): put(number)
-            case .int64(let number): put(number)
-            case .float32(let number): put(number.bitPattern)
-            case .float64(let number): put(number.bitPattern)
-            case .bool(let flag): put(UInt8(flag ? 1 : 0))
             case .string(let text): put(text)
-            case .array(let type, let values):
-                put(type.rawValue)
-                put(UInt64(values.count))
-                for value in values { put(value) }
+            case .array(let array):
+                put(array.type.rawValue)
+                put(UInt64(array.count))
+                for value in array.values { put(value) }
+            default: bytes += value.numberBytes
             }
         }
     }

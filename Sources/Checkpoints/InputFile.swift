@@ -149,8 +149,8 @@ extension FileSystem {
     }
 
     /// nil where there is none.
-    package static func contents(ofExisting path: String) throws(FileError) -> [UInt8]? {
-        exists(path) ? try contents(of: path) : nil
+    package static func contents(ofExisting path: String, limit: Int = .max) throws(FileError) -> [UInt8]? {
+        exists(path) ? try contents(of: path, limit: limit) : nil
     }
 }
 

@@ -84,6 +84,7 @@ package struct JSONFields: Sendable {
     package func optionalPositiveNumber(_ key: String) throws(FileError) -> Double? {
         guard let value = try optionalNumber(key) else { return nil }
         guard value > 0 else { throw wrong(key, expected: "a positive number") }
+        guard value.isNormalFloat else { throw wrong(key, expected: Double.expectationOfFloats) }
         return value
     }
 
@@ -160,6 +161,13 @@ extension JSONFields {
         guard let reads else { return [] }
         return object.members.filter { $0.value != .null && !reads.contains($0.key) }.map(\.key)
     }
+}
+
+extension Double {
+    static let expectationOfFloats = "a number that 32 bits can hold, from 1.2e-38 to 3.4e38"
+
+    /// Kernels compute with 32 bits: there it is neither infinite nor 0, nor so small that devices take it for 0.
+    package var isNormalFloat: Bool { Float(self).isNormal }
 }
 
 extension ClosedRange<Int> {

@@ -17,7 +17,7 @@ extension JSON {
             throw FileError(
                 path, at: .byte(offset), "the text is not valid UTF-8 here", remedy: "save the file as UTF-8")
         }
-        var parser = JSONParser(bytes: bytes, path: path, depthLimit: limits.depth)
+        var parser = JSONParser(bytes: bytes, path: path, limits: limits)
         return try parser.document()
     }
 
@@ -33,9 +33,10 @@ extension JSON {
 private struct JSONParser {
     let bytes: UnsafeRawBufferPointer
     let path: String
-    let depthLimit: Int
+    let limits: LoadLimits
     var at = 0
     var depth = 0
+    var values = 0
 
     mutating func document() throws(FileError) -> JSON {
         let result = try value()
@@ -47,6 +48,10 @@ private struct JSONParser {
     private mutating func value() throws(FileError) -> JSON {
         skipSpace()
         guard let first = peek() else { throw wrong("the text ends where a value belongs") }
+        values += 1
+        guard values <= limits.jsonValues else {
+            throw wrong("there are more than \(limits.jsonValues) values, which is the limit")
+        }
         switch first {
         case UInt8(ascii: "{"): return try object()
         case UInt8(ascii: "["): return try array()
@@ -218,7 +223,9 @@ private struct JSONParser {
 
     private mutating func enter() throws(FileError) {
         depth += 1
-        guard depth <= depthLimit else { throw wrong("the JSON is nested deeper than \(depthLimit) levels") }
+        guard depth <= limits.depth else {
+            throw wrong("the JSON is nested deeper than \(limits.depth) levels")
+        }
         at += 1
     }
 

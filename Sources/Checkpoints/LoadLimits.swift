@@ -6,7 +6,9 @@ package struct LoadLimits: Sendable {
     /// thousand.
     package var depth = 64
     /// Size of one JSON document.
-    package var jsonBytes = 1 << 28
+    package var jsonBytes = 1 << 27
+    /// Values of one JSON document: each needs memory of its own, up to some hundred bytes.
+    package var jsonValues = 1 << 23
     /// Size of the JSON header of a safetensors file: the cap of the `safetensors` library.
     package var headerBytes = 100_000_000
     /// Tensors in one file, keys of GGUF metadata, files of a sharded checkpoint.
@@ -18,6 +20,8 @@ package struct LoadLimits: Sendable {
     /// Elements of one GGUF array, bytes of one GGUF string.
     package var arrayCount = 1 << 24
     package var stringBytes = 1 << 26
+    /// What lies before the data of a GGUF file.
+    package var metadataBytes = 1 << 27
 
     package static let standard = LoadLimits()
 

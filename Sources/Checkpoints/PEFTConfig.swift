@@ -113,6 +113,13 @@ extension PEFTConfig {
         excludedModules = try PEFTConfig.modules(fields, "exclude_modules")
         ensuresWeightTying = try fields.optionalBool("ensure_weight_tying") ?? false
         try format.read(fields, into: &self)
+        for value in [alpha] + alphaPattern.map(\.value) where value != 0 {
+            // As it is after the division by a rank.
+            guard (value / Double(PEFTConfig.ranks.upperBound)).isNormalFloat, value.isNormalFloat else {
+                throw FileError(
+                    fields.path, "has the alpha \(value), expected \(Double.expectationOfFloats)")
+            }
+        }
     }
 
     /// The file PEFT would write.

@@ -43,7 +43,7 @@ private func check(
         throw APIError.argument(
             "config.budget_bytes is \(config.budget_bytes); it must be positive, or 0 for no limit")
     }
-    guard config.batch_size > 0, (2...model.contextLength).contains(Int(config.length)) else {
+    guard config.batch_size > 0, 2 <= config.length, Int(config.length) <= model.contextLength else {
         throw APIError.argument(
             "a batch of \(config.batch_size) sequences of \(config.length) tokens; there must be at least one, of 2 to "
                 + "\(model.contextLength) tokens")

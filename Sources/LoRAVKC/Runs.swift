@@ -1,6 +1,7 @@
 // A whole run on a data file, of loravk.h.
 
 import CLoRAVK
+import Checkpoints
 import LoRAVK
 import Tokenizer
 import VulkanCompute
@@ -17,11 +18,26 @@ import VulkanCompute
         let output = try optionalText(config.output, "config.output")
         let saved = config.resume ? output.flatMap(TrainingRun.savedDate) : nil
         let date = saved ?? .now()
-        let data = try trainer.model.dataset(source, .train, date: date)
-        let validation =
-            Dataset.has(.valid, in: path) ? try trainer.model.dataset(source, .valid, date: date) : nil
-        let summary = try trainer.run { try trainer.train(config, data, validation) }
-        try give(summary, to: result)
+        let stopSlot = trainer.stopSlot
+        do {
+            let (data, validation) = try Interruption.during(
+                isRequested: { StopFlags.isRequested(stopSlot) }
+            ) {
+                (
+                    try trainer.model.dataset(source, .train, date: date),
+                    Dataset.has(.valid, in: path)
+                        ? try trainer.model.dataset(source, .valid, date: date) : nil
+                )
+            }
+            let summary = try trainer.run { try trainer.train(config, data, validation) }
+            try give(summary, to: result)
+        } catch is FileError where StopFlags.isRequested(stopSlot) {
+            // Before the first step: nothing was trained, nothing is saved.
+            StopFlags.clear(stopSlot)
+            var summary = loravk_run_result()
+            (summary.loss, summary.validation_loss, summary.stopped) = (.nan, .nan, true)
+            try give(summary, to: result)
+        }
     }
 }
 

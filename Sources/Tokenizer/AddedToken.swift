@@ -24,63 +24,48 @@ enum TextSection: Equatable {
     case text(Range<Int>)
 }
 
-/// Finds a set of added tokens in text, by a trie of their bytes.
+/// Finds a set of added tokens in text.
 struct AddedTokenMatcher: Sendable {
-    private struct Node: Sendable {
-        var children: [UInt8: Int] = [:]
-        var token: Int?
-    }
-
-    /// Each place of a text may be looked at this often.
     private static let maximumBytes = 1024
+    private static let maximumSum = 1 << 22
 
     private let tokens: [AddedToken]
-    private var nodes = [Node()]
-    private var starts = [Bool](repeating: false, count: 256)
+    private let patterns: PatternAutomaton
 
     /// `patterns[i]` is what `tokens[i]` looks like in the text.
     init(_ tokens: [AddedToken], patterns: [[UInt8]]) {
         self.tokens = tokens
-        for (index, pattern) in patterns.enumerated() where !pattern.isEmpty {
-            starts[Int(pattern[0])] = true
-            var node = 0
-            for byte in pattern {
-                if let child = nodes[node].children[byte] {
-                    node = child
-                } else {
-                    nodes.append(Node())
-                    nodes[node].children[byte] = nodes.count - 1
-                    node = nodes.count - 1
-                }
-            }
-            if nodes[node].token == nil { nodes[node].token = index }
-        }
+        self.patterns = PatternAutomaton(patterns)
     }
 
-    static func checkLength(_ content: String, path: String) throws(FileError) {
-        guard content.utf8.count <= maximumBytes else {
-            throw FileError(
-                path, "an added token has \(content.utf8.count) bytes, the limit is \(maximumBytes)")
+    /// `growth`: how many times as long a normalizer may make them.
+    static func check(_ tokens: [AddedToken], growth: Int, path: String) throws(FileError) {
+        var sum = 0
+        for token in tokens {
+            let count = token.content.utf8.count
+            guard count <= maximumBytes else {
+                throw FileError(path, "an added token has \(count) bytes, the limit is \(maximumBytes)")
+            }
+            sum += token.isNormalized ? count * growth : count
+            guard sum <= maximumSum else {
+                throw FileError(path, "the added tokens have more than \(maximumSum) bytes, normalized")
+            }
         }
     }
 
     /// `text` is valid UTF-8.
     func sections(_ text: [UInt8]) -> [TextSection] {
-        guard nodes.count > 1 else { return text.isEmpty ? [] : [.text(text.indices)] }
         var sections: [TextSection] = []
         var done = 0
         var position = 0
-        while position < text.count {
-            guard starts[Int(text[position])], let (token, matchEnd) = match(text, at: position) else {
-                position += 1
-                continue
-            }
-            let range = position..<matchEnd
-            position = matchEnd
+        for match in patterns.longestMatches(in: text).reversed() where match.start >= position {
+            let token = tokens[match.pattern]
+            let range = match.start..<match.start + match.count
+            position = range.upperBound
             // White space that the token before took along is gone.
             if range.lowerBound < done || token.singleWord && touchesWord(text, range) { continue }
             let start =
-                token.stripsLeft ? max(done, spaceStart(text, before: range.lowerBound)) : range.lowerBound
+                token.stripsLeft ? spaceStart(text, before: range.lowerBound, from: done) : range.lowerBound
             let end = token.stripsRight ? spaceEnd(text, from: range.upperBound) : range.upperBound
             if done < start { sections.append(.text(done..<start)) }
             sections.append(.token(token.id, end: range.upperBound))
@@ -90,29 +75,19 @@ struct AddedTokenMatcher: Sendable {
         return sections
     }
 
-    private func match(_ text: [UInt8], at start: Int) -> (AddedToken, Int)? {
-        var node = 0
-        var position = start
-        var longest: (AddedToken, Int)?
-        while position < text.count, let child = nodes[node].children[text[position]] {
-            node = child
-            position += 1
-            if let token = nodes[node].token { longest = (tokens[token], position) }
-        }
-        return longest
-    }
-
     private func touchesWord(_ text: [UInt8], _ range: Range<Int>) -> Bool {
         UTF8Text.scalar(text, at: range.upperBound)?.isWordCharacter ?? false
             || UTF8Text.scalar(text, before: range.lowerBound)?.isWordCharacter ?? false
     }
 
-    private func spaceStart(_ text: [UInt8], before end: Int) -> Int {
+    /// Not before `first`, so that no run of white space is walked twice.
+    private func spaceStart(_ text: [UInt8], before end: Int, from first: Int) -> Int {
         var start = end
-        while let scalar = UTF8Text.scalar(text, before: start), scalar.properties.isWhitespace {
+        while start > first, let scalar = UTF8Text.scalar(text, before: start), scalar.properties.isWhitespace
+        {
             start -= UTF8.width(scalar)
         }
-        return start
+        return max(first, start)
     }
 
     private func spaceEnd(_ text: [UInt8], from start: Int) -> Int {

@@ -2,27 +2,21 @@
 // leftmost of equals, becomes one symbol. A heap of (rank, position) makes that n log n, for words of any length.
 
 struct BytePairMerges: Sendable {
-    private struct Entry {
-        var left: Int32 = -1
-        var right: Int32 = -1
+    private struct Merge: BitwiseCopyable {
         var rank: Int32 = 0
         var result: Int32 = 0
     }
 
-    private var entries: [Entry] = Array(repeating: Entry(), count: 16)
-    private(set) var count = 0
+    private var merges = PairTable(filler: Merge())
+
+    var count: Int { merges.count }
 
     /// Where a pair is listed twice the last rank counts, as with `tokenizers`.
     mutating func insert(_ left: Int32, _ right: Int32, rank: Int32, result: Int32) {
-        if (count + 1) * 2 > entries.count { grow() }
-        let slot = slot(left, right)
-        if entries[slot].left < 0 { count += 1 }
-        entries[slot] = Entry(left: left, right: right, rank: rank, result: result)
+        merges[left, right] = Merge(rank: rank, result: result)
     }
 
-    func forEachPair(_ body: (_ left: Int32, _ right: Int32) -> Void) {
-        for entry in entries where entry.left >= 0 { body(entry.left, entry.right) }
-    }
+    func forEachPair(_ body: (_ left: Int32, _ right: Int32) -> Void) { merges.forEachPair(body) }
 
     /// Room for the symbols of one word, kept from word to word.
     struct Workspace {
@@ -48,7 +42,7 @@ struct BytePairMerges: Sendable {
             let left = Int(position)
             guard work.symbols[left] >= 0, work.next[left] < count else { continue }
             let right = Int(work.next[left])
-            guard let merge = find(work.symbols[left], work.symbols[right]), merge.rank == rank else {
+            guard let merge = merges[work.symbols[left], work.symbols[right]], merge.rank == rank else {
                 continue
             }
             work.symbols[left] = merge.result
@@ -64,30 +58,9 @@ struct BytePairMerges: Sendable {
     private func propose(_ position: Int32, in work: inout Workspace) {
         let right = Int(work.next[Int(position)])
         guard right < work.symbols.count,
-            let merge = find(work.symbols[Int(position)], work.symbols[right])
+            let merge = merges[work.symbols[Int(position)], work.symbols[right]]
         else { return }
         work.heap.push(rank: merge.rank, position: position)
-    }
-
-    private func find(_ left: Int32, _ right: Int32) -> (rank: Int32, result: Int32)? {
-        let entry = entries[slot(left, right)]
-        return entry.left < 0 ? nil : (entry.rank, entry.result)
-    }
-
-    private func slot(_ left: Int32, _ right: Int32) -> Int {
-        let key = UInt64(UInt32(bitPattern: left)) << 32 | UInt64(UInt32(bitPattern: right))
-        let mask = entries.count - 1
-        var slot = Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 32) & mask
-        while entries[slot].left >= 0, entries[slot].left != left || entries[slot].right != right {
-            slot = (slot + 1) & mask
-        }
-        return slot
-    }
-
-    private mutating func grow() {
-        let old = entries
-        entries = Array(repeating: Entry(), count: old.count * 2)
-        for entry in old where entry.left >= 0 { entries[slot(entry.left, entry.right)] = entry }
     }
 }
 

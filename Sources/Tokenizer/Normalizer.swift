@@ -33,8 +33,8 @@ enum Normalizer: Sendable, Equatable {
     /// `isFirst`: nothing comes before this piece of text.
     func apply(to text: inout [UInt8], isFirst: Bool) {
         switch self {
-        case .nfc: Normalizer.compose(&text) { $0._nfc }
-        case .nfd: Normalizer.compose(&text) { $0._nfd }
+        case .nfc: Normalizer.normalize(&text) { $0._nfc }
+        case .nfd: Normalizer.normalize(&text) { $0._nfd }
         case .lowercase:
             Normalizer.map(&text) {
                 $0.unicodeScalars.lazy.flatMap(\.properties.lowercaseMapping.unicodeScalars)
@@ -71,10 +71,12 @@ enum Normalizer: Sendable, Equatable {
     }
 
     /// Text of ASCII alone has one form.
-    private static func compose<Scalars: Sequence<Unicode.Scalar>>(
+    private static func normalize<Scalars: Sequence<Unicode.Scalar>>(
         _ text: inout [UInt8], _ form: (String) -> Scalars
     ) {
-        if text.contains(where: { $0 >= 0x80 }) { map(&text, form) }
+        guard text.contains(where: { $0 >= 0x80 }) else { return }
+        CombiningMarks.order(&text)
+        map(&text, form)
     }
 
     private static func map<Scalars: Sequence<Unicode.Scalar>>(
@@ -90,18 +92,16 @@ enum Normalizer: Sendable, Equatable {
 
     static func replace(_ pattern: [UInt8], with replacement: [UInt8], in text: inout [UInt8]) {
         guard let first = pattern.first, text.contains(first) else { return }
+        let search = ByteSearch(pattern)
         var result: [UInt8] = []
         result.reserveCapacity(text.count)
-        var position = 0
-        while position < text.count {
-            if text[position] == first, text[position...].starts(with: pattern) {
-                result.append(contentsOf: replacement)
-                position += pattern.count
-            } else {
-                result.append(text[position])
-                position += 1
-            }
+        var rest = text[...]
+        while let start = search.first(in: rest) {
+            result.append(contentsOf: rest[..<start])
+            result.append(contentsOf: replacement)
+            rest = rest[(start + pattern.count)...]
         }
+        result.append(contentsOf: rest)
         text = result
     }
 }

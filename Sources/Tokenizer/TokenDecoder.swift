@@ -10,7 +10,7 @@ struct TokenDecoder: Sendable {
 
     let style: Style
     private let bytes: [UInt8]
-    private let ends: [Int]
+    private let ends: [UInt32]
     private let isByte: [Bool]
     private let isSpecial: [Bool]
 
@@ -21,7 +21,8 @@ struct TokenDecoder: Sendable {
         let count = max(vocabulary.count, (texts.keys.max() ?? -1) + 1)
 
         var bytes: [UInt8] = []
-        var ends: [Int] = []
+        var ends: [UInt32] = []
+        ends.reserveCapacity(count)
         var isByte = [Bool](repeating: false, count: count)
         var isSpecial = isByte
         let space = Array("▁".utf8)
@@ -43,17 +44,17 @@ struct TokenDecoder: Sendable {
                     }
                 }
             }
-            ends.append(bytes.count)
+            ends.append(UInt32(bytes.count))
         }
         (self.bytes, self.ends, self.isByte, self.isSpecial) = (bytes, ends, isByte, isSpecial)
     }
 
     /// The bytes of a token; nil for an id that is none, or that is left out.
-    fileprivate func bytes(of id: Int32, skippingSpecial: Bool) -> (ArraySlice<UInt8>, isByte: Bool)? {
+    func bytes(of id: Int32, skippingSpecial: Bool) -> (bytes: ArraySlice<UInt8>, isByte: Bool)? {
         guard let id = Int(exactly: id), id >= 0, id < ends.count, !(skippingSpecial && isSpecial[id]) else {
             return nil
         }
-        return (bytes[(id == 0 ? 0 : ends[id - 1])..<ends[id]], isByte[id])
+        return (bytes[(id == 0 ? 0 : Int(ends[id - 1]))..<Int(ends[id])], isByte[id])
     }
 }
 

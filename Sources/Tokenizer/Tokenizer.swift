@@ -88,7 +88,13 @@ package final class Tokenizer: Sendable {
             })
     }
 
-    /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it.
+    /// Bytes of beginnings that are encoded to find where pieces meet, where the tokens do not tell.
+    private static let mostEncodedAgain = 1 << 23
+    /// So many words go by between two looks whether a stop was asked for.
+    private static let wordsUnwatched = 4096
+
+    /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it. Where an `Interruption`
+    /// is requested, the tokens of a long text may be missing at its end: whoever requests it looks again behind this.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
         var ids = addSpecialTokens ? prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
@@ -106,7 +112,7 @@ package final class Tokenizer: Sendable {
 
     /// The tokens of the whole text, divided where the pieces meet. A token that lies over the border belongs to the
     /// piece in which it ends. (Pieces that are encoded by themselves can give other tokens than the whole.)
-    package func encode(pieces: [String], addSpecialTokens: Bool = true) -> [[Int32]] {
+    package func encode(pieces: [String], addSpecialTokens: Bool = true) throws(FileError) -> [[Int32]] {
         var text: [UInt8] = []
         var borders: [Int] = []
         for piece in pieces {
@@ -116,6 +122,7 @@ package final class Tokenizer: Sendable {
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
         defer { self.memory.withLock { [memory] in $0 = memory } }
         var ids = addSpecialTokens ? prefix : []
+        var encodedAgain = 0
         // How many tokens lie before each border but the last.
         var counts: [Int] = []
         func border(below end: Int) -> Int? {
@@ -130,13 +137,36 @@ package final class Tokenizer: Sendable {
                 ids.append(id)
             case .text(let range):
                 while border(below: range.lowerBound + 1) != nil { counts.append(start) }
-                encode(text[range], into: &ids, &memory)
+                guard border(below: range.upperBound) != nil else {
+                    encode(text[range], into: &ids, &memory)
+                    continue
+                }
+                var words: [Int] = []
+                encode(text[range], into: &ids, &memory) { words.append($0) }
+                let places = SectionPlaces(words: words, ends: ends(of: ids[start...], in: text[range]))
                 while let end = border(below: range.upperBound) {
-                    // No token lies over the edge of a section, so its beginning alone tells.
-                    var part: [Int32] = []
-                    encode(text[range.lowerBound..<end], into: &part, &memory)
-                    let shared = zip(ids[start...], part).prefix { $0 == $1 }.count
-                    counts.append(max(counts.last ?? 0, start + shared))
+                    // No token lies over the edge of a section, so its beginning alone tells; of that the last words.
+                    func shared(from place: Int, _ first: Int) -> Int {
+                        encodedAgain += end - place
+                        var part: [Int32] = []
+                        encode(text[place..<end], into: &part, &memory)
+                        return zip(ids[first...], part).prefix { $0 == $1 }.count
+                    }
+                    let (place, first) = places.start(before: end, in: range, start)
+                    var count = shared(from: place, first)
+                    if count > 0 {
+                        count += first
+                    } else {
+                        count = start + shared(from: range.lowerBound, start)
+                    }
+                    counts.append(max(counts.last ?? 0, count))
+                    guard encodedAgain <= Self.mostEncodedAgain + 1024 * pieces.count else {
+                        throw FileError(
+                            "a text",
+                            "has \(pieces.count) pieces, too many for a tokenizer whose tokens are not the text",
+                            remedy: "divide it, or use a chat template that puts special tokens between turns"
+                        )
+                    }
                 }
             }
         }
@@ -146,14 +176,37 @@ package final class Tokenizer: Sendable {
         return zip([0] + counts, counts).map { Array(ids[$0..<$1]) }
     }
 
+    /// Where each token of a section ends, if together they are its text, up to a space before it.
+    private func ends(of ids: ArraySlice<Int32>, in section: ArraySlice<UInt8>) -> [Int]? {
+        let texts = ids.map { decoder.bytes(of: $0, skippingSpecial: false)?.bytes ?? [] }
+        var end = section.endIndex - texts.reduce(0) { $0 + $1.count }
+        let isSpaceAhead = end == section.startIndex - 1 && texts.first?.first == UInt8(ascii: " ")
+        guard end == section.startIndex || isSpaceAhead else { return nil }
+        var ends: [Int] = []
+        for text in texts {
+            let rest = end < section.startIndex ? text.dropFirst() : text
+            guard section[max(end, section.startIndex)...].starts(with: rest) else { return nil }
+            end += text.count
+            ends.append(end)
+        }
+        return ends
+    }
+
+    /// `onWord` gets the number of ids before each word.
     private func encode(
-        _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory
+        _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory,
+        onWord: ((Int) -> Void)? = nil
     ) {
+        var words = 0
+        var isStopped = false
         forEachPart(of: section) { part in
+            if isStopped { return }
             switch part {
             case .token(let id): ids.append(id)
-            case .word(let word): encoder.encode(word, into: &ids, &memory)
+            case .word(let word): encoder.encode(word, into: &ids, &memory, onWord: onWord)
             }
+            words += 1
+            if words % Self.wordsUnwatched == 0 { isStopped = Interruption.isRequested }
         }
     }
 
@@ -209,5 +262,29 @@ package final class Tokenizer: Sendable {
 
     package func id(_ token: String) -> Int32? {
         addedIDs[ExactString(token)] ?? encoder.vocabulary.id(of: token)
+    }
+}
+
+/// Where the words of a section begin, in its tokens and, where its tokens are its text, in its bytes.
+private struct SectionPlaces {
+    /// What is farther before a border than this is the same with and without the text behind the border, from the beginning of
+    /// a word on.
+    private static let reach = 512
+
+    /// How many of the tokens that came before lie in front of each word.
+    let words: [Int]
+    let ends: [Int]?
+
+    /// Where to begin to encode again for a border, and the number of the token there.
+    func start(before border: Int, in section: Range<Int>, _ first: Int) -> (place: Int, token: Int) {
+        guard let ends else { return (section.lowerBound, first) }
+        func place(_ word: Int) -> Int { word == first ? section.lowerBound : ends[word - first - 1] }
+        var (low, high) = (0, words.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if place(words[middle]) <= border - Self.reach { low = middle } else { high = middle }
+        }
+        guard low < words.count else { return (section.lowerBound, first) }
+        return (max(section.lowerBound, place(words[low])), words[low])
     }
 }

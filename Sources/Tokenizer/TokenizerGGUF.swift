@@ -38,6 +38,7 @@ private struct GGUFTokenizer {
 
     /// A longer piece of SentencePiece is refused: its merges take time by the square of its length.
     private static let maximumPieceBytes = 256
+    private static let maximumSquares = 1 << 28
 
     private let metadata: GGUFMetadata
 
@@ -91,7 +92,7 @@ private struct GGUFTokenizer {
             guard let name = vocabulary.bytes(of: id), ByteToken.byte(of: name) != nil else {
                 throw FileError(
                     metadata.path,
-                    "token \(id) stands for a byte but is called '\(vocabulary.text(of: id) ?? "")'",
+                    "token \(id) stands for a byte but is called '\((vocabulary.text(of: id) ?? "").shortened)'",
                     remedy: "the names of such tokens go from <0x00> to <0xFF>")
             }
         }
@@ -151,6 +152,7 @@ private struct GGUFTokenizer {
         var merges = BytePairMerges()
         var rank: Int32 = -1
         var lastScore = Float.nan
+        var squares = 0
         let pieces = kinds.indices.filter {
             [.normal, .undefined, .userDefined, .unused].contains(kinds[$0])
         }
@@ -160,6 +162,11 @@ private struct GGUFTokenizer {
                 throw FileError(
                     metadata.path,
                     "token \(id) has \(piece.count) bytes, the limit is \(GGUFTokenizer.maximumPieceBytes)")
+            }
+            squares += piece.count * piece.count
+            guard squares <= GGUFTokenizer.maximumSquares else {
+                throw FileError(
+                    metadata.path, "the tokens are too long: there is too much to find for merges")
             }
             // Pieces of equal score are equals: the leftmost is joined first.
             if scores[id] != lastScore { rank += 1 }
@@ -203,12 +210,12 @@ private struct GGUFTokenizer {
         if let eos = parts.specialIDs.eos { parts.specialIDs.stops.insert(eos) }
         for (id, kind) in kinds.enumerated() where [.unknown, .control, .userDefined].contains(kind) {
             guard let content = vocabulary.text(of: id) else { continue }
-            try AddedTokenMatcher.checkLength(content, path: metadata.path)
             parts.addedTokens.append(
                 AddedToken(
                     id: Int32(id), content: content, stripsRight: try stripsRight(content),
                     isSpecial: kind != .userDefined))
         }
+        try AddedTokenMatcher.check(parts.addedTokens, growth: 1, path: metadata.path)
         if try metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOS {
             parts.prefix = [try needed(parts.specialIDs.bos, "bos")]
         }

@@ -16,11 +16,13 @@ extension Tokenizer {
         added.add(
             config.namedTokens.filter { added.isWord($0, of: encoder.vocabulary) }, to: encoder.vocabulary)
         try added.check(against: encoder.vocabulary, path: path)
+        let normalizers = try Normalizer.list(file)
+        try AddedTokenMatcher.check(added.tokens, growth: normalizers.growth, path: path)
         let (prefix, suffix) = try PostProcessorJSON.surroundings(file)
 
         var parts = Parts(
             encoder: encoder, decoderStyle: try TokenDecoder.Style(file),
-            normalizers: try Normalizer.list(file),
+            normalizers: normalizers.steps,
             preTokenizer: preTokenizer.result, addedTokens: added.tokens, prefix: prefix, suffix: suffix,
             chatTemplate: config.chatTemplate)
         var warnings = config.warnings

@@ -5,10 +5,10 @@ import Checkpoints
 
 struct Vocabulary: Sendable {
     /// Ids beyond this are refused: a file of a few bytes must not make us allocate gigabytes.
-    static let maximumCount = 1 << 22
+    static let maximumCount = 1 << 21
 
     private var bytes: [UInt8] = []
-    private var ends: [Int] = []
+    private var ends: [UInt32] = []
     private var present: [Bool] = []
     private var slots: [Slot]
     private let mask: Int
@@ -28,14 +28,15 @@ struct Vocabulary: Sendable {
         throws(FileError)
     {
         var capacity = 16
-        while capacity < tokens.count * 2 { capacity *= 2 }
+        let texts = tokens.reduce(0) { $0 + ($1 == nil ? 0 : 1) }
+        while capacity < texts * 2 { capacity *= 2 }
         slots = Array(repeating: Slot(), count: capacity)
         mask = capacity - 1
         ends.reserveCapacity(tokens.count)
         for (id, token) in tokens.enumerated() {
             let start = bytes.count
             if let token { bytes.append(contentsOf: token.utf8) }
-            ends.append(bytes.count)
+            ends.append(UInt32(bytes.count))
             present.append(token != nil)
             guard token != nil else { continue }
             let (slot, tag) = slot(of: bytes[start...])
@@ -57,7 +58,7 @@ struct Vocabulary: Sendable {
     /// The bytes of a token; nil for an id outside of the vocabulary or in a gap.
     func bytes(of id: Int) -> ArraySlice<UInt8>? {
         guard id >= 0, id < count, present[id] else { return nil }
-        return bytes[(id == 0 ? 0 : ends[id - 1])..<ends[id]]
+        return bytes[(id == 0 ? 0 : Int(ends[id - 1]))..<Int(ends[id])]
     }
 
     func text(of id: Int) -> String? { bytes(of: id).map { String(decoding: $0, as: UTF8.self) } }
@@ -74,10 +75,10 @@ struct Vocabulary: Sendable {
         return (place, tag)
     }
 
-    /// The fingerprint with a last mixing step.
+    /// Swift's hash has a seed for each process: no file can hold texts that all fall on one place.
     private static func hash(_ token: ArraySlice<UInt8>) -> UInt64 {
-        var print = Fingerprint()
-        token.withUnsafeBytes { print.add($0) }
-        return print.value ^ (print.value >> 29)
+        var hasher = Hasher()
+        token.withUnsafeBytes { hasher.combine(bytes: $0) }
+        return UInt64(bitPattern: Int64(hasher.finalize()))
     }
 }

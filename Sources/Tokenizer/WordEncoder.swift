@@ -76,7 +76,11 @@ struct WordEncoder: Sendable {
 
     /// Pieces of SentencePiece are not cut into words before. Cutting the text in front of a ▁ with which nothing before
     /// it could merge changes no token, and gives words that come again.
-    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
+    /// `onWord` gets the number of ids before each of them.
+    func encode(
+        _ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory,
+        onWord: ((Int) -> Void)? = nil
+    ) {
         var start = word.startIndex
         if let mergesWithSpace {
             var place = word.dropFirst()
@@ -86,10 +90,12 @@ struct WordEncoder: Sendable {
                 else {
                     continue
                 }
+                onWord?(ids.count)
                 encodeWhole(word[start..<found], into: &ids, &memory)
                 start = found
             }
         }
+        onWord?(ids.count)
         encodeWhole(word[start...], into: &ids, &memory)
     }
 

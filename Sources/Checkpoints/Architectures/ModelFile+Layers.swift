@@ -67,8 +67,8 @@ extension ModelFile {
         case .gguf(let file):
             let name = self.name(ModelKey(gguf: "attention.sliding_window_pattern"))
             notes.read.insert(name)
-            if case .array(_, let values) = file.metadata[name] {
-                return values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
+            if case .array(let array) = file.metadata[name] {
+                return array.values.map { $0 == .bool(true) || ($0.integer ?? 0) > 0 }
             }
             // Every so many layers the last one looks back all the way.
             guard let period = try file.metadata.optionalInteger(name, in: 0...10_000), period > 0 else {

@@ -36,7 +36,7 @@ package struct LoRAConfig: Sendable {
         guard (1...4096).contains(rank) else {
             throw ConfigError("the LoRA rank is \(rank); it must be 1 to 4096 (8 and 16 are usual)")
         }
-        guard alpha > 0, alpha.isFinite else {
+        guard alpha > 0, Float(scaling).isNormal, Float(alpha).isNormal else {
             throw ConfigError(
                 "the LoRA alpha is \(alpha); it must be a positive number (twice the rank is usual)")
         }

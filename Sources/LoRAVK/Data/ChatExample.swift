@@ -22,15 +22,15 @@ extension ExampleReader {
             throw FileError(fields.path, "\(error)")
         }
         notes.chat += learned.notes
-        return example(learned, &notes)
+        return try example(learned, &notes)
     }
 
-    private func example(_ chat: LearnedChat, _ notes: inout DataNotes) -> Example {
+    private func example(_ chat: LearnedChat, _ notes: inout DataNotes) throws -> Example {
         let pieces =
             format.learnsPrompts
             ? chat.pieces(chat.skipped, areTargets: false)
             : chat.pieces(chat.learned, areTargets: true)
-        let tokens = tokenizer.encode(pieces: pieces.map(\.text), addSpecialTokens: false)
+        let tokens = try tokenizer.encode(pieces: pieces.map(\.text), addSpecialTokens: false)
         let findsEnds = !format.learnsPrompts
         let stops = tokenizer.specialIDs.stops.union([tokenizer.specialIDs.eos].compactMap(\.self))
         var example = Example(tokens: [])

@@ -57,9 +57,11 @@ package struct Dataset: Sendable {
         if case .text = file.form {
             examples = Self.pieces(reader.example(text: try file.text()), of: format.maxTokens)
             places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
+            try Interruption.check(path)
         }
         try file.eachRow { fields, number in
             let (example, isCut) = try reader.example(fields, &notes)
+            try Interruption.check("\(path):\(number)")
             if isCut { notes.cut.append(number) }
             guard example.countedTokens > 0 else {
                 notes.skipped.append(number)

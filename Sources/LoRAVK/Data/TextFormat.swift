@@ -48,7 +48,7 @@ struct ExampleReader {
     func example(_ fields: JSONFields, _ notes: inout DataNotes) throws -> (Example, isCut: Bool) {
         var whole: Example
         if let prompt = format.promptTemplate, let completion = format.completionTemplate {
-            whole = tokenized([
+            whole = try tokenized([
                 TextPiece(text: try fields.filled(prompt), isTarget: format.learnsPrompts),
                 TextPiece(text: try fields.filled(completion), isTarget: true),
             ])
@@ -59,12 +59,12 @@ struct ExampleReader {
         } else if case .array(let asked)? = fields["prompt"] {
             whole = try chatExample(try Chat(answered(asked, fields)), fields, &notes)
         } else if fields["prompt"] != nil || fields["completion"] != nil {
-            whole = tokenized([
+            whole = try tokenized([
                 TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts),
                 TextPiece(text: try fields.string("completion"), isTarget: true),
             ])
         } else if fields["text"] != nil {
-            whole = tokenized([TextPiece(text: try fields.string("text"), isTarget: true)])
+            whole = try tokenized([TextPiece(text: try fields.string("text"), isTarget: true)])
         } else if fields["input_ids"] != nil {
             whole = try TokenizedLine(fields, vocabularySize: tokenizer.vocabularySize).example
         } else {
@@ -85,12 +85,12 @@ struct ExampleReader {
     }
 
     /// One example of plain text.
-    func example(text: String) -> Example { tokenized([TextPiece(text: text, isTarget: true)]) }
+    func example(text: String) throws -> Example { try tokenized([TextPiece(text: text, isTarget: true)]) }
 
     /// Texts get the special tokens that the tokenizer adds, and an end.
-    private func tokenized(_ pieces: [TextPiece]) -> Example {
+    private func tokenized(_ pieces: [TextPiece]) throws -> Example {
         var example = Example(tokens: [])
-        for (piece, tokens) in zip(pieces, tokenizer.encode(pieces: pieces.map(\.text))) {
+        for (piece, tokens) in zip(pieces, try tokenizer.encode(pieces: pieces.map(\.text))) {
             example.append(tokens, isTarget: piece.isTarget)
         }
         // A text that itself begins or ends with what the tokenizer adds there has it once.

@@ -76,6 +76,12 @@ package final class Generator {
         var answer: [Int32] = []
         while answer.count < maxTokens {
             let stepStart = ContinuousClock.now
+            guard logits.areFinite else {
+                throw ConfigError(
+                    "the logits behind \(tokens.count) tokens are not finite numbers: the weights, or the adapter with its "
+                        + "scale, are too large or damaged; evaluate the model without the adapter to see which"
+                )
+            }
             let token = sampler.next(logits, after: tokens)
             if stopTokens.contains(token) { break }
             answer.append(token)
@@ -156,6 +162,17 @@ package final class Generator {
         let encoder = try CommandEncoder(device, timed: timed)
         let logits = try record(encoder, arena, buffers)
         return Recorded(graph: try encoder.finish(), buffers: buffers, logits: logits)
+    }
+}
+
+extension [Float] {
+    /// By the bits of the exponents, all of which are set for NaN and infinity.
+    fileprivate var areFinite: Bool {
+        withUnsafeBufferPointer { numbers in
+            var carry: UInt32 = 0
+            for number in numbers { carry |= (number.bitPattern & 0x7F80_0000) &+ 0x0080_0000 }
+            return carry & 0x8000_0000 == 0
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //   table[state, class of the next scalar] = (the state behind it, whether a match ends in front of it)
 //
 // A search reads on behind its last match as long as a longer one is possible. So that no text is read over and over,
-// it notes from which states and places there was none (Reps 1998): with s states a text of n bytes takes at most
-// n·(s + 320) looks.
+// it notes from which states and places there was none (Reps 1998). An expression of which more than `farStates` states can
+// be under way so far behind a match is refused, so a text of n bytes takes at most n·(unnoted + stride + farStates) looks.
 
 final class Expression: Sendable, Equatable {
     private static let maximumCells = 1 << 16
+    private static let farStates = 64
     private static let dead = 0
     private static let start = 1
 
@@ -58,6 +59,22 @@ final class Expression: Sendable, Equatable {
         startRow = UInt32(Self.start * classes.count)
         let row = table[Int(startRow)..<Int(startRow) + classes.count]
         guard row.allSatisfy({ $0 & 1 == 0 }) else { throw ExpressionError("it matches without a character") }
+        guard Self.countFarStates(table, classes.count) <= Self.farStates else {
+            throw ExpressionError("it reads on behind a match in more than \(Self.farStates) ways")
+        }
+    }
+
+    /// How many states a search can be in that has read `Search.unnoted` scalars without a match.
+    private static func countFarStates(_ table: [UInt32], _ classes: Int) -> Int {
+        var far = Set(0..<table.count / classes)
+        for _ in 0..<Search.unnoted where far.count > farStates {
+            far = far.reduce(into: []) { next, state in
+                for entry in table[state * classes..<(state + 1) * classes] where entry & 1 == 0 {
+                    next.insert(Int(entry >> 1) / classes)
+                }
+            }
+        }
+        return far.count
     }
 
     /// The matches, one behind another, and what lies between them. The text is valid UTF-8, cut only between scalars.
@@ -91,7 +108,7 @@ final class Expression: Sendable, Equatable {
 /// The automaton on one text.
 private struct Search {
     /// Behind its last match a search reads this many bytes before it takes notes.
-    private static let unnoted = 256
+    static let unnoted = 64
     /// Notes are of places this far apart.
     private static let stride = 64
 

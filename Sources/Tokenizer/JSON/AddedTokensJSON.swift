@@ -15,7 +15,7 @@ struct AddedTokensJSON {
             let id = Int32(try token.integer("id", in: 0...Vocabulary.maximumCount - 1))
             let added = try AddedToken(token, id: id)
             guard ids.updateValue(id, forKey: ExactString(added.content)) == nil else {
-                throw FileError(file.path, "the added token '\(added.content)' appears twice")
+                throw FileError(file.path, "the added token '\(added.content.shortened)' appears twice")
             }
             tokens.append(added)
         }
@@ -47,18 +47,23 @@ struct AddedTokensJSON {
         for token in tokens {
             if let other = contents.updateValue(token.content, forKey: token.id) {
                 throw FileError(
-                    path, "the added tokens '\(other)' and '\(token.content)' have the same id \(token.id)")
+                    path,
+                    "the added tokens '\(other.shortened)' and '\(token.content.shortened)' have the same id \(token.id)"
+                )
             }
             if let id = vocabulary.id(of: token.content), id != token.id {
                 throw FileError(
                     path,
-                    "the token '\(token.content)' is added as \(token.id) but is \(id) in the vocabulary")
+                    "the token '\(token.content.shortened)' is added as \(token.id) but is \(id) in the vocabulary"
+                )
             }
             if let other = vocabulary.text(of: Int(token.id)),
                 ExactString(other) != ExactString(token.content)
             {
                 throw FileError(
-                    path, "the added token '\(token.content)' has the id \(token.id) of the token '\(other)'")
+                    path,
+                    "the added token '\(token.content.shortened)' has the id \(token.id) of the token '\(other.shortened)'"
+                )
             }
         }
     }

@@ -42,7 +42,8 @@ extension WordEncoder {
             }
             if let other = tokens[id] {
                 throw FileError(
-                    model.path, "the tokens '\(other)' and '\(member.key)' have the same id \(id)")
+                    model.path,
+                    "the tokens '\(other.shortened)' and '\(member.key.shortened)' have the same id \(id)")
             }
             tokens[id] = member.key
         }

@@ -3,7 +3,7 @@
 import Checkpoints
 
 extension Normalizer {
-    static func list(_ file: JSONFields) throws(FileError) -> [Normalizer] {
+    static func list(_ file: JSONFields) throws(FileError) -> (steps: [Normalizer], growth: Int) {
         var list: [Normalizer] = []
         var growth = 1
         for step in try file.steps("normalizer", list: "normalizers") {
@@ -16,7 +16,7 @@ extension Normalizer {
                 file.path,
                 "the normalizers can make a text \(growth) times as long, the limit is \(maximumGrowth)")
         }
-        return list
+        return (list, growth)
     }
 
     private init(_ step: JSONFields) throws(FileError) {

@@ -3,6 +3,8 @@
 import Checkpoints
 
 enum PostProcessorJSON {
+    private static let maximumCount = 256
+
     /// What a post-processor puts before and behind a text.
     static func surroundings(_ file: JSONFields) throws(FileError) -> ([Int32], [Int32]) {
         var (prefix, suffix): ([Int32], [Int32]) = ([], [])
@@ -34,6 +36,10 @@ enum PostProcessorJSON {
                     throw FileError(step.path, "the template's token '\(name)' has the id \(id.summary)")
                 }
                 if isAfter { after.append(id) } else { before.append(id) }
+                guard before.count + after.count <= maximumCount else {
+                    throw FileError(
+                        step.path, "the template adds more than \(maximumCount) tokens to a text")
+                }
             }
         }
         return (before, after)

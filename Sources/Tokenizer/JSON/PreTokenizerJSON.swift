@@ -69,7 +69,7 @@ extension Splitter {
         let pattern = try step.fields("pattern")
         if let text = try pattern.optionalString("String") {
             guard let expression = try? Expression(text: text) else {
-                throw pattern.refusal("String", expected: "a text of 1 to 1000 characters")
+                throw pattern.refusal("String", expected: "a text of 1 to 100 characters")
             }
             self.expression = expression
         } else {

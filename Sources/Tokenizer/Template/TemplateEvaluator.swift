@@ -34,6 +34,8 @@ struct TemplateEvaluator {
     var recorder: TemplateRecorder
     var readsDate = false
 
+    /// So many steps go by between two looks whether a stop was asked for.
+    private static let stepsUnwatched = 1 << 16
     static let functions = ["range", "namespace", "dict", "raise_exception", "strftime_now"]
 
     init(variables: [String: TemplateValue], limits: TemplateLimits, now: TemplateDate) {
@@ -224,6 +226,9 @@ struct TemplateEvaluator {
         let (rest, overflow) = budget.subtractingReportingOverflow(count)
         guard !overflow, rest >= 0 else {
             throw wrong("the template takes too many steps", remedy: "does it loop without end?")
+        }
+        if budget / Self.stepsUnwatched != rest / Self.stepsUnwatched {
+            try Interruption.check("the chat template")
         }
         budget = rest
     }
