@@ -17,12 +17,19 @@ uint highShift(uint tile) { return tile % 4 / 2 * 16 + tile % 2 * 2; }
 
 WEIGHT_INPUT(WEIGHT_BINDING + 1, uvec4, rgba32ui, uimageBuffer, weightScales);
 
-// w = d·q + m for half a block, that is 16 inputs; products are exact, only the sum rounds.
-void loadScales(uint block, uint part, out vec4 d, out vec4 m) {
+struct PackedScales {
+    uvec4 super, two;  // d and dmin of the rows; scales and minima of the block and of its neighbour
+};
+
+PackedScales readScales(uint block) {
     uint first = block / 8 * 5;
-    uvec4 super = WEIGHT_LOAD(uvec4, weightScales, first);
-    uvec4 two = WEIGHT_LOAD(uvec4, weightScales, first + 1 + block % 8 / 2);
-    uvec2 own = block % 2 == 0 ? two.xy : two.zw;
+    return PackedScales(WEIGHT_LOAD(uvec4, weightScales, first), WEIGHT_LOAD(uvec4, weightScales, first + 1 + block % 8 / 2));
+}
+
+// w = d·q + m for half a block, that is 16 inputs; products are exact, only the sum rounds.
+void unpackScales(PackedScales packed, uint block, uint part, out vec4 d, out vec4 m) {
+    uvec4 super = packed.super;
+    uvec2 own = block % 2 == 0 ? packed.two.xy : packed.two.zw;
 #if defined(WEIGHT_Q6_K)
     d = halves(super.xy) * signedBytes(part == 0 ? own.x : own.y);
     m = -32.0 * d;
@@ -30,4 +37,8 @@ void loadScales(uint block, uint part, out vec4 d, out vec4 m) {
     d = halves(super.xy) * unsignedBytes(own.x);
     m = -halves(super.zw) * unsignedBytes(own.y);
 #endif
+}
+
+void loadScales(uint block, uint part, out vec4 d, out vec4 m) {
+    unpackScales(readScales(block), block, part, d, m);
 }

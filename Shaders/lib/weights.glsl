@@ -1,15 +1,21 @@
 // A frozen weight W (out, in) lies in tiles of 4 × 4, row by row inside a tile; tile (o, i) is number o·in/4 + i. So
 // x·Wᵀ and dy·W both read whole tiles. Quantised, w = d·q (+ m): one d (and m) per row and 32 inputs, as halves, those
-// of a tile's four rows side by side at scale o·in/32 + i/8.
+// of a tile's four rows side by side at scale o·in/32 + i/8. readTile only loads, unpackTile only computes, so that a kernel can
+// multiply something else until the loads are there.
 #extension GL_EXT_control_flow_attributes : require
 #include "lib/weight_words.glsl"
 
 #if defined(WEIGHT_F32)
 WEIGHT_INPUT(WEIGHT_BINDING, vec4, rgba32f, imageBuffer, weightRows);
+struct PackedTile { vec4 rows[4]; };
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
-    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = WEIGHT_LOAD(vec4, weightRows, tile * 4 + r);
+PackedTile readTile(uint tile, uint scale) {
+    PackedTile packed;
+    [[unroll]] for (uint r = 0; r < 4; r++) packed.rows[r] = WEIGHT_LOAD(vec4, weightRows, tile * 4 + r);
+    return packed;
 }
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) { rows = packed.rows; }
 #endif
 
 #if defined(WEIGHT_F16) || defined(WEIGHT_BF16)
@@ -19,23 +25,29 @@ void loadTile(uint tile, uint scale, out vec4 rows[4]) {
 #define NUMBERS brainHalves
 #endif
 WEIGHT_INPUT(WEIGHT_BINDING, uvec4, rgba32ui, uimageBuffer, weightTiles);
+struct PackedTile { uvec4 upper, lower; };
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
-    uvec4 upper = WEIGHT_LOAD(uvec4, weightTiles, tile * 2);
-    uvec4 lower = WEIGHT_LOAD(uvec4, weightTiles, tile * 2 + 1);
-    rows = vec4[4](NUMBERS(upper.xy), NUMBERS(upper.zw), NUMBERS(lower.xy), NUMBERS(lower.zw));
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec4, weightTiles, tile * 2), WEIGHT_LOAD(uvec4, weightTiles, tile * 2 + 1));
+}
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    rows = vec4[4](NUMBERS(packed.upper.xy), NUMBERS(packed.upper.zw), NUMBERS(packed.lower.xy), NUMBERS(packed.lower.zw));
 }
 #endif
 
 #if defined(WEIGHT_Q8_0)
 WEIGHT_INPUT(WEIGHT_BINDING, uvec4, rgba32ui, uimageBuffer, weightTiles);
 WEIGHT_INPUT(WEIGHT_BINDING + 1, uvec2, rg32ui, uimageBuffer, weightScales);
+struct PackedTile { uvec4 quants; uvec2 scales; };
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
-    uvec4 quants = WEIGHT_LOAD(uvec4, weightTiles, tile);
-    vec4 d = halves(WEIGHT_LOAD(uvec2, weightScales, scale));
-    [[unroll]] for (uint r = 0; r < 4; r++)
-        rows[r] = signedBytes(quants[r]) * d[r];
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec4, weightTiles, tile), WEIGHT_LOAD(uvec2, weightScales, scale));
+}
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    vec4 d = halves(packed.scales);
+    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = signedBytes(packed.quants[r]) * d[r];
 }
 #endif
 
@@ -51,43 +63,62 @@ vec4 nibbles(uvec2 tile, uint row) {
 
 #if defined(WEIGHT_Q4_0)
 WEIGHT_INPUT(WEIGHT_BINDING + 1, uvec2, rg32ui, uimageBuffer, weightScales);
+struct PackedTile { uvec2 quants, scales; };
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
-    uvec2 quants = WEIGHT_LOAD(uvec2, weightTiles, tile);
-    vec4 d = halves(WEIGHT_LOAD(uvec2, weightScales, scale));
-    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = (nibbles(quants, r) - 8.0) * d[r];
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec2, weightTiles, tile), WEIGHT_LOAD(uvec2, weightScales, scale));
+}
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    vec4 d = halves(packed.scales);
+    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = (nibbles(packed.quants, r) - 8.0) * d[r];
 }
 #endif
 
 #if defined(WEIGHT_Q4_1)
 WEIGHT_INPUT(WEIGHT_BINDING + 1, uvec4, rgba32ui, uimageBuffer, weightScales);
+struct PackedTile { uvec2 quants; uvec4 scales; };
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
-    uvec2 quants = WEIGHT_LOAD(uvec2, weightTiles, tile);
-    uvec4 both = WEIGHT_LOAD(uvec4, weightScales, scale);
-    vec4 d = halves(both.xy), m = halves(both.zw);
-    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = nibbles(quants, r) * d[r] + m[r];
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec2, weightTiles, tile), WEIGHT_LOAD(uvec4, weightScales, scale));
+}
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    vec4 d = halves(packed.scales.xy), m = halves(packed.scales.zw);
+    [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = nibbles(packed.quants, r) * d[r] + m[r];
 }
 #endif
 
 #if defined(WEIGHT_Q4_K) || defined(WEIGHT_Q5_K) || defined(WEIGHT_Q6_K)
 #include "lib/k_quants.glsl"
 
-#if !defined(WEIGHT_Q4_K)
+#if defined(WEIGHT_Q4_K)
+struct PackedTile { uvec2 low; PackedScales scales; uint tile, block; };
+
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec2, weightTiles, tile), readScales(scale), tile, scale);
+}
+#else
 WEIGHT_INPUT(WEIGHT_BINDING, uvec4, rgba32ui, uimageBuffer, weightTiles);
+struct PackedTile { uvec4 two, high; PackedScales scales; uint tile, block; };
+
+PackedTile readTile(uint tile, uint scale) {
+    uint first = tile / 8 * BLOCK_WORDS;
+    return PackedTile(WEIGHT_LOAD(uvec4, weightTiles, first + tile % 8 / 2),
+        WEIGHT_LOAD(uvec4, weightTiles, first + 4 + highWord(tile % 8)), readScales(scale), tile, scale);
+}
 #endif
 
-void loadTile(uint tile, uint scale, out vec4 rows[4]) {
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    uint tile = packed.tile;
 #if defined(WEIGHT_Q4_K)
-    uvec2 low = WEIGHT_LOAD(uvec2, weightTiles, tile);
+    uvec2 low = packed.low;
 #else
-    uint block = tile / 8 * BLOCK_WORDS;
-    uvec4 two = WEIGHT_LOAD(uvec4, weightTiles, block + tile % 8 / 2);
-    uvec2 low = tile % 2 == 0 ? two.xy : two.zw;
-    uvec4 high = WEIGHT_LOAD(uvec4, weightTiles, block + 4 + highWord(tile % 8)) >> highShift(tile % 8);
+    uvec2 low = tile % 2 == 0 ? packed.two.xy : packed.two.zw;
+    uvec4 high = packed.high >> highShift(tile % 8);
 #endif
     vec4 d, m;
-    loadScales(scale, tile % 8 / 4, d, m);
+    unpackScales(packed.scales, packed.block, tile % 8 / 4, d, m);
     [[unroll]] for (uint r = 0; r < 4; r++) {
         vec4 q = nibbles(low, r);
 #if !defined(WEIGHT_Q4_K)
@@ -101,3 +132,5 @@ void loadTile(uint tile, uint scale, out vec4 rows[4]) {
     }
 }
 #endif
+
+void loadTile(uint tile, uint scale, out vec4 rows[4]) { unpackTile(readTile(tile, scale), rows); }

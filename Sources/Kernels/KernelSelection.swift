@@ -61,11 +61,7 @@ enum KernelSelection {
     static func sharedTile(
         m: Int, n: Int, _ capabilities: Capabilities, chosen: Tuning.Constants? = nil
     ) -> MatmulTile {
-        let sides =
-            chosen
-            ?? (n <= 16
-                ? sharedSides(128, 16, 8, 2)
-                : m <= 16 ? sharedSides(16, 128, 2, 8) : sharedSides(64, 64, 8, 4))
+        let sides = chosen ?? ruledSides(m: m, n: n, capabilities)
         func side(_ name: String) -> Int {
             guard let side = sides[name] else {
                 preconditionFailure("a tile of shared memory has no \(name)")
@@ -80,9 +76,23 @@ enum KernelSelection {
             specialization: sides.merging(["LANES": UInt32(threads)]) { $1 })
     }
 
-    private static func sharedSides(_ tileM: UInt32, _ tileN: UInt32, _ blockM: UInt32, _ blockN: UInt32)
-        -> Tuning.Constants
-    { ["TILE_M": tileM, "TILE_N": tileN, "BLOCK_M": blockM, "BLOCK_N": blockN] }
+    private static func ruledSides(m: Int, n: Int, _ capabilities: Capabilities) -> Tuning.Constants {
+        // The slabs of a square tile take 18 kB.
+        let tileK: UInt32 = capabilities.maxSharedMemory >= 20 << 10 ? 32 : 16
+        if n <= 16 { return sharedSides(64, 16, tileK, 4, 4) }
+        if m <= 16 { return sharedSides(16, 64, tileK, 4, 4) }
+        // Intel's lanes have half the registers of others; Mali, VideoCore and PowerVR keep larger blocks in memory.
+        let fewRegisters = [0x8086, 0x13B5, 0x14E4, 0x1010].contains(capabilities.vendorID)
+        if !fewRegisters { return sharedSides(64, 64, tileK, 8, 4) }
+        let threads = min(capabilities.maxWorkgroupInvocations, capabilities.maxWorkgroupSize)
+        return threads >= 256 ? sharedSides(64, 64, tileK, 4, 4) : sharedSides(32, 32, tileK, 4, 4)
+    }
+
+    private static func sharedSides(
+        _ tileM: UInt32, _ tileN: UInt32, _ tileK: UInt32, _ blockM: UInt32, _ blockN: UInt32
+    ) -> Tuning.Constants {
+        ["TILE_M": tileM, "TILE_N": tileN, "TILE_K": tileK, "BLOCK_M": blockM, "BLOCK_N": blockN]
+    }
 
     /// Products of a frozen weight with fewer rows than this stay off the matrix units, whose smallest tile they would not fill.
     static let matrixUnitRows = 32
@@ -145,16 +155,15 @@ enum KernelSelection {
                 [0, 1].map { ["ROWS": rows, "GROUPS": groups, "COLUMNS_FIRST": $0] }
             }
         }
-        let tileK = 16
         return [
-            sharedSides(32, 32, 4, 4), sharedSides(64, 32, 4, 4), sharedSides(64, 64, 8, 4),
-            sharedSides(64, 64, 4, 4),
-            sharedSides(128, 64, 8, 4), sharedSides(128, 64, 8, 8), sharedSides(128, 128, 8, 8),
+            sharedSides(32, 32, 32, 4, 4), sharedSides(64, 32, 32, 4, 4), sharedSides(64, 64, 32, 8, 4),
+            sharedSides(64, 64, 16, 8, 4), sharedSides(64, 64, 32, 4, 4), sharedSides(64, 64, 16, 4, 4),
+            sharedSides(128, 64, 32, 8, 4), sharedSides(128, 64, 32, 8, 8), sharedSides(128, 128, 16, 8, 8),
         ].filter { sides in
             func side(_ name: String) -> Int { Int(sides[name] ?? 1) }
             let threads = side("TILE_M") / side("BLOCK_M") * (side("TILE_N") / side("BLOCK_N"))
             return threads <= capabilities.maxWorkgroupInvocations && threads <= capabilities.maxWorkgroupSize
-                && tileK * (side("TILE_M") + side("TILE_N") + 2) * 4 <= capabilities.maxSharedMemory
+                && side("TILE_K") * (side("TILE_M") + side("TILE_N") + 8) * 4 <= capabilities.maxSharedMemory
         }
     }
 

@@ -6,14 +6,18 @@ extension CommandEncoder {
     func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
         let family = product.family(preferred: family, capabilities)
         var product = product
-        // Kernels of shared memory add to what y holds.
-        if family == .shared, let plus = product.plus, !plus.slice.isSame(as: product.y.slice) {
-            try copy(into: product.y.slice, from: plus.slice)
-            product.plus = product.y
-        }
         let onMatrixUnits = KernelSelection.onMatrixUnits(product, family, capabilities) && usesMatrixUnits
         let chosen = chosenTile(product, family, onMatrixUnits: onMatrixUnits)
-        for piece in product.pieces(capabilities, family) {
+        var pieces = product.pieces(capabilities, family)
+        // Two kernels of a GPU add to what y holds.
+        if family == .shared, onMatrixUnits || pieces.contains(where: { $0.fewRowsWeight != nil }),
+            let plus = product.plus, !plus.slice.isSame(as: product.y.slice)
+        {
+            try copy(into: product.y.slice, from: plus.slice)
+            product.plus = product.y
+            pieces = product.pieces(capabilities, family)
+        }
+        for piece in pieces {
             if let weight = piece.fewRowsWeight {
                 try runMatvec(piece, weight, family, label)
             } else if onMatrixUnits, piece.m >= KernelSelection.matrixUnitRows,
@@ -130,11 +134,7 @@ extension CommandEncoder {
             [piece.y.slice, piece.x.slice, weight.tiles] + (weight.scales.map { [$0] } ?? []), push: push,
             specialization: constants, groups: tile.groups(piece.m, piece.n),
             flops: 2 * Double(piece.m) * Double(piece.n) * Double(piece.k), label: label)
-        guard let lora = piece.lora else { return }
-        var term = piece
-        (term.x, term.xColumn, term.w) = (lora.h, lora.h.column, .tensor(lora.matrix))
-        (term.lora, term.plus) = (nil, piece.y)
-        try runShared(term, nil, "\(label), adapter")
+        if let term = piece.adapterTerm { try runShared(term, nil, "\(label), adapter") }
     }
 
     // MARK: Shared memory
@@ -142,38 +142,53 @@ extension CommandEncoder {
     private func runShared(
         _ piece: MatmulProduct, _ chosen: Tuning.Constants?, _ label: String
     ) throws(VulkanError) {
-        let tile = KernelSelection.sharedTile(
-            m: piece.m, n: piece.n, capabilities, chosen: chosen)
+        guard piece.isInFours else {
+            try runStrided(piece, label)
+            return
+        }
+        let tile = KernelSelection.sharedTile(m: piece.m, n: piece.n, capabilities, chosen: chosen)
         var constants = tile.specialization
         constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
-        let groups = tile.groups(piece.m, piece.n)
-        let y = piece.y.slice
-        let x = piece.x.slice
-        var type = Shader.Weight.f32
-        var matrix: [BufferSlice]
-        var stride = 0
-        switch piece.w {
-        case .tensor(let tensor):
-            matrix = [tensor.slice]
-            stride = tensor.pitch
-        case .weight(let weight):
-            type = weight.layout.type
-            matrix = [weight.tiles] + (weight.scales.map { [$0] } ?? [])
-        }
         let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.x.pitch, piece.xColumn, stride, piece.w.column,
-            piece.y.pitch, piece.yColumn, piece.hPitch, piece.hColumn, piece.scale,
+            piece.m, piece.n, piece.k, piece.rank, piece.k, piece.x.pitch / 4, piece.xColumn / 4,
+            piece.w.pitch / 4, piece.w.column / 4, piece.y.pitch / 4, piece.yColumn / 4, piece.hPitch / 4,
+            piece.hColumn / 4, piece.scale,
         ]
+        let x = piece.x.slice
         let shader: Shader
+        var factors = [x]
         if piece.op == .tn {
             shader = Shader.matmulTransposedShared()
-            matrix = [x] + matrix
         } else {
-            shader = Shader.matmulShared(op: piece.op, weight: type)
-            matrix = [x, piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x] + matrix
+            shader = Shader.matmulShared(op: piece.op, weight: piece.w.type)
+            factors += [piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x]
+            constants["RANK_TERM"] = piece.lora == nil ? 0 : 1
+            if case .tensor = piece.w { constants["TILED"] = 0 } else { constants["TILED"] = 1 }
         }
         try dispatch(
-            shader, [y] + matrix, push: push, specialization: constants, groups: groups, flops: piece.flops,
-            label: label)
+            shader, [piece.y.slice, piece.plus?.slice ?? x] + factors + piece.w.slices, push: push,
+            specialization: constants, groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label
+        )
+    }
+
+    /// A product that does not go by four floats at a time: two row-major matrices, and the adapter's term after them.
+    private func runStrided(_ piece: MatmulProduct, _ label: String) throws(VulkanError) {
+        guard case .tensor(let w) = piece.w else {
+            preconditionFailure("\(label): rows beside a frozen weight begin at multiples of four floats")
+        }
+        let x = piece.x.slice
+        let (xRow, xColumn) = piece.op == .tn ? (1, piece.x.pitch) : (piece.x.pitch, 1)
+        let (wRow, wColumn) = piece.op == .nt ? (1, w.pitch) : (w.pitch, 1)
+        let push: [any PushWord] = [
+            piece.m, piece.n, piece.k, xRow, xColumn, piece.xColumn, wRow, wColumn, w.column, piece.y.pitch,
+            piece.yColumn, piece.scale,
+        ]
+        let side = 32
+        try dispatch(
+            Shader.matmulStrided(), [piece.y.slice, piece.plus?.slice ?? x, x, w.slice], push: push,
+            specialization: ["LANES": 64, "ACCUMULATE": piece.plus == nil ? 0 : 1],
+            groups: (piece.m + side - 1) / side * ((piece.n + side - 1) / side),
+            flops: 2 * Double(piece.m) * Double(piece.n) * Double(piece.k), label: label)
+        if let term = piece.adapterTerm { try runStrided(term, "\(label), adapter") }
     }
 }

@@ -44,6 +44,17 @@ enum MatmulMatrix {
         if case .weight(let weight) = self { weight.layout.isQuantised } else { false }
     }
 
+    var type: Shader.Weight {
+        if case .weight(let weight) = self { weight.layout.type } else { .f32 }
+    }
+
+    var slices: [BufferSlice] {
+        switch self {
+        case .weight(let weight): [weight.tiles] + (weight.scales.map { [$0] } ?? [])
+        case .tensor(let tensor): [tensor.slice]
+        }
+    }
+
     func rows(_ range: Range<Int>) -> MatmulMatrix {
         if range == 0..<rows { return self }
         switch self {
@@ -90,6 +101,23 @@ struct MatmulProduct {
         if !inFours || (op == .nt && k > Self.longestSum) { return .shared }
         if preferred == .texel, w.isQuantised, !capabilities.extendedTexelFormats { return .subgroup }
         return preferred
+    }
+
+    /// Whether the kernels of shared memory can read and write it by runs of four floats.
+    var isInFours: Bool {
+        let widths = [x.pitch, xColumn, y.pitch, yColumn, w.pitch, w.column, n, op == .tn ? m : k]
+        let adapter =
+            lora.map { [$0.h.pitch, $0.h.column, $0.h.width, $0.matrix.pitch, $0.matrix.column] } ?? []
+        return (widths + adapter).allSatisfy { $0 % 4 == 0 }
+    }
+
+    /// The adapter's part alone, added to y.
+    var adapterTerm: MatmulProduct? {
+        guard let lora else { return nil }
+        var term = self
+        (term.x, term.xColumn, term.w) = (lora.h, lora.h.column, .tensor(lora.matrix))
+        (term.lora, term.plus) = (nil, y)
+        return term
     }
 
     func pieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {

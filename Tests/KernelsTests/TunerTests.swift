@@ -109,7 +109,7 @@ import VulkanCompute
                     if rows >= 32 {
                         #expect(constants["WAVES_M"].map { m % ($0 * 16) == 0 } == true)
                         #expect(constants["WAVES_N"].map { n % ($0 * 16) == 0 } == true)
-                        #expect(tile == nil || tile == ["TILE_M": m, "TILE_N": n] || tile?.count == 4)
+                        #expect(tile == nil || tile == ["TILE_M": m, "TILE_N": n] || tile?.count == 5)
                     } else {
                         let blocks = constants["BLOCK_M"].flatMap { m / $0 * n / (constants["BLOCK_N"] ?? 1) }
                         #expect(constants["LANES"] == blocks && m * n > 0)

@@ -19,11 +19,12 @@ def launches(d):
 
     def row(shaders, tag="", few=True, pin=False, **constants): rows.append((shaders, tag, constants, few, pin))
 
-    def shared(shaders, tile, accumulate=0, few=True, tag=""):  # KernelSelection.sharedTile
-        (m, n), (bm, bn) = [map(int, part.split("x")) for part in tile.split("b")]
+    def shared(shaders, tile, accumulate=0, few=True, tag="", **constants):  # KernelSelection.sharedTile
+        (m, n), (k, bm, bn) = [map(int, part.split("x")) for part in tile.split("b")]
         threads = m // bm * (n // bn)
-        if threads > d.invocations or 16 * (m + n + 2) * 4 > d.shared: return
-        row(shaders, tile + tag, few, TILE_M=m, TILE_N=n, BLOCK_M=bm, BLOCK_N=bn, LANES=threads, ACCUMULATE=accumulate)
+        if threads > d.invocations or k * (m + n + 8) * 4 > d.shared: return
+        row(shaders, tile + tag, few, TILE_M=m, TILE_N=n, TILE_K=k, BLOCK_M=bm, BLOCK_N=bn, LANES=threads, ACCUMULATE=accumulate,
+            **constants)
 
     def cooperative(shaders, m, n, few=True):  # KernelSelection.cooperativeTile
         fm, fn, fk = d.fragment
@@ -34,13 +35,14 @@ def launches(d):
             FRAGMENT_N=fn, FRAGMENT_K=fk, ACCUMULATE=0)
 
     # Products: the rule's tile, the tuner's candidates (KernelSelection.candidates), an adapter's narrow tiles.
-    shared("matmul_shared_{nt,nn}_" + WEIGHTS, "64x64b8x4")
-    for tile in "32x32b4x4", "64x32b4x4", "64x64b4x4", "128x64b8x4", "128x64b8x8", "128x128b8x8":
-        shared("matmul_shared_nt_{f32,q4_0}", tile)
-        shared("matmul_shared_nt_{bf16,q8_0,q4_k,q6_k}", tile, few=False)
-    shared("matmul_shared_{nt,nn}_f32", "64x64b8x4", accumulate=1, tag="+")
-    for tile in "128x16b8x2", "16x128b2x8": shared("matmul_shared_{nt,nn}_f32", tile)
-    for tile in "64x64b8x4", "128x16b8x2", "16x128b2x8": shared("matmul_transposed_shared", tile, accumulate=1)
+    plain = dict(RANK_TERM=0, TILED=1)
+    shared("matmul_shared_{nt,nn}_" + WEIGHTS, "64x64b32x8x4", **plain)
+    for tile in "64x64b16x8x4", "32x32b32x4x4", "64x32b32x4x4", "64x64b32x4x4", "128x64b32x8x4", "128x64b32x8x8", "128x128b16x8x8":
+        shared("matmul_shared_nt_{f32,q4_0}", tile, **plain)
+        shared("matmul_shared_nt_{bf16,q8_0,q4_k,q6_k}", tile, few=False, **plain)
+    for tile in "64x64b32x4x4", "64x64b32x8x4": shared("matmul_shared_{nt,nn}_" + WEIGHTS, tile, accumulate=1, tag="+rank", RANK_TERM=1, TILED=1)
+    for tile in "64x64b32x8x4", "64x16b32x4x4", "16x64b32x4x4": shared("matmul_shared_{nt,nn}_f32", tile, tag="rows", RANK_TERM=0, TILED=0)
+    for tile in "64x64b32x8x4", "64x16b32x4x4", "16x64b32x4x4": shared("matmul_transposed_shared", tile, accumulate=1)
     for count in 1, 2, 4, 8:  # KernelSelection.matvecTile
         row("matvec_shared_" + WEIGHTS, f"r{count}", few=count in (1, 8), LANES=lanes, ROWS=count, ACCUMULATE=0)
     if d.fragment:
