@@ -107,7 +107,8 @@ let package = Package(
             name: "TestSupport", dependencies: ["LoRAVK"], path: "Tests/TestSupport",
             swiftSettings: settings),
         .executableTarget(
-            name: "Fuzz", dependencies: ["CLoRAVK", "LoRAVKC", "Sweeps"], path: "Tests/Fuzz", exclude: ["Corpus"],
+            name: "Fuzz", dependencies: ["CLoRAVK", "LoRAVKC", "Sweeps"], path: "Tests/Fuzz",
+            exclude: ["Corpus"],
             swiftSettings: settings),
         .testTarget(
             name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"],

@@ -306,7 +306,16 @@ import Tokenizer
         let unlabelled = try read(line(ids + [0, 0], #""attention_mask": [1, 1, 1, 1, 1, 1, 1, 0, 0]"#))
         #expect(
             unlabelled.examples == [Example(tokens: ids.map(Int32.init))] && unlabelled.countedTokens == 6)
+        // Weights go with their tokens, through masks and cuts.
+        let weighted = try read(
+            line(
+                [0] + ids,
+                #""attention_mask": [0, 1, 1, 1, 1, 1, 1, 1], "weights": [9, 0, 0.5, -2, 1, 1, 1e-3, 3]"#))
+        #expect(weighted.examples[0].weights == [0, 0.5, -2, 1, 1, 1e-3, 3])
         for (more, reason) in [
+            (#""weights": [1, 2]"#, "has 7 input_ids and 2 weights, expected as many"),
+            (#""weights": [1, 1, 1, 1, 1, 1, 1e7]"#, "expected numbers from -1e6 to 1e6"),
+            (#""weights": [1, 1, 1, 1, 1, 1, "1"]"#, "'weights' holds the string \"1\""),
             (#""loss_mask": [1]"#, "has 7 input_ids and 1 loss_mask, expected as many"),
             (
                 #""attention_mask": [1, 1, 1, 1, 1, 1, 2]"#,

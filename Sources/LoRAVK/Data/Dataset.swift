@@ -110,12 +110,7 @@ package struct Dataset: Sendable {
     /// A long text in pieces of at most `size` tokens.
     private static func pieces(_ example: Example, of size: Int) -> [Example] {
         stride(from: 0, to: example.tokens.count, by: size)
-            .map { start in
-                let range = start..<min(start + size, example.tokens.count)
-                return Example(
-                    tokens: Array(example.tokens[range]), labels: Array(example.labels[range]),
-                    weights: example.weights.map { Array($0[range]) })
-            }
+            .map { example.part($0..<min($0 + size, example.tokens.count)) }
             .filter { $0.countedTokens > 0 }
     }
 }

@@ -76,11 +76,7 @@ struct ExampleReader {
             for key in fields.unreadKeys { notes.unusedKeys[key, default: 0] += 1 }
         }
         let isCut = whole.tokens.count > format.maxTokens
-        if isCut {
-            whole = Example(
-                tokens: Array(whole.tokens.prefix(format.maxTokens)),
-                labels: Array(whole.labels.prefix(format.maxTokens)))
-        }
+        if isCut { whole = whole.part(0..<format.maxTokens) }
         return (whole, isCut)
     }
 

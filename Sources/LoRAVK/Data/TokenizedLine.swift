@@ -1,4 +1,4 @@
-// A line of token ids: `input_ids`, and by `labels` or masks which of them are learned.
+// A line of token ids: `input_ids`, by `labels` or masks which of them are learned, and by `weights` how much each counts.
 
 import Checkpoints
 
@@ -39,6 +39,33 @@ struct TokenizedLine {
         // Tokens that attention does not see fill a row up; here no row needs filling.
         let seen = try beside("attention_mask", 0..<2, "0 or 1") ?? tokens.map { _ in 1 }
         let kept = tokens.indices.filter { seen[$0] == 1 }
-        example = Example(tokens: kept.map { tokens[$0] }, labels: kept.map { labels[$0] })
+        example = Example(
+            tokens: tokens, labels: labels, weights: try Self.weights(fields, count: tokens.count)
+        )
+        .part(kept)
+    }
+
+    /// What the loss of each token is multiplied by, of either sign.
+    private static func weights(_ fields: JSONFields, count: Int) throws(FileError) -> [Float]? {
+        guard let values = try fields.optionalArray("weights") else { return nil }
+        guard values.count == count else {
+            throw FileError(
+                fields.path, "has \(count) input_ids and \(values.count) weights, expected as many")
+        }
+        var weights: [Float] = []
+        for value in values {
+            let number: Double? =
+                switch value {
+                case .integer(let number): Double(number)
+                case .double(let number): number
+                default: nil
+                }
+            guard let number, abs(number) <= 1e6 else {
+                throw FileError(
+                    fields.path, "'weights' holds \(value.summary), expected numbers from -1e6 to 1e6")
+            }
+            weights.append(Float(number))
+        }
+        return weights
     }
 }

@@ -16,6 +16,13 @@ package struct Example: Sendable, Equatable {
         self.weights = weights
     }
 
+    /// Some of its tokens, with all that belongs to them.
+    package func part(_ indices: some Collection<Int>) -> Example {
+        Example(
+            tokens: indices.map { tokens[$0] }, labels: indices.map { labels[$0] },
+            weights: weights.map { weights in indices.map { weights[$0] } })
+    }
+
     /// Targets that the loss counts: the first token has nothing before it to be predicted from.
     package var countedTokens: Int { labels.dropFirst().count { $0 >= 0 } }
 }

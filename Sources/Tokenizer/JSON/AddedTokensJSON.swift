@@ -29,16 +29,19 @@ struct AddedTokensJSON {
     /// Adds what another file names, as transformers does: of tokens that are there the flags are replaced; words of the
     /// vocabulary are found whole from now on; any other gets the next id.
     mutating func add(_ more: [AddedToken], to vocabulary: Vocabulary) {
-        for var token in more {
-            if let known = id(of: token.content), let index = tokens.firstIndex(where: { $0.id == known }) {
-                token = token.with(id: known)
-                tokens[index] = token
+        var places = Dictionary(first: tokens.enumerated().map { ($1.id, $0) })
+        var next = Int32(clamping: max(vocabulary.count, Int(tokens.map(\.id).max() ?? -1) + 1))
+        for token in more {
+            if let known = id(of: token.content), let place = places[known] {
+                tokens[place] = token.with(id: known)
                 continue
             }
-            let next = max(vocabulary.count, Int(tokens.map(\.id).max() ?? -1) + 1)
-            token = token.with(id: vocabulary.id(of: token.content) ?? Int32(next))
-            ids[ExactString(token.content)] = token.id
-            tokens.append(token)
+            let word = vocabulary.id(of: token.content)
+            let added = token.with(id: word ?? next)
+            if word == nil { next += 1 }
+            ids[ExactString(added.content)] = added.id
+            places[added.id] = tokens.count
+            tokens.append(added)
         }
     }
 
@@ -73,7 +76,6 @@ extension AddedToken {
     /// Its text and flags under their names in both files.
     init(_ token: JSONFields, id: Int32) throws(FileError) {
         let content = try token.string("content")
-        try AddedTokenMatcher.checkLength(content, path: token.path)
         self.init(
             id: id, content: content, singleWord: try token.optionalBool("single_word") ?? false,
             stripsLeft: try token.optionalBool("lstrip") ?? false,
