@@ -2,22 +2,20 @@
 
   check-gpu-compilers [options] [DEVICE…]     devices of scripts/gpu-compilers/devices.txt
 
-Fails where a kernel of attention spills registers or takes scratch memory, with heads of up to 128, or where a driver
-makes no pipeline of a kernel. The drivers see no GPU and run nothing: cycles are the compilers' own guesses."""
+Fails where a kernel spills registers or takes scratch memory (attention: with heads of up to 128), where a driver makes no
+pipeline of a kernel and, with --short, where a figure is more than 5 % worse than the one on record. The drivers see no GPU and run
+nothing: cycles are the compilers' own guesses."""
 import argparse, fnmatch, itertools, json, os, re, sys
 sys.dont_write_bytecode = True
-import kit, launches, shaders
+import kit, launches, record, shaders
 
 DEVICES = "polaris10 vega10 navi31 TGL A770 B580 TU104 AD102 adreno740".split()
 ROOT = os.path.dirname(os.path.dirname(kit.KIT))
-MUST_FIT = re.compile(r"attention.*\.d(\d+)")
-# By a statistic that only this driver has: registers, spilled, scratch bytes, cycles.
-COLUMNS = {
-    "VGPRs": ("VGPRs", ("Spilled VGPRs", "Spilled SGPRs"), "Scratch size", "Inverse Throughput"),
-    "Static cycle count": ("Number of GPRs", ("Spills to memory", "Fills from memory"), "SLM size", "Static cycle count"),
-    "SENDs": ("Max live registers", ("Spills", "Fills"), "Scratch Memory Size", "Cycles"),
-    "NOPs Count": ("Registers used", ("STP Count", "LDP Count"), None, "Instruction Count"),
-}
+# What decides a step's time; the rule's tiles alone.
+SHORT_DEVICES = "navi31 TGL B580 AD102 adreno740".split()
+SHORT = re.compile(r"attention\w*\.d(64|128)g4|matmul_(shared_(nt|nn)_(f32|f16|q8_0|q4_0|q4_k|q6_k)|transposed_shared)\.64x64b32x[84]x4(\+rank|$)"
+                   r"|matmul_\w*\.(64x16|16x64)|matvec_shared_(q4_0|q4_k|f16)\.r1|(cross_entropy|rms_norm|adamw|square_sums)\w*")
+PLANTED = "attention_backward_kv_shared.planted"  # heads of 128 shared out over 4 lanes, which fit no registers
 
 def braces(text):
     parts = [part[1:-1].split(",") if part[0] == "{" else [part] for part in re.split(r"(\{[^}]*\})", text) if part]
@@ -46,38 +44,73 @@ def jobs(spirv, facts, everything, only):
         size = facts.subgroup if pin and facts.pins else 0
         yield "\t".join([pipeline, path, f["bindings"] or "-", str(f["push"]), str(size), ids])
 
-def cells(stats):
-    registers, spills, scratch, cycles = next(c for sign, c in COLUMNS.items() if sign in stats)
-    spilled = [stats.get(name, 0) for name in spills]
-    return stats.get(registers), spilled, stats.get(scratch, 0) if scratch else 0, stats.get(cycles)
+def may_spill(device, pipeline):
+    head = re.search(r"attention.*\.d(\d+)", pipeline)
+    if head: return int(head[1]) > 128
+    tile = re.search(r"^matmul_\w+\.(.*?x.*?)(\+|rows|$)", pipeline)
+    # A tile that only the tuner would choose, or one that the rule gives to other GPUs.
+    return bool(tile) and ("cooperative" in pipeline or tile[1] not in launches.ruled(device))
+
+def compiled(cache, name, spirv, everything, only, planted, wrong):
+    """{pipeline: figures} of a device"""
+    d, out = kit.device(cache, name), os.path.join(cache, "out")
+    facts = kit.facts(cache, d)
+    todo = list(jobs(spirv, facts, everything, only))
+    if planted:
+        path, f = spirv.get("attention_backward_kv_shared")
+        constants = dict(LANES=128, HEAD_SIZE=128, GROUP_SIZE=4, ROW_LANES=4, ROWS_PER_LANE=4, TILE_ROWS=4, SCORE_CAP=0)
+        todo.append("\t".join([PLANTED, path, f["bindings"], str(f["push"]), "0",
+                               ",".join(f"{f['spec'][k]}={v}" for k, v in constants.items() if k in f["spec"])]))
+    if not todo: kit.die("there is no such pipeline.")
+    kit.run(cache, d, todo, out, limit=120)
+    figures = {}
+    for line in open(os.path.join(out, name + ".jsonl")):
+        j = json.loads(line)
+        if j["result"] != 0 or not j["executables"]:
+            wrong.append(f"{name}: {j['name']} was not made ({j['result']})")
+            continue
+        figures[j["name"]] = found = record.figures(j["executables"][0]["stats"], os.path.join(out, name, j["name"] + ".txt"))
+        if (found["spills"] or found["scratch"]) and not may_spill(d, j["name"]):
+            wrong.append(f"{name}: {j['name']} spills: {found['spills']} registers, {found['scratch']} B of scratch memory")
+    return facts, figures
 
 def main():
     p = argparse.ArgumentParser(prog="check-gpu-compilers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--cache", required=True, help=argparse.SUPPRESS)
     p.add_argument("--only", type=re.compile, metavar="REGEX", help="of the pipelines only these (default: attention's)")
     p.add_argument("--all", action="store_true", help="the pipelines of all kernels")
+    p.add_argument("--short", action="store_true", help="a few chips and the kernels that decide, beside the figures on record")
+    p.add_argument("--record", action="store_true", help="what --short finds goes on record, and into docs/gpu-kernels.md")
+    p.add_argument("--self-test", action="store_true", help="plants a kernel that spills, and fails where that is not told of")
+    p.add_argument("--docs", action="store_true", help="writes docs/gpu-kernels.md from what is on record")
+    p.add_argument("--check", action="store_true", help="with --docs: only fails where the file is another")
     p.add_argument("devices", nargs="*", metavar="device")
     a = p.parse_args()
-    only = a.only or re.compile("" if a.all else "^attention")
-    out, wrong = os.path.join(a.cache, "out"), []
+    if a.docs: sys.exit(record.write_docs(ROOT, record.load(), a.check))
+    short = a.short or a.record
+    only = a.only or (SHORT if short else re.compile("" if a.all else "^attention"))
+    if a.self_test: only = re.compile(r"^attention_shared\.d64g4$")
     spirv = shaders.Shaders([os.path.join(ROOT, "Shaders")], a.cache, kit.tool(a.cache, "glsl"), launches.FAMILY)
-    os.makedirs(out, exist_ok=True)
-    for name in a.devices or DEVICES:
-        d = kit.device(a.cache, name)
-        todo = list(jobs(spirv, kit.facts(a.cache, d), a.all, only))
-        if not todo: kit.die("there is no such pipeline.")
-        kit.run(a.cache, d, todo, out, limit=120)
+    os.makedirs(os.path.join(a.cache, "out"), exist_ok=True)
+    wrong, found = [], {}
+    for name in a.devices or (["navi31"] if a.self_test else SHORT_DEVICES if short else DEVICES):
+        facts, figures = compiled(a.cache, name, spirv, a.all, only, a.self_test, wrong)
+        found[name] = dict(driver=facts.text.split("Vulkan ")[1].split("\n")[0], kernels=figures)
+        if short:
+            if not a.record: wrong += record.worse(name, found[name], record.load().get(name))
+            continue
         print(f"\n{name:42} registers  spills  scratch   cycles")
-        for line in open(os.path.join(out, name + ".jsonl")):
-            j = json.loads(line)
-            if j["result"] != 0 or not j["executables"]: wrong.append(f"{name}: {j['name']} was not made ({j['result']})")
-            for e in j["executables"]:
-                registers, spilled, scratch, cycles = cells(e["stats"])
-                print(f"{j['name']:42} {registers:9} {'/'.join(map(str, spilled)):>7} {scratch:8} {cycles:8}")
-                attention = MUST_FIT.match(j["name"])
-                if attention and int(attention[1]) <= 128 and (any(spilled) or scratch):
-                    wrong.append(f"{name}: {j['name']} spills {spilled} registers, {scratch} B of scratch memory")
+        for pipeline, f in figures.items():
+            print(f"{pipeline:42} {f['registers']:9} {f['spills']:7} {f['scratch']:8} {f['cycles']:8}")
+    if a.record and not wrong:
+        record.save(found)
+        record.write_docs(ROOT, found, False)
     for line in wrong: print(line, file=sys.stderr)
+    if a.self_test:
+        told = any(PLANTED in line for line in wrong)
+        print("The planted spill is told of." if told else "The planted spill was NOT told of.")
+        sys.exit(not told)
+    if short and not wrong: print(f"{sum(len(d['kernels']) for d in found.values())} pipelines: no spill, no figure worse than on record.")
     sys.exit(bool(wrong))
 
 main()

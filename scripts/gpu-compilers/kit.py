@@ -53,7 +53,7 @@ def facts(cache, d):
     number = lambda pattern, base=10: int(re.search(pattern, text).group(1), base)
     matrices = [tuple(map(int, m)) for m in re.findall(r"^matrices (\d+)x(\d+)x(\d+), types a 0 b 0 c 1 r 1, scope 3$", text, re.M)]
     fit = [(m, n, k) for m, n, k in matrices if m and n and k and 16 % m == 0 and 16 % n == 0 and 32 % k == 0]  # CooperativeMatrix.largest
-    return SimpleNamespace(text=text, intel=d.driver == "intel", subgroup=number(r"\nsubgroup (\d+)"),
+    return SimpleNamespace(text=text, driver=d.driver, intel=d.driver == "intel", subgroup=number(r"\nsubgroup (\d+)"),
                            pins=bool(number(r"required in stages ([0-9a-f]+)", 16) & 0x20), invocations=number(r"workgroup (\d+) invocations"),
                            shared=number(r"shared (\d+) B"), fragment=max(fit, key=lambda f: f[0] * f[1] * f[2], default=None))
 
@@ -82,7 +82,8 @@ def run(cache, d, jobs, out, limit):
             process.stdout.close()
             process.wait()
             left = left[done:]
-            if left:
+            # Shims do not use freed memory again, so a process may end where a fresh one goes on.
+            if left and not (done and why == "crashed"):
                 file.write(json.dumps(dict(name=left[0].split("\t")[0], result=why, executables=[])) + "\n")
                 failed += 1
                 left = left[1:]

@@ -13,6 +13,11 @@ SELDOM = ["convert*", "delora*", "vera*", "allora*", "unit*"]  # of the row "*",
 WEIGHTS = "{f32,f16,bf16,q8_0,q4_0,q4_1,q4_k,q5_k,q6_k}"
 
 
+def ruled(device):
+    """Tiles of the rule on a device (KernelSelection.ruledSides)."""
+    return ["64x64b32x4x4" if device.driver == "intel" else "64x64b32x8x4", "64x16b32x4x4", "16x64b32x4x4"]
+
+
 def launches(d):
     lanes = min(64, d.invocations)  # Capabilities.lanes(.shared)
     rows = []
@@ -36,13 +41,15 @@ def launches(d):
 
     # Products: the rule's tile, the tuner's candidates (KernelSelection.candidates), an adapter's narrow tiles.
     plain = dict(RANK_TERM=0, TILED=1)
-    shared("matmul_shared_{nt,nn}_" + WEIGHTS, "64x64b32x8x4", **plain)
-    for tile in "64x64b16x8x4", "32x32b32x4x4", "64x32b32x4x4", "64x64b32x4x4", "128x64b32x8x4", "128x64b32x8x8", "128x128b16x8x8":
+    for tile in "64x64b32x8x4", "64x64b32x4x4":
+        if tile in ruled(d): shared("matmul_shared_{nt,nn}_" + WEIGHTS, tile, **plain)
+        else: shared("matmul_shared_nt_{f32,q4_0}", tile, **plain)
+    for tile in "64x64b16x8x4", "64x64b16x4x4", "32x32b32x4x4", "64x32b32x4x4", "128x64b32x8x4", "128x64b32x8x8", "128x128b16x8x8":
         shared("matmul_shared_nt_{f32,q4_0}", tile, **plain)
         shared("matmul_shared_nt_{bf16,q8_0,q4_k,q6_k}", tile, few=False, **plain)
-    for tile in "64x64b32x4x4", "64x64b32x8x4": shared("matmul_shared_{nt,nn}_" + WEIGHTS, tile, accumulate=1, tag="+rank", RANK_TERM=1, TILED=1)
-    for tile in "64x64b32x8x4", "64x16b32x4x4", "16x64b32x4x4": shared("matmul_shared_{nt,nn}_f32", tile, tag="rows", RANK_TERM=0, TILED=0)
-    for tile in "64x64b32x8x4", "64x16b32x4x4", "16x64b32x4x4": shared("matmul_transposed_shared", tile, accumulate=1)
+    shared("matmul_shared_{nt,nn}_{f32,q4_0,q6_k}", ruled(d)[0], accumulate=1, tag="+rank", RANK_TERM=1, TILED=1)
+    for tile in ruled(d): shared("matmul_shared_{nt,nn}_f32", tile, tag="rows", RANK_TERM=0, TILED=0)
+    for tile in ruled(d): shared("matmul_transposed_shared", tile, accumulate=1)
     for count in 1, 2, 4, 8:  # KernelSelection.matvecTile
         row("matvec_shared_" + WEIGHTS, f"r{count}", few=count in (1, 8), LANES=lanes, ROWS=count, ACCUMULATE=0)
     if d.fragment:
