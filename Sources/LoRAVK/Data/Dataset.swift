@@ -55,7 +55,7 @@ package struct Dataset: Sendable {
         var places: [Place] = []
         var notes = DataNotes()
         if case .text = file.form {
-            examples = Self.pieces(reader.example(text: try file.text()), of: format.maxTokens)
+            examples = Self.pieces(try reader.example(text: file.text()), of: format.maxTokens)
             places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
             try Interruption.check(path)
         }
