@@ -15,6 +15,11 @@
  *  - Configurations go by pointer and begin with their size: start from LORAVK_..._CONFIG_INIT. Later versions only append
  *    fields. Results begin with their size too (LORAVK_..._INIT) and are written up to it.
  *  - Strings are UTF-8. Where one comes with a length it need not end with NUL.
+ *  - Files may be anybody's. Of a file of n bytes (tensors' data not counted) a reader takes at most 64 MiB + 40 n bytes of memory and
+ *    5 us of processor time a byte, or it fails with LORAVK_ERROR_FILE; a JSON document may have 128 MiB, what lies before a
+ *    GGUF file's data too, a chat template 1 MiB. A tokenizer takes at most 10 us a byte of text, a chat template a number of steps
+ *    that grows with what it is given. A thread that calls needs 512 KiB of stack. While a model loads, a file that changes is
+ *    an error; no call reads one through a mapping.
  *  - Arrays are row-major. Units are in the names: `_bytes`, `_seconds`.
  *  - Letters in shapes: B batch, T tokens of a sequence, N tokens in all, V vocabulary, I inputs, O outputs, R LoRA rank,
  *    H heads, K key/value heads, D head size.

@@ -9,19 +9,19 @@ import Synchronization
     import Darwin
 #endif
 
-struct CacheFile {
+package struct CacheFile {
     private static let maximumBytes = 64 << 20
     private static let refused = Mutex<Set<String>>([])
 
     let folder: String
     let path: String
 
-    init(_ name: String, in folder: String) {
+    package init(_ name: String, in folder: String) {
         self.folder = folder
         path = "\(folder)/\(name)"
     }
 
-    func read() -> [UInt8] {
+    package func read() -> [UInt8] {
         guard isFolderOurs else { return [] }
         let descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { return [] }
@@ -43,7 +43,7 @@ struct CacheFile {
 
     /// Whether it was written.
     @discardableResult
-    func write(_ bytes: [UInt8]) -> Bool {
+    package func write(_ bytes: [UInt8]) -> Bool {
         makeFolders()
         guard isFolderOurs, bytes.count <= Self.maximumBytes else { return noteFailure() }
         // A new file under a name that nobody can foresee.

@@ -31,7 +31,7 @@ import Tokenizer
             return try (0..<3).map { _ in try seconds(body) }.min() ?? 0
         }
         let (one, four) = (try best(size), try best(size * 4))
-        #expect(four < 8 * max(one, 1e-4), "\(one) s and \(four) s")
+        #expect(four < 10 * max(one, 1e-4), "\(one) s and \(four) s")
     }
 
     private func expectLinear(_ tokenizer: Tokenizer, _ size: Int, _ text: (Int) -> String) throws {
@@ -56,7 +56,7 @@ import Tokenizer
         for side in ["lstrip", "rstrip"] {
             let token = #"{"id":100,"content":" ","\#(side)":true,"normalized":false,"special":false},"#
             let tokenizer = try tokenizer((#""added_tokens":["#, #""added_tokens":["# + token))
-            try expectLinear(tokenizer, 50_000) { String(repeating: " ", count: $0) + "a" }
+            try expectLinear(tokenizer, 200_000) { String(repeating: " ", count: $0) + "a" }
         }
     }
 

@@ -36,7 +36,7 @@ struct StackTests {
         let file = SmallTokenizer.json.replacing(
             #"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#, with: pre)
         #expect(file != SmallTokenizer.json)
-        let brackets = String(repeating: "(", count: 90) + "1" + String(repeating: ")", count: 90)
+        let brackets = String(repeating: "(", count: 40) + "1" + String(repeating: ")", count: 40)
         let macro =
             "{% macro f(n) %}{{ n }}{% if n > 0 %}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}{{ \(brackets) }}"
         nonisolated(unsafe) var (tokens, text, depth) = (0, "", "")
