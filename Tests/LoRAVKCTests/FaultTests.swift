@@ -97,7 +97,8 @@ import VulkanCompute
         }
         try check(loravk_export_adapter(tinyModel, outputs.adapter, outputs.exported, nil))
         try check(loravk_export_merged(tinyModel, outputs.adapter, outputs.merged, nil, nil))
-        return (told.warnings, result.steps)
+        // What of the data is cut is told of every run.
+        return (told.warnings.filter { !$0.hasPrefix("\(tinyData): ") }, result.steps)
     }
 
     @Test(arguments: [false, true])

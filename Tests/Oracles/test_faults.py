@@ -389,3 +389,18 @@ def test_a_model_without_a_chat_template_takes_one(program, tiny, lines, tmp_pat
     assert "is no chat template" in refused(program, "eval", "--model", model, "--data", lines(3), "--chat-template", tmp_path / "bad.jinja")
     assert "ends turns with '<|eot_id|>', which is no token of the model" in call(
         program, "eval", "--model", model, "--data", lines(3), "--chat-template", "llama3").stderr
+
+
+def test_shards_may_be_links_to_another_folder(program, tmp_path):
+    source = HERE.parent / "CheckpointsTests" / "Data" / "tiny-hf-sharded"
+    shutil.copytree(source, tmp_path / "store")
+    (tmp_path / "model").mkdir()
+    for path in (tmp_path / "store").iterdir():
+        (tmp_path / "model" / path.name).symlink_to(path)
+    assert program.run("inspect", tmp_path / "model") == program.run("inspect", source)
+    index = json.loads((source / "model.safetensors.index.json").read_text())
+    name = next(iter(index["weight_map"]))
+    index["weight_map"][name] = "../store/" + index["weight_map"][name]
+    (tmp_path / "model" / "model.safetensors.index.json").unlink()
+    (tmp_path / "model" / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "is not a plain name inside its folder" in refused(program, "inspect", tmp_path / "model")
