@@ -5,13 +5,13 @@ import LoRAVK
 
 struct LoRAOptions: ParsableArguments {
     @Option(help: "Rank R of the adapter.")
-    var rank = 8
+    var rank = Defaults.rank
 
     @Option(
         help: ArgumentHelp(
             "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")).",
             valueName: "name[:option=number,…]"))
-    var method = "lora"
+    var method = Defaults.method
 
     @Option(
         name: [.customLong("init"), .long],
@@ -54,14 +54,14 @@ struct LayerOptions: ParsableArguments {
     var rslora = false
 
     @Option(help: "Probability of zeroing an input of the adapter while training.")
-    var dropout = 0.0
+    var dropout = Defaults.dropout
 
     func config(
         method: String, initialization: String?, rank: Int, seed: UInt64
     ) throws -> LoRAConfig {
         var config = LoRAConfig()
         config.rank = rank
-        config.alpha = alpha ?? 2 * Double(rank)
+        if let alpha { config.alpha = alpha }
         config.method = try AdapterMethods.named(method)
         config.initialization = try initialization.map(LoRAInitialization.named)
         config.learningRates = try moduleRates.map(Self.multipliers) ?? []
@@ -91,7 +91,7 @@ struct LayerOptions: ParsableArguments {
 
 struct TrainingOptions: ParsableArguments {
     @Option(name: [.customLong("lr"), .long], help: "The largest learning rate.")
-    var learningRate = 5e-4
+    var learningRate = Defaults.learningRate
 
     @Option(help: "Seed of the adapter, the order of examples and dropout.")
     var seed: UInt64 = 0
@@ -99,10 +99,10 @@ struct TrainingOptions: ParsableArguments {
     @OptionGroup var run: RunOptions
 
     @Option(help: "Save the adapter every so many steps (0: at the end).")
-    var saveEvery = 100
+    var saveEvery = Defaults.saveEvery
 
     @Option(help: "Compute the validation loss every so many steps (0: at the end).")
-    var validateEvery = 100
+    var validateEvery = Defaults.validateEvery
 
     func runConfig(examples: Int) throws -> RunConfig {
         var config = try run.config(examples: examples, learningRate: learningRate, seed: seed)
@@ -117,25 +117,26 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Optimizer steps. Default: as --epochs says.")
     var steps: Int?
 
-    @Option(help: "Passes over the data. Default: 3, at most 1000 steps.")
+    @Option(
+        help: "Passes over the data. Default: \(Int(Defaults.epochs)), at most \(Defaults.mostSteps) steps.")
     var epochs: Double?
 
     @OptionGroup var batch: BatchOptions
 
     @Option(help: "Batches whose gradients make one step.")
-    var accumulate = 1
+    var accumulate = Defaults.accumulation
 
     @Option(help: "The learning rate after the warm-up: constant, linear or cosine (falling to zero).")
-    var schedule: Schedule.Shape = .cosine
+    var schedule: Schedule.Shape = Defaults.schedule
 
     @Option(help: "Steps in which the learning rate rises. Default: a twentieth of all, at most 100.")
     var warmup: Int?
 
     @Option(help: "AdamW's decoupled weight decay.")
-    var weightDecay = 0.0
+    var weightDecay = Defaults.weightDecay
 
     @Option(help: "Scale gradients down to this global norm; 0: never.")
-    var maxGradNorm = 1.0
+    var maxGradNorm = Defaults.maxGradientNorm
 
     @Flag(help: "Take the examples in the order of the file.")
     var noShuffle = false
@@ -154,14 +155,11 @@ struct RunOptions: ParsableArguments {
         guard steps == nil || epochs == nil else {
             throw ConfigError("--steps and --epochs exclude each other")
         }
-        func through(_ epochs: Double) throws -> Int {
-            try RunConfig.steps(
-                epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
-        }
-        config.steps = try steps ?? epochs.map(through) ?? min(1000, try through(3))
+        config.steps = try RunConfig.steps(
+            steps, epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
         config.schedule = Schedule(
             schedule, learningRate: learningRate,
-            warmupSteps: warmup ?? RunConfig.usualWarmup(steps: config.steps),
+            warmupSteps: warmup ?? Defaults.warmup(steps: config.steps),
             steps: config.steps)
         config.seed = seed
         config.shuffles = !noShuffle

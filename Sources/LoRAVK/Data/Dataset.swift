@@ -19,11 +19,14 @@ package struct Dataset: Sendable {
     package var tokens: Int { examples.reduce(0) { $0 + $1.tokens.count } }
     package var countedTokens: Int { examples.reduce(0) { $0 + $1.countedTokens } }
 
-    package init(examples: [Example], path: String = "memory", date: TemplateDate? = nil) {
+    package init(
+        examples: [Example], path: String = "memory", cut: Int = 0, skipped: Int = 0, warnings: [String] = [],
+        date: TemplateDate? = nil
+    ) {
         self.examples = examples
         self.path = path
-        (cutExamples, skippedExamples) = (0, 0)
-        warnings = []
+        (cutExamples, skippedExamples) = (cut, skipped)
+        self.warnings = warnings
         self.date = date
     }
 
