@@ -12,8 +12,11 @@
  *  - Handles are opaque. `..._create` and `..._load` give one that the caller owns and passes to `..._release`. Releasing NULL
  *    or a handle that was released already does nothing. Any order is legal: what is still needed lives on.
  *    A NULL, released or wrong kind of handle is LORAVK_ERROR_INVALID_HANDLE in every other function.
- *  - Configurations go by pointer and begin with their size: start from LORAVK_..._CONFIG_INIT. Later versions only append
- *    fields. Results begin with their size too (LORAVK_..._INIT) and are written up to it.
+ *  - Configurations go by pointer and begin with their size: start from LORAVK_..._INIT, or, where a language cannot see macros,
+ *    from loravk_..._init(&config, sizeof config), which gives the same. Later versions only append fields. Results begin with
+ *    their size too and are written up to it. A smaller size than the first version's is refused.
+ *  - Defaults are those of the program lora-vk and of the Python package, from one table. A field that says "0: …" or "-1: …"
+ *    has that meaning; any other value is taken as it is. Where NULL is allowed for a configuration, it means all defaults.
  *  - Strings are UTF-8. Where one comes with a length it need not end with NUL.
  *  - Files may be anybody's. Of a file of n bytes (tensors' data not counted) a reader takes at most 64 MiB + 40 n bytes of memory and
  *    5 us of processor time a byte, or it fails with LORAVK_ERROR_FILE; a JSON document may have 128 MiB, what lies before a
@@ -48,11 +51,24 @@ extern "C" {
 /* "0.1.0". The text lives for ever. */
 const char *loravk_version(void);
 
+/* One number to compare by: 1000 for 0.1.0, 1002003 for 1.2.3. */
+#define LORAVK_VERSION_NUMBER (LORAVK_VERSION_MAJOR * 1000000 + LORAVK_VERSION_MINOR * 1000 + LORAVK_VERSION_PATCH)
+
+/* LORAVK_VERSION_NUMBER of the library that is loaded. */
+int32_t loravk_version_number(void);
+
 /* LORAVK_ABI_VERSION of the library that is loaded. */
 int32_t loravk_abi_version(void);
 
-/* Whether the library has something that not every build or version has. Unknown names, and NULL, are false. */
+/* Whether the library has something that not every build or version has. Unknown names, and NULL, are false.
+ *   "init-functions"   loravk_..._init
+ *   "ragged-batches"   loravk_..._ragged
+ *   "rows-in-memory"   loravk_data_config.rows, loravk_run_config.validation
+ *   "token-losses"     loravk_model_token_losses */
 bool loravk_has_feature(const char *name);
+
+/* The names that loravk_has_feature knows, `index` from 0; NULL behind the last. They live for ever. */
+const char *loravk_feature_name(size_t index);
 
 /* ============================================================================================================ Errors == */
 
@@ -67,7 +83,7 @@ enum {
     LORAVK_ERROR_BUFFER_TOO_SMALL = 5, /* the text tells the size that is needed */
     LORAVK_ERROR_FILE = 6,             /* a file is missing, damaged, or cannot be written */
     LORAVK_ERROR_NO_DEVICE = 7,        /* no Vulkan loader, driver or device */
-    LORAVK_ERROR_UNSUPPORTED = 8,      /* this device, driver or build cannot do it */
+    LORAVK_ERROR_UNSUPPORTED = 8,      /* this device, driver or version cannot do it; a model of an unknown architecture */
     LORAVK_ERROR_OUT_OF_MEMORY = 9,    /* of the device or the host */
     LORAVK_ERROR_DEVICE_LOST = 10,     /* sticky: release the context and make another */
     LORAVK_ERROR_DRIVER = 11,          /* a Vulkan call failed in another way */
@@ -97,6 +113,8 @@ typedef struct loravk_error_detail {
 } loravk_error_detail;
 
 #define LORAVK_ERROR_DETAIL_INIT {sizeof(loravk_error_detail), 0, 0, 0, 0, -1, -1, {0}, {0}, {0}}
+
+loravk_status loravk_error_detail_init(loravk_error_detail *detail, size_t struct_size);
 
 /* This thread's last error in its parts. It leaves the error as it is. */
 loravk_status loravk_last_error_detail(loravk_error_detail *detail);
@@ -156,6 +174,8 @@ typedef struct loravk_device_info {
 
 #define LORAVK_DEVICE_INFO_INIT {sizeof(loravk_device_info), {0}, {0}, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 
+loravk_status loravk_device_info_init(loravk_device_info *info, size_t struct_size);
+
 /* Devices that can be used, best first: discrete, integrated, virtual, CPU. */
 loravk_status loravk_device_count(size_t *count);
 
@@ -175,6 +195,8 @@ typedef struct loravk_context_config {
 } loravk_context_config;
 
 #define LORAVK_CONTEXT_CONFIG_INIT {sizeof(loravk_context_config), NULL, false, {0}}
+
+loravk_status loravk_context_config_init(loravk_context_config *config, size_t struct_size);
 
 /* `config` may be NULL for the defaults. */
 loravk_status loravk_context_create(const loravk_context_config *config, loravk_context **context);
@@ -203,6 +225,8 @@ typedef struct loravk_tensor_info {
 } loravk_tensor_info;
 
 #define LORAVK_TENSOR_INFO_INIT {sizeof(loravk_tensor_info), 0, 0, {0}, 0}
+
+loravk_status loravk_tensor_info_init(loravk_tensor_info *info, size_t struct_size);
 
 /* A tensor of zeros. `dimensions` is 0 to 8 (0: one number, `shape` may be NULL), each at least 0. */
 loravk_status loravk_tensor_create(
@@ -301,6 +325,8 @@ typedef struct loravk_attention_config {
 
 #define LORAVK_ATTENTION_CONFIG_INIT {sizeof(loravk_attention_config), 1, 1, NULL, 0}
 
+loravk_status loravk_attention_config_init(loravk_attention_config *config, size_t struct_size);
+
 /* Causal attention inside each sequence, scores scaled by 1 / sqrt(D). q, out (N, H*D); k, v (N, K*D); lse (N, H), the log of
  * each softmax's denominator, for the backward. D is a multiple of 4, at most 256. */
 loravk_status loravk_attention_forward(
@@ -331,6 +357,8 @@ typedef struct loravk_optimizer_config {
 } loravk_optimizer_config;
 
 #define LORAVK_OPTIMIZER_CONFIG_INIT {sizeof(loravk_optimizer_config), 0.9, 0.999, 1e-8, 0.0, 0.0}
+
+loravk_status loravk_optimizer_config_init(loravk_optimizer_config *config, size_t struct_size);
 
 /* AdamW (Loshchilov & Hutter 2019) for a set of f32 tensors and their gradients, pair by pair of one shape, at least one pair.
  * It keeps the tensors alive. `config` may be NULL. */
@@ -383,6 +411,8 @@ typedef struct loravk_model_config {
 
 #define LORAVK_MODEL_CONFIG_INIT {sizeof(loravk_model_config), NULL, NULL, NULL}
 
+loravk_status loravk_model_config_init(loravk_model_config *config, size_t struct_size);
+
 typedef struct loravk_model_info {
     size_t struct_size;
     int32_t vocab_size;
@@ -399,6 +429,8 @@ typedef struct loravk_model_info {
 } loravk_model_info;
 
 #define LORAVK_MODEL_INFO_INIT {sizeof(loravk_model_info), 0, 0, 0, 0, 0, 0, 0, 0, 0, {0}, 0}
+
+loravk_status loravk_model_info_init(loravk_model_info *info, size_t struct_size);
 
 /* `path` is a GGUF file or a Hugging Face folder. `config` may be NULL. */
 loravk_status loravk_model_load(
@@ -426,6 +458,11 @@ loravk_status loravk_model_get_tokenizer(loravk_model *model, loravk_tokenizer *
 loravk_status loravk_model_logits(
     loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, size_t batch, size_t length, float *logits,
     size_t count);
+
+/* logits (N, V) of sequences of different lengths, as loravk_trainer_step_ragged takes them. `count` is N * V. */
+loravk_status loravk_model_logits_ragged(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *lengths, size_t sequences,
+    float *logits, size_t count);
 void loravk_model_release(loravk_model *model);
 
 /* --------------------------------------------------------------------------------------------------------- Tokenizers -- */
@@ -466,7 +503,7 @@ typedef bool (*loravk_data_callback)(void *user_data, int64_t done, int64_t tota
 
 typedef struct loravk_data_config {
     size_t struct_size;
-    const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl) */
+    const char *path;                /* .jsonl or .txt, or a folder with train.jsonl (and valid.jsonl); NULL: `rows` */
     const char *prompt_template;     /* "Review: {text}"; NULL: by the lines' own keys */
     const char *completion_template; /* " {label:bad|good}"; with a prompt template, or NULL */
     int32_t max_tokens;              /* longer examples are cut */
@@ -475,9 +512,14 @@ typedef struct loravk_data_config {
     uint8_t reserved[2];
     loravk_data_callback on_progress; /* of loravk_model_evaluate_data; may be NULL */
     void *user_data;
+    const char *const *rows; /* examples in memory, in the place of `path` (NULL then): each a JSON object, as a line of a .jsonl
+                                file is. Errors name them data.rows[i]. Read only inside the call */
+    size_t row_count;
 } loravk_data_config;
 
-#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}, NULL, NULL}
+#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}, NULL, NULL, NULL, 0}
+
+loravk_status loravk_data_config_init(loravk_data_config *config, size_t struct_size);
 
 /* ========================================================================================================== Adapters == */
 
@@ -488,7 +530,7 @@ typedef struct loravk_adapter_config {
     int32_t rank;
     bool use_rslora; /* scaling alpha / sqrt(rank) instead of alpha / rank */
     uint8_t reserved[3];
-    double alpha;
+    double alpha; /* 0: twice the rank */
     double dropout;
     const char *const *target_modules; /* names, or their last parts, `*` for any text; NULL: all linear layers */
     size_t target_module_count;
@@ -500,7 +542,9 @@ typedef struct loravk_adapter_config {
 } loravk_adapter_config;
 
 #define LORAVK_ADAPTER_CONFIG_INIT                                                                                          \
-    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 16.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL}
+    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 0.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL}
+
+loravk_status loravk_adapter_config_init(loravk_adapter_config *config, size_t struct_size);
 
 /* A new adapter, which does not change the model's output yet. `config` may be NULL. */
 loravk_status loravk_adapter_create(
@@ -527,6 +571,8 @@ typedef struct loravk_adapter_info {
 
 #define LORAVK_ADAPTER_INFO_INIT {sizeof(loravk_adapter_info), 0, 0, 0, 0, 0, false, {0}, {0}, {0}}
 
+loravk_status loravk_adapter_info_init(loravk_adapter_info *info, size_t struct_size);
+
 loravk_status loravk_adapter_get_info(loravk_adapter *adapter, loravk_adapter_info *info);
 
 /* The same from a folder alone, after all of it was checked; no device and no model are used. Of what is saved as LoRA (DeLoRA,
@@ -544,6 +590,8 @@ typedef struct loravk_parameter_info {
 } loravk_parameter_info;
 
 #define LORAVK_PARAMETER_INFO_INIT {sizeof(loravk_parameter_info), NULL, 0, 0, 0, {0}}
+
+loravk_status loravk_parameter_info_init(loravk_parameter_info *info, size_t struct_size);
 
 /* Parameters (whatever the method has) are numbered from 0 and named as in PEFT's files:
  * "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight". */
@@ -575,7 +623,9 @@ typedef struct loravk_trainer_config {
     int32_t reserved;
 } loravk_trainer_config;
 
-#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 0.0, 0, 0, 0}
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0}
+
+loravk_status loravk_trainer_config_init(loravk_trainer_config *config, size_t struct_size);
 
 typedef struct loravk_step_result {
     size_t struct_size;
@@ -587,6 +637,8 @@ typedef struct loravk_step_result {
 } loravk_step_result;
 
 #define LORAVK_STEP_RESULT_INIT {sizeof(loravk_step_result), 0, 0, 0, 0, 0}
+
+loravk_status loravk_step_result_init(loravk_step_result *result, size_t struct_size);
 
 /* AdamW on an adapter of the model. `config` may be NULL. */
 loravk_status loravk_trainer_create(
@@ -610,6 +662,15 @@ loravk_status loravk_trainer_step(
 loravk_status loravk_trainer_forward_backward(
     loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, size_t batch, size_t length, int64_t divisor,
     loravk_step_result *result);
+
+/* The same for sequences of different lengths, of which no padding is computed: tokens and labels (N), one sequence behind the
+ * other, of lengths[0], lengths[1] … tokens, each at least 1 and N together. */
+loravk_status loravk_trainer_step_ragged(
+    loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, const int32_t *lengths, size_t sequences,
+    loravk_step_result *result);
+loravk_status loravk_trainer_forward_backward_ragged(
+    loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, const int32_t *lengths, size_t sequences,
+    int64_t divisor, loravk_step_result *result);
 
 /* AdamW alone, on the gradients that are there. `grad_norm` may be NULL. */
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
@@ -659,21 +720,24 @@ typedef struct loravk_run_config {
     bool overwrite;  /* replace an adapter that is in `output` */
     bool no_shuffle; /* keep the order of the data */
     uint8_t reserved[2];
-    int64_t steps;
+    int64_t steps; /* 0: as `epochs` says */
     int64_t tokens_per_pass; /* batches of more tokens are split into several passes; 0: never */
     uint64_t seed;           /* of the order */
     loravk_progress_callback on_progress; /* may be NULL */
     loravk_warning_callback on_warning;   /* NULL: to the log callback */
     void *user_data;
-    double epochs; /* above 0: passes over the data, in the place of `steps` */
+    double epochs; /* above 0: passes over the data, in the place of `steps`; 0, with steps 0: three, at most 1000 steps */
     bool resume;   /* go on where the same run into `output` was stopped or killed, to the same bits; without one, begin. The
                       adapter and all settings must be made as that run's were */
     uint8_t reserved_2[7];
+    const loravk_data_config *validation; /* NULL: valid.jsonl, where `data` is a folder that has one */
 } loravk_run_config;
 
 #define LORAVK_RUN_CONFIG_INIT                                                                                              \
-    {sizeof(loravk_run_config), NULL, NULL, NULL, 0, 8, 1, 100, 100, false, false, {0}, 100, 0, 0, NULL,  \
-     NULL, NULL, 0.0, false, {0}}
+    {sizeof(loravk_run_config), NULL, NULL, NULL, -1, 8, 1, 100, 100, false, false, {0}, 0, 0, 0, NULL,                      \
+     NULL, NULL, 0.0, false, {0}, NULL}
+
+loravk_status loravk_run_config_init(loravk_run_config *config, size_t struct_size);
 
 typedef struct loravk_run_result {
     size_t struct_size;
@@ -686,7 +750,9 @@ typedef struct loravk_run_result {
 
 #define LORAVK_RUN_RESULT_INIT {sizeof(loravk_run_result), 0, false, {0}, 0, 0}
 
-/* A whole run on a data file, from the trainer's learning rate by the schedule. `result` may be NULL. `output` holds the old
+loravk_status loravk_run_result_init(loravk_run_result *result, size_t struct_size);
+
+/* A whole run on a data file or on rows in memory, from the trainer's learning rate by the schedule. `result` may be NULL. `output` holds the old
  * adapter or the new one at every instant, and until the run has finished training_state.safetensors, from which `resume` goes on.
  * When it fails with LORAVK_ERROR_DIVERGED the adapter of the last good step is in the trainer and in `output`. */
 loravk_status loravk_trainer_run(loravk_trainer *trainer, const loravk_run_config *config, loravk_run_result *result);
@@ -714,6 +780,8 @@ typedef struct loravk_plan_config {
 
 #define LORAVK_PLAN_CONFIG_INIT {sizeof(loravk_plan_config), NULL, NULL, 0, 8, 512, -1, 0}
 
+loravk_status loravk_plan_config_init(loravk_plan_config *config, size_t struct_size);
+
 typedef struct loravk_memory_plan {
     size_t struct_size;
     int64_t weight_bytes;
@@ -730,6 +798,8 @@ typedef struct loravk_memory_plan {
 } loravk_memory_plan;
 
 #define LORAVK_MEMORY_PLAN_INIT {sizeof(loravk_memory_plan), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+
+loravk_status loravk_memory_plan_init(loravk_memory_plan *plan, size_t struct_size);
 
 /* What training the model of a file or folder takes of the context's device, to the byte, found without loading it or touching
  * the device; `context` may be NULL for a device that can do the least. `config` may be NULL. LORAVK_ERROR_OUT_OF_MEMORY with
@@ -764,6 +834,8 @@ typedef struct loravk_tune_config {
 
 #define LORAVK_TUNE_CONFIG_INIT {sizeof(loravk_tune_config), NULL, NULL, 0, false, {0}, NULL, NULL}
 
+loravk_status loravk_tune_config_init(loravk_tune_config *config, size_t struct_size);
+
 /* Measures which kernels run the products of a model (a file or folder, of which only the shapes are read) fastest on the
  * context's device, and keeps that in the cache folder, for contexts that are created from then on, in this process and others.
  * Seconds to a minute, once for a device, its driver and a kind of model; worth it on any GPU. It changes the last digits of
@@ -790,12 +862,25 @@ typedef struct loravk_evaluation {
 
 #define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0, 0}
 
+loravk_status loravk_evaluation_init(loravk_evaluation *evaluation, size_t struct_size);
+
 /* The loss on tokens and labels (B, T), as loravk_trainer_step reads them. `adapter` may be NULL. */
 loravk_status loravk_model_evaluate(
     loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, size_t batch,
     size_t length, loravk_evaluation *evaluation);
 
-/* The loss on a data file; in a folder, on its valid.jsonl. */
+/* The loss on sequences of different lengths, as loravk_trainer_step_ragged takes them. */
+loravk_status loravk_model_evaluate_ragged(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, const int32_t *lengths,
+    size_t sequences, loravk_evaluation *evaluation);
+
+/* losses (N): -log p(label) of each token of such sequences, in nats; 0 where none counts, as for the first of a sequence. `count`
+ * is N. */
+loravk_status loravk_model_token_losses(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, const int32_t *lengths,
+    size_t sequences, float *losses, size_t count);
+
+/* The loss on a data file, in a folder on its valid.jsonl, or on rows in memory. */
 loravk_status loravk_model_evaluate_data(
     loravk_model *model, loravk_adapter *adapter, const loravk_data_config *data, loravk_evaluation *evaluation);
 
@@ -809,6 +894,8 @@ typedef struct loravk_feature_norms {
 } loravk_feature_norms;
 
 #define LORAVK_FEATURE_NORMS_INIT {sizeof(loravk_feature_norms), 0, 0}
+
+loravk_status loravk_feature_norms_init(loravk_feature_norms *norms, size_t struct_size);
 
 /* On tokens (B, T), of which fewer than 32 may be left out. LORAVK_ERROR_INVALID_ARGUMENT where none are left, as may be with fewer
  * than 32; LORAVK_ERROR_UNSUPPORTED where the adapter's method has no low-rank term. */
@@ -839,6 +926,8 @@ typedef struct loravk_generation_config {
 
 #define LORAVK_GENERATION_CONFIG_INIT {sizeof(loravk_generation_config), 200, 0, 0.0, 1.0, 1.0, 0, NULL, 0, NULL, NULL}
 
+loravk_status loravk_generation_config_init(loravk_generation_config *config, size_t struct_size);
+
 /* Continues `prompt`. `tokens` gets the answer without the token that ended it, at most max_tokens, and `count` their number;
  * `tokens` may be NULL (capacity 0) where the callback is all that is wanted, else capacity is at least max_tokens. `adapter`
  * may be NULL. `config` may be NULL. */
@@ -858,7 +947,8 @@ typedef bool (*loravk_export_callback)(void *user_data, int64_t done, int64_t to
 
 typedef struct loravk_export_config {
     size_t struct_size;
-    const char *type;        /* how matrices are stored, such as "f16" or "q8_0"; NULL: an adapter f32, a merged model as it was */
+    const char *type;        /* how matrices are stored, such as "f16" or "q8_0"; NULL: an adapter f32, merged weights as they were,
+                                or where that loses the update in the smallest of Q8_0, F16 and F32 that keeps it */
     int64_t max_shard_bytes; /* the most that one file of a folder holds */
     bool overwrite;          /* replace a file that is there */
     uint8_t reserved[7];
@@ -867,6 +957,8 @@ typedef struct loravk_export_config {
 } loravk_export_config;
 
 #define LORAVK_EXPORT_CONFIG_INIT {sizeof(loravk_export_config), NULL, 5000000000, false, {0}, NULL, NULL}
+
+loravk_status loravk_export_config_init(loravk_export_config *config, size_t struct_size);
 
 /* The adapter as llama.cpp loads it, a GGUF file of f32, f16 or bf16. `config` may be NULL. */
 loravk_status loravk_export_adapter(
@@ -877,12 +969,15 @@ typedef struct loravk_merge_report {
     int64_t modules;
     double kept;           /* part of the adapter's update that came through rounding */
     double relative_error; /* rounding's change of the weights, as a part of the adapter's */
+    char type[16];         /* that most merged weights have now: "Q8_0" */
 } loravk_merge_report;
 
-#define LORAVK_MERGE_REPORT_INIT {sizeof(loravk_merge_report), 0, 0, 0}
+#define LORAVK_MERGE_REPORT_INIT {sizeof(loravk_merge_report), 0, 0, 0, {0}}
 
-/* The model with the adapter folded in: a GGUF file from one, a folder from a folder. Rounding to a small type may lose more
- * than the adapter changed: look at `report`, which may be NULL. `config` may be NULL. */
+loravk_status loravk_merge_report_init(loravk_merge_report *report, size_t struct_size);
+
+/* The model with the adapter folded in: a GGUF file from one, a folder from a folder. Rounding to a small type may lose the
+ * update: look at `report`, which may be NULL. `config` may be NULL. */
 loravk_status loravk_export_merged(
     const char *model_path, const char *adapter_folder, const char *output, const loravk_export_config *config,
     loravk_merge_report *report);

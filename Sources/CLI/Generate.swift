@@ -8,7 +8,8 @@ struct Generate: ParsableCommand {
         abstract: "Generate text, with or without an adapter.",
         discussion: """
             A prompt is put into the model's chat template where it has one; --raw continues it as it is. Without \
-            --prompt, each line of the standard input is one.
+            --prompt it talks in a terminal: each line is answered, and what was said before is remembered; Ctrl-D or \
+            Ctrl-C ends. From a file or a pipe, each line of the standard input is a prompt of its own.
             """)
 
     @OptionGroup var modelOptions: ModelOptions
@@ -28,19 +29,19 @@ struct Generate: ParsableCommand {
     var raw = false
 
     @Option(help: "The most tokens to generate.")
-    var maxTokens = 200
+    var maxTokens = Defaults.answerTokens
 
     @Option(help: "0: always the most likely token; higher: more variety.")
-    var temperature = 0.0
+    var temperature = Defaults.temperature
 
     @Option(help: "Choose among the most likely tokens only (0: all).")
-    var topK = 0
+    var topK = Defaults.topK
 
     @Option(help: "Choose among the tokens that make up this probability.")
-    var topP = 1.0
+    var topP = Defaults.topP
 
     @Option(help: "Above 1: tokens that are already there become less likely.")
-    var repetitionPenalty = 1.0
+    var repetitionPenalty = Defaults.repetitionPenalty
 
     @Option(help: "Seed of the choice.")
     var seed: UInt64 = 0
@@ -59,34 +60,76 @@ struct Generate: ParsableCommand {
             template: chat.chatTemplate, adapter: adapter)
         for warning in tokenizer.generationWarnings { Terminal.warn(warning) }
         let renderer = raw ? nil : try ChatRenderer(tokenizer)
-        var prompts = prompt
-        if prompts.isEmpty { while let line = readLine() { if !line.isEmpty { prompts.append(line) } } }
-        for text in prompts where !Interrupt.isRequested {
-            try answer(text, model, adapter, tokenizer, renderer, sampling)
+        var lines = InputLines()
+        if !prompt.isEmpty {
+            for text in prompt where !Interrupt.isRequested {
+                try answer(text, model, adapter, tokenizer, renderer, sampling)
+            }
+        } else if InputLines.areTyped {
+            try talk(&lines, model, adapter, tokenizer, renderer, sampling)
+        } else {
+            while let text = try lines.next(), !Interrupt.isRequested {
+                if !text.isEmpty { try answer(text, model, adapter, tokenizer, renderer, sampling) }
+            }
         }
         model.device.savePipelines()
         if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
+    }
+
+    /// Answers what is typed. With a chat template it is a conversation, without one each line is continued as it is.
+    private func talk(
+        _ lines: inout InputLines, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
+        _ renderer: ChatRenderer?, _ sampling: SamplerConfig
+    ) throws {
+        Terminal.error("Type a message and press Enter; Ctrl-D ends.")
+        var conversation = Conversation(system: system)
+        while !Interrupt.isRequested {
+            Terminal.ask("> ")
+            guard let text = try lines.next() else { break }
+            if text.allSatisfy(\.isWhitespace) { continue }
+            let tokens =
+                try renderer.map {
+                    try conversation.ask(text, $0, tokenizer, positions: model.spec.contextLength)
+                } ?? tokenizer.encode(text)
+            if raw { Terminal.generated(text) }
+            conversation.note(answer: try answer(tokens, model, adapter, tokenizer, sampling).text)
+        }
+        Terminal.ask("\n")
     }
 
     private func answer(
         _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
         _ renderer: ChatRenderer?, _ sampling: SamplerConfig
     ) throws {
+        if raw { Terminal.generated(text) }
         let tokens = try promptTokens(text, tokenizer, renderer)
+        let times = try answer(tokens, model, adapter, tokenizer, sampling).times
+        if !Interrupt.isRequested { report(times) }
+    }
+
+    /// Prints the answer as it comes.
+    private func answer(
+        _ tokens: [Int32], _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
+        _ sampling: SamplerConfig
+    ) throws -> (text: String, times: GenerationTimes) {
         let limit = model.spec.contextLength
         let generator = try Generator(
             model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
         var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
         var stop = Set(model.spec.tokens.eos.map { Int32($0) })
         stop.formUnion(tokenizer.specialIDs.stops)
-        if raw { Terminal.generated(text) }
+        var text = ""
+        func tell(_ piece: String, terminator: String = "") {
+            text += piece
+            Terminal.generated(piece, terminator: terminator)
+        }
         try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) {
             token in
-            Terminal.generated(decoder.append(token))
+            tell(decoder.append(token))
             return !Interrupt.isRequested
         }
-        Terminal.generated(decoder.finish(), terminator: "\n")
-        if !Interrupt.isRequested { report(generator.times) }
+        tell(decoder.finish(), terminator: "\n")
+        return (text, generator.times)
     }
 
     private func report(_ times: GenerationTimes) {

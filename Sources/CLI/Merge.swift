@@ -7,9 +7,9 @@ struct Merge: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fold an adapter into its model and say what that loses. Needs no GPU.",
         discussion: """
-            A GGUF file gives a GGUF file, weights in the types that they had (k-quants as q8_0) unless --type says \
-            otherwise; a Hugging Face folder gives a folder. Rounding to a small type may lose more than the adapter \
-            changed: the report says how much of the update came through.
+            A GGUF file gives a GGUF file, a Hugging Face folder gives a folder. Weights keep their types. What an adapter learns is often smaller than the steps of a \
+            quantised type, though: such weights become the first of q8_0, f16 and f32 that keeps it, unless --type says \
+            otherwise. The report says how much of the update came through.
 
               lora-vk merge --model MODEL.gguf --adapter my-adapter --out merged.gguf
             """)
@@ -59,14 +59,32 @@ struct Merge: ParsableCommand {
         for (type, modules, loss) in report.byType {
             Terminal.print("\(modules) modules  \(line(type, loss))")
         }
-        guard report.total.relativeError > MergeReport.drowning else { return }
-        let better = report.better.map {
-            "; \($0.type.name) would leave \(percent($0.loss.relativeError)) (--type \($0.type.argument))"
+        for change in report.widened {
+            let reason =
+                change.loss.map { "would lose the update (\(percent($0.kept)) kept)" }
+                ?? "cannot be written here"
+            Terminal.error(
+                "the merged weights are \(change.after.name): \(change.before.name) \(reason)"
+                    + (change.loss == nil ? "" : "; --type \(change.before.argument) has the smaller file"))
+        }
+        if !report.total.isKept { warn(report) }
+    }
+
+    private func warn(_ report: MergeReport) {
+        let loss = report.total
+        let what =
+            loss.kept < MergeReport.enough
+            ? "only \(percent(loss.kept)) of the update came through rounding"
+            : "rounding changed the weights \(times(loss)) times as much as the adapter did, at random"
+        let remedy = report.better.map {
+            "merge again with --type \($0.type.argument), which keeps \(percent($0.loss.kept)) and adds \(times($0.loss)) times"
         }
         Terminal.error(
-            "lora-vk: warning: the update drowns: rounding changed the weights by "
-                + "\(percent(report.total.relativeError)) of what the adapter does\(better ?? "")")
+            "lora-vk: warning: \(files.out) may not answer as the adapter does: \(what)"
+                + (remedy.map { "; \($0)" } ?? ""))
     }
+
+    private func times(_ loss: UpdateLoss) -> String { Terminal.number(loss.relativeError, digits: 2) }
 
     private func line(_ type: StorageType, _ loss: UpdateLoss) -> String {
         "\(type.name) keeps \(percent(loss.kept)) of the update, rounding error \(percent(loss.relativeError)) of it"

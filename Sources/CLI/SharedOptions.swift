@@ -137,7 +137,7 @@ struct MemoryOptions: ParsableArguments {
 
 struct LengthOptions: ParsableArguments {
     @Option(help: "Longest example in tokens; longer ones are cut.")
-    var maxLength = 512
+    var maxLength = Defaults.maxTokens
 
     func validateLength() throws {
         guard maxLength >= 2 else {
@@ -148,7 +148,7 @@ struct LengthOptions: ParsableArguments {
 
 struct BatchOptions: ParsableArguments {
     @Option(help: "Examples of a batch.")
-    var batchSize = 8
+    var batchSize = Defaults.batchSize
 }
 
 struct FormatOptions: ParsableArguments {

@@ -163,7 +163,7 @@ struct Sweep: ParsableCommand {
             "shuffle": .bool(!training.noShuffle), "eval every": .integer(evalEvery),
             "targets": .string(
                 layers.targets.isEmpty ? LayerOptions.allLinear : layers.targets.joined(separator: ",")),
-            "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout ?? 0),
+            "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout ?? Defaults.dropout),
             "max length": .integer(formatOptions.length.maxLength),
             "learn prompts": .bool(formatOptions.learnPrompts), "end of text": .bool(!formatOptions.noEnd),
         ]

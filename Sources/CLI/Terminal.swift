@@ -57,6 +57,9 @@ enum Terminal {
 
     private static func safe(_ text: String) -> String { text.printable(keeping: "\n\t") }
 
+    /// What a line is typed behind.
+    static func ask(_ text: String) { write(text, to: STDERR_FILENO) }
+
     /// Ends a line that `status` left open.
     static func endStatus() { if isInteractive { write("\n", to: STDERR_FILENO) } }
 

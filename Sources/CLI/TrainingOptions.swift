@@ -4,12 +4,12 @@ import ArgumentParser
 import LoRAVK
 
 struct LoRAOptions: ParsableArguments {
-    @Option(help: "Rank R of the adapter. Default: 8.")
+    @Option(help: "Rank R of the adapter. Default: \(Defaults.rank).")
     var rank: Int?
 
     @Option(
         help: ArgumentHelp(
-            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")). Default: lora.",
+            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")). Default: \(Defaults.method).",
             valueName: "name[:option=number,…]"))
     var method: String?
 
@@ -26,7 +26,7 @@ struct LoRAOptions: ParsableArguments {
 
     func config(seed: UInt64) throws -> LoRAConfig {
         try layers.config(
-            method: method ?? "lora", initialization: initialization, rank: rank ?? LoRAConfig().rank,
+            method: method ?? Defaults.method, initialization: initialization, rank: rank ?? Defaults.rank,
             seed: seed)
     }
 
@@ -81,12 +81,12 @@ struct LayerOptions: ParsableArguments {
     ) throws -> LoRAConfig {
         var config = LoRAConfig()
         config.rank = rank
-        config.alpha = alpha ?? 2 * Double(rank)
+        if let alpha { config.alpha = alpha }
         config.method = try AdapterMethods.named(method)
         config.initialization = try initialization.map(LoRAInitialization.named)
         config.learningRates = try learningRates
         config.usesRsLoRA = rslora
-        config.dropout = dropout ?? 0
+        config.dropout = dropout ?? Defaults.dropout
         config.seed = seed
         if !targets.isEmpty, targets != [Self.allLinear] {
             let names = targets.flatMap { $0.split(separator: ",").map(String.init) }
@@ -118,7 +118,7 @@ struct LayerOptions: ParsableArguments {
 
 struct TrainingOptions: ParsableArguments {
     @Option(name: [.customLong("lr"), .long], help: "The largest learning rate.")
-    var learningRate = 5e-4
+    var learningRate = Defaults.learningRate
 
     @Option(help: "Seed of the adapter, the order of examples and dropout.")
     var seed: UInt64 = 0
@@ -126,10 +126,10 @@ struct TrainingOptions: ParsableArguments {
     @OptionGroup var run: RunOptions
 
     @Option(help: "Save the adapter every so many steps (0: at the end).")
-    var saveEvery = 100
+    var saveEvery = Defaults.saveEvery
 
     @Option(help: "Compute the validation loss every so many steps (0: at the end).")
-    var validateEvery = 100
+    var validateEvery = Defaults.validateEvery
 
     func runConfig(examples: Int) throws -> RunConfig {
         var config = try run.config(examples: examples, learningRate: learningRate, seed: seed)
@@ -144,25 +144,26 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Optimizer steps. Default: as --epochs says.")
     var steps: Int?
 
-    @Option(help: "Passes over the data. Default: 3, at most 1000 steps.")
+    @Option(
+        help: "Passes over the data. Default: \(Int(Defaults.epochs)), at most \(Defaults.mostSteps) steps.")
     var epochs: Double?
 
     @OptionGroup var batch: BatchOptions
 
     @Option(help: "Batches whose gradients make one step.")
-    var accumulate = 1
+    var accumulate = Defaults.accumulation
 
     @Option(help: "The learning rate after the warm-up: constant, linear or cosine (falling to zero).")
-    var schedule: Schedule.Shape = .cosine
+    var schedule: Schedule.Shape = Defaults.schedule
 
     @Option(help: "Steps in which the learning rate rises. Default: a twentieth of all, at most 100.")
     var warmup: Int?
 
     @Option(help: "AdamW's decoupled weight decay.")
-    var weightDecay = 0.0
+    var weightDecay = Defaults.weightDecay
 
     @Option(help: "Scale gradients down to this global norm; 0: never.")
-    var maxGradNorm = 1.0
+    var maxGradNorm = Defaults.maxGradientNorm
 
     @Flag(help: "Take the examples in the order of the file.")
     var noShuffle = false
@@ -181,14 +182,11 @@ struct RunOptions: ParsableArguments {
         guard steps == nil || epochs == nil else {
             throw ConfigError("--steps and --epochs exclude each other")
         }
-        func through(_ epochs: Double) throws -> Int {
-            try RunConfig.steps(
-                epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
-        }
-        config.steps = try steps ?? epochs.map(through) ?? min(1000, try through(3))
+        config.steps = try RunConfig.steps(
+            steps, epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
         config.schedule = Schedule(
             schedule, learningRate: learningRate,
-            warmupSteps: warmup ?? RunConfig.usualWarmup(steps: config.steps),
+            warmupSteps: warmup ?? Defaults.warmup(steps: config.steps),
             steps: config.steps)
         config.seed = seed
         config.shuffles = !noShuffle

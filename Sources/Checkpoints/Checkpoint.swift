@@ -2,6 +2,8 @@
 // order. Opening it checks every tensor against the config, so that what is opened can be used without
 // further checks.
 
+import Glibc
+
 package struct Checkpoint: Sendable {
     /// Where the vocabulary comes from.
     package enum TokenizerSource: Sendable {
@@ -44,7 +46,9 @@ package struct Checkpoint: Sendable {
     package static func open(path: String, limits: LoadLimits = .standard) throws(FileError) -> Checkpoint {
         if FileSystem.isFolder(path) { return try Checkpoint(folder: path, limits) }
         guard FileSystem.exists(path) else {
-            throw FileError(path, "does not exist", remedy: "name a Hugging Face folder or a .gguf file")
+            throw FileError(
+                path, "does not exist", remedy: "name a Hugging Face folder or a .gguf file",
+                systemErrno: ENOENT)
         }
         return try Checkpoint(gguf: path, limits)
     }

@@ -13,18 +13,27 @@ package struct FileError: Error, Sendable, Equatable, CustomStringConvertible {
     package var remedy: String?
     /// The system's reason, 0 where it had none.
     package var systemErrno: Int32 = 0
+    /// The file is sound, and of a kind that this version does not know.
+    package var isUnsupported = false
     /// The tensor that the message is about.
     package var tensor: String?
 
     package init(
         _ path: String, at position: Position? = nil, _ message: String, tensor: String? = nil,
-        remedy: String? = nil
+        remedy: String? = nil, systemErrno: Int32 = 0
     ) {
         self.path = path
         self.position = position
         self.message = message
         self.tensor = tensor
         self.remedy = remedy
+        self.systemErrno = systemErrno
+    }
+
+    package func unsupported() -> FileError {
+        var error = self
+        error.isUnsupported = true
+        return error
     }
 
     package var description: String {

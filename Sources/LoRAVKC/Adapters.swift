@@ -70,7 +70,7 @@ extension LoRAConfig {
             initialization = try LoRAInitialization.named(name)
         }
         rank = Int(config.rank)
-        alpha = config.alpha
+        if config.alpha != 0 { alpha = config.alpha }
         dropout = config.dropout
         usesRsLoRA = config.use_rslora
         seed = config.seed

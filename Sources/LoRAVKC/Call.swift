@@ -96,8 +96,13 @@ protocol VersionedStruct {
     /// The size in the first version that had it.
     static var firstSize: Int { get }
     static var structName: String { get }
+    static var defaults: Self { get }
     init()
     var struct_size: Int { get set }
+}
+
+extension VersionedStruct {
+    static var defaults: Self { Self() }
 }
 
 /// The caller's configuration over the defaults: a caller of an older version has a shorter one.
@@ -142,11 +147,16 @@ func give<Result: VersionedStruct>(_ value: Result, to pointer: UnsafeMutablePoi
     if let pointer { try write(value, to: pointer) }
 }
 
+/// From the first version's size on; later ones are longer, but not by so much.
+func isPossible<T: VersionedStruct>(_ size: Int, _ type: T.Type) -> Bool {
+    (T.firstSize...65536).contains(size)
+}
+
 private func checkedSize<T: VersionedStruct>(_ pointer: UnsafeRawPointer, _ type: T.Type) throws -> Int {
     let size = pointer.loadUnaligned(as: Int.self)
-    guard (T.firstSize...65536).contains(size) else {
+    guard isPossible(size, T.self) else {
         throw APIError.argument(
-            "\(T.structName).struct_size is \(UInt(bitPattern: size)); begin with its _INIT macro, which sets it to \(MemoryLayout<T>.size)"
+            "\(T.structName).struct_size is \(UInt(bitPattern: size)); begin with its _INIT macro or _init function, which sets it to \(MemoryLayout<T>.size)"
         )
     }
     return size

@@ -90,6 +90,8 @@ private struct ExportFiles {
         result.modules = Int64(merged.modules.count)
         result.kept = merged.total.kept
         result.relative_error = merged.total.relativeError
+        let most = merged.byType.max { $0.modules < $1.modules }
+        copy(most?.type.name ?? "", into: &result.type)
         try give(result, to: report)
     }
 }

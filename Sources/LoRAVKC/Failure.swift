@@ -38,7 +38,7 @@ struct Failure {
             status = loravk_status(error.kind.status)
             vkResult = error.result
         case let error as FileError:
-            status = loravk_status(LORAVK_ERROR_FILE)
+            status = loravk_status(error.isUnsupported ? LORAVK_ERROR_UNSUPPORTED : LORAVK_ERROR_FILE)
             path = error.path
             tensor = error.tensor ?? ""
             systemErrno = error.systemErrno

@@ -40,19 +40,17 @@ final class ModelObject: HandleObject, @unchecked Sendable {
         return tokenizer
     }
 
-    /// Examples of tokens and labels (B, T), checked against the model and the device.
+    /// Examples of tokens and labels that lie behind each other, checked against the model and the device.
     func examples(
-        _ tokens: UnsafePointer<Int32>?, _ labels: UnsafePointer<Int32>?, _ batch: Int, _ length: Int
+        _ tokens: UnsafePointer<Int32>?, _ labels: UnsafePointer<Int32>?, _ lengths: SequenceLengths
     ) throws -> [Example] {
-        let count = try product([batch, length], "tokens")
-        guard count > 0 else {
-            throw APIError.argument("tokens has the shape (\(batch), \(length)); there are none")
-        }
-        try requireFits(tokens: count)
-        let tokens = try array(tokens, count, "tokens")
-        let labels = try labels.map { try array($0, count, "labels") }
-        return try (0..<batch).map { row in
-            let range = row * length..<(row + 1) * length
+        try requireFits(tokens: lengths.total)
+        let tokens = try array(tokens, lengths.total, "tokens")
+        let labels = try labels.map { try array($0, lengths.total, "labels") }
+        var start = 0
+        return try lengths.each.map { length in
+            let range = start..<start + length
+            start += length
             let example = Example(
                 tokens: Array(tokens[range]), labels: labels.map { Array($0[range]) })
             try model.check(example)
@@ -63,6 +61,34 @@ final class ModelObject: HandleObject, @unchecked Sendable {
     func requireFits(tokens: Int) throws {
         try LoRAVKC.requireFits(tokens: tokens, model.spec, model.device.capabilities)
     }
+}
+
+/// Tokens of each sequence, and of all together.
+struct SequenceLengths {
+    let each: [Int]
+    let total: Int
+}
+
+/// (B, T): sequences of one length.
+func rectangle(_ batch: Int, _ length: Int) throws -> SequenceLengths {
+    let total = try product([batch, length], "tokens")
+    guard total > 0 else {
+        throw APIError.argument("tokens has the shape (\(batch), \(length)); there are none")
+    }
+    // More sequences than tokens fit a device are refused before they are listed.
+    guard total <= Int(Int32.max) else {
+        throw APIError.argument("tokens has the shape (\(batch), \(length)); at most \(Int32.max) are taken")
+    }
+    return SequenceLengths(each: [Int](repeating: length, count: batch), total: total)
+}
+
+func ragged(_ lengths: UnsafePointer<Int32>?, _ sequences: Int) throws -> SequenceLengths {
+    let each = try array(lengths, sequences, "lengths").map { Int($0) }
+    guard !each.isEmpty else { throw APIError.argument("there are no sequences") }
+    if let index = each.firstIndex(where: { $0 < 1 }) {
+        throw APIError.argument("lengths[\(index)] is \(each[index]); a sequence has at least one token")
+    }
+    return SequenceLengths(each: each, total: each.reduce(0, +))
 }
 
 /// Refuses what activations would need more than one piece of memory for.
@@ -204,24 +230,44 @@ extension loravk_model_info {
 ) -> loravk_status {
     call {
         let object = try modelObject(handle)
-        let adapter = try optionalAdapter(adapter, of: object)
-        let vocabulary = object.model.spec.vocabulary
-        let needed = try product([batch, length, vocabulary], "logits")
+        try object.logits(
+            optionalAdapter(adapter, of: object), tokens, rectangle(batch, length), logits, count)
+    }
+}
+
+@c @implementation public func loravk_model_logits_ragged(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!,
+    _ lengths: UnsafePointer<Int32>!, _ sequences: Int, _ logits: UnsafeMutablePointer<Float>!, _ count: Int
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        try object.logits(
+            optionalAdapter(adapter, of: object), tokens, ragged(lengths, sequences), logits, count)
+    }
+}
+
+extension ModelObject {
+    /// (N, V).
+    fileprivate func logits(
+        _ adapter: Adapter?, _ tokens: UnsafePointer<Int32>?, _ lengths: SequenceLengths,
+        _ logits: UnsafeMutablePointer<Float>?, _ count: Int
+    ) throws {
+        let vocabulary = model.spec.vocabulary
+        let needed = try product([lengths.total, vocabulary], "logits")
         guard count == needed else {
             throw APIError.argument(
-                "count is \(UInt(bitPattern: count)); logits of (\(batch), \(length), \(vocabulary)) are \(needed)"
-            )
+                "count is \(UInt(bitPattern: count)); logits of \(lengths.total) tokens and a vocabulary of "
+                    + "\(vocabulary) are \(needed)")
         }
-        let examples = try object.examples(tokens, nil, batch, length)
-        let logits = try required(logits, "logits")
-        try object.context.locked {
-            let evaluator = try Evaluator(object.model, adapter)
+        let examples = try examples(tokens, nil, lengths)
+        var at = try required(logits, "logits")
+        try context.locked {
+            let evaluator = try Evaluator(model, adapter)
             // As many positions at a time as their logits fit a piece of memory.
             let step = max(1, (64 << 20) / (vocabulary * 4))
-            var at = logits
             for example in examples {
-                for start in stride(from: 0, to: length, by: step) {
-                    let positions = Array(start..<min(start + step, length))
+                for start in stride(from: 0, to: example.tokens.count, by: step) {
+                    let positions = Array(start..<min(start + step, example.tokens.count))
                     for row in try evaluator.logits(example.tokens, at: positions) {
                         at.update(from: row, count: vocabulary)
                         at += vocabulary
@@ -242,8 +288,43 @@ extension loravk_model_info {
     call {
         let object = try modelObject(handle)
         let adapter = try optionalAdapter(adapter, of: object)
-        let examples = try object.examples(tokens, labels, batch, length)
+        let examples = try object.examples(tokens, labels, rectangle(batch, length))
         try evaluate(object, adapter, Dataset(examples: examples), evaluation) { _ in true }
+    }
+}
+
+@c @implementation public func loravk_model_evaluate_ragged(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!,
+    _ labels: UnsafePointer<Int32>!, _ lengths: UnsafePointer<Int32>!, _ sequences: Int,
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>!
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try optionalAdapter(adapter, of: object)
+        let examples = try object.examples(tokens, labels, ragged(lengths, sequences))
+        try evaluate(object, adapter, Dataset(examples: examples), evaluation) { _ in true }
+    }
+}
+
+@c @implementation public func loravk_model_token_losses(
+    _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ tokens: UnsafePointer<Int32>!,
+    _ labels: UnsafePointer<Int32>!, _ lengths: UnsafePointer<Int32>!, _ sequences: Int,
+    _ losses: UnsafeMutablePointer<Float>!, _ count: Int
+) -> loravk_status {
+    call {
+        let object = try modelObject(handle)
+        let adapter = try optionalAdapter(adapter, of: object)
+        let lengths = try ragged(lengths, sequences)
+        guard count == lengths.total else {
+            throw APIError.argument(
+                "count is \(UInt(bitPattern: count)); losses of these sequences are \(lengths.total)")
+        }
+        let examples = try object.examples(tokens, labels, lengths)
+        let losses = try required(losses, "losses")
+        let found = try object.context.locked {
+            try Evaluator(object.model, adapter).tokenLosses(examples)
+        }
+        losses.update(from: found, count: found.count)
     }
 }
 
@@ -255,9 +336,7 @@ extension loravk_model_info {
         let object = try modelObject(handle)
         let adapter = try optionalAdapter(adapter, of: object)
         let config = try read(try required(data, "data"), defaults: .defaults)
-        let path = try text(config.path, "data.path")
-        let split = FileSystem.isFolder(path) ? Dataset.Split.valid : .train
-        let data = try object.dataset(config, split)
+        let data = try object.dataset(config, .valid)
         let total = Int64(data.examples.count)
         try evaluate(object, adapter, data, evaluation) { done in
             config.on_progress.map { $0(config.user_data, Int64(done), total) } ?? true
@@ -297,7 +376,7 @@ private func evaluate(
         guard adapter.model === object else {
             throw APIError.argument("the adapter belongs to another model")
         }
-        let examples = try object.examples(tokens, nil, batch, length)
+        let examples = try object.examples(tokens, nil, rectangle(batch, length))
         let method = adapter.adapter.method
         guard adapter.adapter.layers.contains(where: { method.lowRank($0) != nil }) else {
             throw APIError(
@@ -342,7 +421,18 @@ extension ModelObject {
         format.maxTokens = min(Int(config.max_tokens), model.spec.contextLength)
         format.date = date
         let tokenizer = try context.locked { try self.tokenizer() }
-        return try Dataset(
-            try text(config.path, "data.path"), split: split, tokenizer: tokenizer, format: format)
+        guard config.rows != nil || config.row_count > 0 else {
+            return try Dataset(
+                try text(config.path, "data.path"), split: split, tokenizer: tokenizer, format: format)
+        }
+        guard config.path == nil else {
+            throw APIError.argument("data has a path and rows; give one of them")
+        }
+        let rows = try texts(config.rows, config.row_count, "data.rows")
+        do {
+            return try Dataset(rows: rows, named: "data.rows", tokenizer: tokenizer, format: format)
+        } catch let error as FileError where error.path.hasPrefix("data.rows") {
+            throw APIError.argument(error.description)
+        }
     }
 }

@@ -1,4 +1,4 @@
-// A whole run on a data file, of loravk.h.
+// A whole run on a data file or on rows in memory, of loravk.h.
 
 import CLoRAVK
 import Checkpoints
@@ -14,7 +14,6 @@ import VulkanCompute
         let config = try read(try required(config, "config"), defaults: .defaults)
         try checkRoom(result)
         let source = try read(try required(config.data, "config.data"), defaults: .defaults)
-        let path = try text(source.path, "data.path")
         let output = try optionalText(config.output, "config.output")
         let saved = config.resume ? output.flatMap(TrainingRun.savedDate) : nil
         let date = saved ?? .now()
@@ -25,8 +24,7 @@ import VulkanCompute
             ) {
                 (
                     try trainer.model.dataset(source, .train, date: date),
-                    Dataset.has(.valid, in: path)
-                        ? try trainer.model.dataset(source, .valid, date: date) : nil
+                    try trainer.model.validation(config, source, date)
                 )
             }
             let summary = try trainer.run { try trainer.train(config, data, validation) }
@@ -38,6 +36,21 @@ import VulkanCompute
             (summary.loss, summary.validation_loss, summary.stopped) = (.nan, .nan, true)
             try give(summary, to: result)
         }
+    }
+}
+
+extension ModelObject {
+    /// The validation data that is named, or that lies beside the training data.
+    fileprivate func validation(
+        _ config: loravk_run_config, _ source: loravk_data_config, _ date: TemplateDate
+    ) throws -> Dataset? {
+        if let own = config.validation {
+            return try dataset(try read(own, defaults: .defaults), .valid, date: date)
+        }
+        guard let path = try optionalText(source.path, "data.path"), Dataset.has(.valid, in: path) else {
+            return nil
+        }
+        return try dataset(source, .valid, date: date)
     }
 }
 
@@ -88,11 +101,10 @@ extension RunConfig {
         self.init()
         batchSize = Int(config.batch_size)
         accumulation = Int(config.accumulation)
-        steps =
-            config.epochs == 0
-            ? Int(config.steps)
-            : try RunConfig.steps(
-                epochs: config.epochs, examples: examples, batchSize: batchSize, accumulation: accumulation)
+        let epochs = config.epochs == 0 ? nil : config.epochs
+        steps = try RunConfig.steps(
+            epochs == nil && config.steps != 0 ? Int(config.steps) : nil, epochs: epochs, examples: examples,
+            batchSize: batchSize, accumulation: accumulation)
         saveEvery = Int(config.save_every)
         validateEvery = Int(config.validate_every)
         guard config.tokens_per_pass >= 0 else {
@@ -101,11 +113,11 @@ extension RunConfig {
         tokensPerPass = config.tokens_per_pass == 0 ? .max : Int(config.tokens_per_pass)
         seed = config.seed
         shuffles = !config.no_shuffle
-        let shape = try optionalText(config.schedule, "config.schedule") ?? Schedule.Shape.cosine.rawValue
+        let shape = try optionalText(config.schedule, "config.schedule") ?? Defaults.schedule.rawValue
         schedule = Schedule(
             try named(shape, Schedule.Shape.self, "config.schedule"), learningRate: learningRate,
             warmupSteps: config.warmup_steps == -1
-                ? RunConfig.usualWarmup(steps: steps) : Int(config.warmup_steps),
+                ? Defaults.warmup(steps: steps) : Int(config.warmup_steps),
             steps: steps)
         try validate()
     }

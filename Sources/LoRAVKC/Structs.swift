@@ -1,10 +1,16 @@
-// The structs of loravk.h: their sizes in version 0.1, which never change, and the defaults of configurations, which are those
-// of the _INIT macros.
+// The structs of loravk.h: their sizes in version 0.1, which never change, and their defaults, which are those of the _INIT
+// macros. The numbers come from `Defaults`.
 
 import CLoRAVK
+import LoRAVK
 
 extension loravk_error_detail: VersionedStruct {
     static let (firstSize, structName) = (1832, "loravk_error_detail")
+    static var defaults: Self {
+        var detail = Self()
+        (detail.byte_offset, detail.line) = (-1, -1)
+        return detail
+    }
 }
 
 extension loravk_device_info: VersionedStruct {
@@ -13,7 +19,6 @@ extension loravk_device_info: VersionedStruct {
 
 extension loravk_context_config: VersionedStruct {
     static let (firstSize, structName) = (16, "loravk_context_config")
-    static var defaults: Self { Self() }
 }
 
 extension loravk_tensor_info: VersionedStruct {
@@ -33,14 +38,14 @@ extension loravk_optimizer_config: VersionedStruct {
     static let (firstSize, structName) = (48, "loravk_optimizer_config")
     static var defaults: Self {
         var config = Self()
-        (config.beta1, config.beta2, config.epsilon) = (0.9, 0.999, 1e-8)
+        (config.beta1, config.beta2, config.epsilon) = (Defaults.beta1, Defaults.beta2, Defaults.epsilon)
+        config.weight_decay = Defaults.weightDecay
         return config
     }
 }
 
 extension loravk_model_config: VersionedStruct {
     static let (firstSize, structName) = (32, "loravk_model_config")
-    static var defaults: Self { Self() }
 }
 
 extension loravk_model_info: VersionedStruct {
@@ -51,7 +56,7 @@ extension loravk_adapter_config: VersionedStruct {
     static let (firstSize, structName) = (96, "loravk_adapter_config")
     static var defaults: Self {
         var config = Self()
-        (config.rank, config.alpha) = (8, 16)
+        (config.rank, config.dropout) = (Int32(Defaults.rank), Defaults.dropout)
         return config
     }
 }
@@ -68,8 +73,10 @@ extension loravk_trainer_config: VersionedStruct {
     static let (firstSize, structName) = (72, "loravk_trainer_config")
     static var defaults: Self {
         var config = Self()
-        config.learning_rate = 5e-4
-        (config.beta1, config.beta2, config.epsilon) = (0.9, 0.999, 1e-8)
+        config.learning_rate = Defaults.learningRate
+        config.max_grad_norm = Defaults.maxGradientNorm
+        (config.beta1, config.beta2, config.epsilon) = (Defaults.beta1, Defaults.beta2, Defaults.epsilon)
+        config.weight_decay = Defaults.weightDecay
         return config
     }
 }
@@ -82,7 +89,8 @@ extension loravk_plan_config: VersionedStruct {
     static let (firstSize, structName) = (48, "loravk_plan_config")
     static var defaults: Self {
         var config = Self()
-        (config.batch_size, config.length, config.recomputed_blocks) = (8, 512, -1)
+        (config.batch_size, config.length) = (Int32(Defaults.batchSize), Int32(Defaults.maxTokens))
+        config.recomputed_blocks = -1
         return config
     }
 }
@@ -95,7 +103,7 @@ extension loravk_data_config: VersionedStruct {
     static let (firstSize, structName) = (40, "loravk_data_config")
     static var defaults: Self {
         var config = Self()
-        config.max_tokens = 512
+        config.max_tokens = Int32(Defaults.maxTokens)
         return config
     }
 }
@@ -104,8 +112,11 @@ extension loravk_run_config: VersionedStruct {
     static let (firstSize, structName) = (104, "loravk_run_config")
     static var defaults: Self {
         var config = Self()
-        (config.batch_size, config.accumulation, config.steps) = (8, 1, 100)
-        (config.save_every, config.validate_every) = (100, 100)
+        (config.batch_size, config.accumulation) = (Int32(Defaults.batchSize), Int32(Defaults.accumulation))
+        (config.save_every, config.validate_every) = (
+            Int32(Defaults.saveEvery), Int32(Defaults.validateEvery)
+        )
+        config.warmup_steps = -1
         return config
     }
 }
@@ -120,7 +131,6 @@ extension loravk_tune_finding: VersionedStruct {
 
 extension loravk_tune_config: VersionedStruct {
     static let (firstSize, structName) = (56, "loravk_tune_config")
-    static var defaults: Self { Self() }
 }
 
 extension loravk_feature_norms: VersionedStruct {
@@ -135,8 +145,9 @@ extension loravk_generation_config: VersionedStruct {
     static let (firstSize, structName) = (80, "loravk_generation_config")
     static var defaults: Self {
         var config = Self()
-        config.max_tokens = 200
-        (config.top_p, config.repetition_penalty) = (1, 1)
+        (config.max_tokens, config.top_k) = (Int32(Defaults.answerTokens), Int32(Defaults.topK))
+        (config.temperature, config.top_p) = (Defaults.temperature, Defaults.topP)
+        config.repetition_penalty = Defaults.repetitionPenalty
         return config
     }
 }
@@ -145,7 +156,7 @@ extension loravk_export_config: VersionedStruct {
     static let (firstSize, structName) = (48, "loravk_export_config")
     static var defaults: Self {
         var config = Self()
-        config.max_shard_bytes = 5_000_000_000
+        config.max_shard_bytes = Int64(Defaults.maxShardBytes)
         return config
     }
 }

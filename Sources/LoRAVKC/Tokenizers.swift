@@ -89,10 +89,17 @@ private func tokenizerOf(_ handle: OpaquePointer?) throws -> Tokenizer {
         guard let renderer = try ChatRenderer(tokenizer) else {
             throw APIError(LORAVK_ERROR_UNSUPPORTED, "the tokenizer came without a chat template")
         }
+        for (index, message) in messages.enumerated() where !usualRoles.contains(message.role) {
+            Logs.warn(
+                "message \(index) has the role '\(message.role)'; most templates know only "
+                    + usualRoles.sorted().joined(separator: ", "))
+        }
         let chat = try renderer.render(Chat(messages), addGenerationPrompt: addGenerationPrompt)
         try give(chat, to: text, capacity, length)
     }
 }
+
+private let usualRoles: Set = ["system", "developer", "user", "assistant", "tool"]
 
 /// Values into the caller's room; NULL only asks how many there are.
 func give<T>(_ values: [T], to room: UnsafeMutablePointer<T>?, _ capacity: Int, _ name: String) throws {

@@ -151,10 +151,18 @@ func trainerCall(_ handle: OpaquePointer?, _ body: (TrainerObject) throws -> Voi
     _ length: Int, _ result: UnsafeMutablePointer<loravk_step_result>!
 ) -> loravk_status {
     trainerCall(handle) { trainer in
-        let examples = try trainer.model.examples(tokens, labels, batch, length)
-        try checkRoom(result)
-        let report = try trainer.use { try trainer.step(examples) }
-        try give(loravk_step_result(report), to: result)
+        let lengths = try rectangle(batch, length)
+        try trainer.step(trainer.model.examples(tokens, labels, lengths), result)
+    }
+}
+
+@c @implementation public func loravk_trainer_step_ragged(
+    _ handle: OpaquePointer!, _ tokens: UnsafePointer<Int32>!, _ labels: UnsafePointer<Int32>!,
+    _ lengths: UnsafePointer<Int32>!, _ sequences: Int, _ result: UnsafeMutablePointer<loravk_step_result>!
+) -> loravk_status {
+    trainerCall(handle) { trainer in
+        let lengths = try ragged(lengths, sequences)
+        try trainer.step(trainer.model.examples(tokens, labels, lengths), result)
     }
 }
 
@@ -163,7 +171,32 @@ func trainerCall(_ handle: OpaquePointer?, _ body: (TrainerObject) throws -> Voi
     _ length: Int, _ divisor: Int64, _ result: UnsafeMutablePointer<loravk_step_result>!
 ) -> loravk_status {
     trainerCall(handle) { trainer in
-        let examples = try trainer.model.examples(tokens, labels, batch, length)
+        let lengths = try rectangle(batch, length)
+        try trainer.forwardBackward(trainer.model.examples(tokens, labels, lengths), divisor, result)
+    }
+}
+
+@c @implementation public func loravk_trainer_forward_backward_ragged(
+    _ handle: OpaquePointer!, _ tokens: UnsafePointer<Int32>!, _ labels: UnsafePointer<Int32>!,
+    _ lengths: UnsafePointer<Int32>!, _ sequences: Int, _ divisor: Int64,
+    _ result: UnsafeMutablePointer<loravk_step_result>!
+) -> loravk_status {
+    trainerCall(handle) { trainer in
+        let lengths = try ragged(lengths, sequences)
+        try trainer.forwardBackward(trainer.model.examples(tokens, labels, lengths), divisor, result)
+    }
+}
+
+extension TrainerObject {
+    fileprivate func step(_ examples: [Example], _ result: UnsafeMutablePointer<loravk_step_result>?) throws {
+        try checkRoom(result)
+        let report = try use { try step(examples) }
+        try give(loravk_step_result(report), to: result)
+    }
+
+    fileprivate func forwardBackward(
+        _ examples: [Example], _ divisor: Int64, _ result: UnsafeMutablePointer<loravk_step_result>?
+    ) throws {
         try checkRoom(result)
         guard divisor >= 0 else {
             throw APIError.argument(
@@ -171,13 +204,14 @@ func trainerCall(_ handle: OpaquePointer?, _ body: (TrainerObject) throws -> Voi
         }
         let start = ContinuousClock.now
         let counted = examples.reduce(0) { $0 + $1.countedTokens }
-        let lossSum = try trainer.use {
-            try trainer.forwardBackward(examples, divisor: divisor == 0 ? counted : Int(divisor))
+        let lossSum = try use {
+            try forwardBackward(examples, divisor: divisor == 0 ? counted : Int(divisor))
         }
         var report = loravk_step_result()
         report.loss = lossSum / Double(max(counted, 1))
         report.seconds = (ContinuousClock.now - start) / .seconds(1)
-        (report.tokens, report.counted_tokens) = (Int64(batch * length), Int64(counted))
+        report.tokens = Int64(examples.reduce(0) { $0 + $1.tokens.count })
+        report.counted_tokens = Int64(counted)
         try give(report, to: result)
     }
 }

@@ -32,7 +32,7 @@ package struct SweepGrid: Sendable, Equatable {
     package var methods = ["lora"]
     package var initializations = ["kaiming"]
     package var ranks = [8]
-    package var learningRates = [5e-4]
+    package var learningRates = [Defaults.learningRate]
     package var seeds: [UInt64] = [0]
 
     private static let mostRuns = 100_000

@@ -105,7 +105,7 @@ import Testing
                 to: folder + "/out.gguf", config: config)
             #expect(report.total.relativeError > 1)
             let better = try #require(report.better)
-            #expect(better.type == .f32 || better.loss.relativeError <= MergeReport.fine)
+            #expect(better.loss.isKept)
             config.type = better.type
             let again = try Merge.write(
                 AdapterFiles(adapter), into: Checkpoint.open(path: folder + "/model.gguf"),
@@ -113,6 +113,40 @@ import Testing
             #expect(again.better == nil && again.total.relativeError < MergeReport.drowning)
             // The matrices have fewer rows than are sampled: the estimate is the result.
             #expect(isClose(again.total.relativeError, better.loss.relativeError, 1e-6))
+        }
+    }
+
+    /// Without a type: a quantised one that would lose the update gives way to the first that keeps it.
+    @Test func quantisedWeightsBecomeTheFirstTypeThatKeepsTheUpdate() throws {
+        let cases: [(deviation: Float, type: StorageType)] = [(0.05, .q8_0), (0.01, .f16), (0.002, .f32)]
+        for (deviation, wanted) in cases {
+            try withModel(deviation: deviation) { model, adapter, folder in
+                try writeGGUF(model, to: folder + "/model.gguf")
+                var config = MergeConfig()
+                config.type = .q4_0
+                let files = try AdapterFiles(adapter)
+                // A model in Q4_0: merged once as that.
+                _ = try Merge.write(
+                    files, into: Checkpoint.open(path: folder + "/model.gguf"), to: folder + "/q4.gguf",
+                    config: config)
+                let small = try Checkpoint.open(path: folder + "/q4.gguf")
+                let report = try Merge.write(files, into: small, to: folder + "/out.gguf")
+                #expect(report.total.isKept && report.better == nil)
+                #expect(report.widened.map(\.before) == [.q4_0] && report.widened.first?.after == wanted)
+                #expect(report.modules.allSatisfy { $0.type == wanted })
+                let told = try Merge.write(files, into: small, to: folder + "/small.gguf", config: config)
+                #expect(!told.total.isKept && told.better?.type == wanted && told.widened.isEmpty)
+            }
+        }
+    }
+
+    @Test func aFolderIsNoGGUFFile() throws {
+        try withModel { model, adapter, folder in
+            #expect(throws: FileError.self) {
+                try Merge.write(
+                    AdapterFiles(adapter), into: Checkpoint.open(path: model), to: folder + "/out.gguf")
+            }
+            #expect(!FileSystem.exists(folder + "/out.gguf"))
         }
     }
 

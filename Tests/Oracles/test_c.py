@@ -5,6 +5,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
@@ -142,7 +143,7 @@ def checks(prefix, tmp_path_factory):
     folder = tmp_path_factory.mktemp("checks")
     for source in (pathlib.Path(__file__).parent / "c").glob("*.c"):
         run("gcc", "-std=c99", "-pedantic", "-Wall", "-Wextra", "-Werror", "-O1", f"-I{prefix / 'include'}", source, "-o",
-            folder / source.stem, f"-L{prefix / 'lib'}", "-lloravk", "-lpthread")
+            folder / source.stem, f"-L{prefix / 'lib'}", "-lloravk", "-lpthread", "-lm")
     return folder
 
 
@@ -164,7 +165,7 @@ def test_processes_get_the_losses_of_one_alone(checks, prefix, tiny):
 def test_a_program_built_against_an_older_header_runs(checks, prefix, tiny, tmp_path):
     """Configurations were shorter: what is missing has its default, and what lies behind is not read."""
     text = HEADER.read_text()
-    for newer, older in [(r"    const loravk_data_config \*data; .*\n(?=} loravk_adapter_config)", ""), (r"0, 0, NULL}(?=\n\n/\* A new adapter)", "0, 0}")]:
+    for newer, older in [(r"    const loravk_data_config \*data; .*\n(?=} loravk_adapter_config)", ""), (r"0, 0, NULL}(?=\n\nloravk_status loravk_adapter_config_init)", "0, 0}")]:
         text, count = re.subn(newer, older, text)
         assert count == 1
     (tmp_path / "loravk.h").write_text(text)
@@ -180,6 +181,42 @@ def test_lifetimes(checks, prefix, tiny, shanties):
 
 def test_files(checks, prefix, tiny, shanties, tmp_path):
     assert "the same losses" in run(checks / "files", tiny, shanties, tmp_path, env=bare(prefix))
+
+
+@pytest.mark.parametrize("rank", [8, 3])
+def test_one_run_by_three_doors(checks, prefix, program, tiny, shanties, tmp_path, rank):
+    """Nothing is said but the rank: the program, C and Python train the same adapter, to the byte."""
+    program.run("train", "--model", tiny, "--data", shanties, "--out", tmp_path / "program", "--rank", rank)
+    run(checks / "run", tiny, shanties, tmp_path / "c", rank, env=bare(prefix))
+    source = """if True:
+        import sys, loravk
+        model = loravk.Model.load(sys.argv[1])
+        loravk.Trainer(model, loravk.Adapter.create(model, rank=int(sys.argv[4]))).fit(sys.argv[2], output=sys.argv[3])
+    """
+    run(sys.executable, "-c", source, tiny, shanties, tmp_path / "python", rank)
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        wanted = (tmp_path / "program" / name).read_bytes()
+        assert all((tmp_path / door / name).read_bytes() == wanted for door in ("c", "python")), name
+    steps = [len((tmp_path / door / "metrics.jsonl").read_text().splitlines()) for door in ("program", "c", "python")]
+    assert steps == [steps[0]] * 3 and steps[0] > 3
+
+
+def test_functions_give_the_defaults_of_the_macros(checks, prefix):
+    structs = set(re.findall(r"#define LORAVK_(\w+)_INIT", HEADER.read_text()))
+    assert run(checks / "defaults", env=bare(prefix)) == f"{len(structs)} structs\n"
+
+
+@pytest.mark.parametrize("language", ["c", "c++"])
+def test_what_embedding_programs_need(checks, prefix, tiny, shanties, tmp_path, language):
+    shutil.copytree(tiny, tmp_path / "unknown")
+    config = tmp_path / "unknown" / "config.json"
+    config.write_text(config.read_text().replace('"llama"', '"mamba9"'))
+    built = checks / "embed"
+    if language == "c++":
+        built = tmp_path / "embed"
+        run("g++", "-x", "c++", "-std=c++17", "-pedantic", "-Wall", "-Wextra", "-Werror", f"-I{prefix / 'include'}",
+            pathlib.Path(__file__).parent / "c" / "embed.c", "-o", built, f"-L{prefix / 'lib'}", "-lloravk", "-lm")
+    assert "embedded" in run(built, tiny, shanties, tmp_path / "unknown", env=bare(prefix))
 
 
 def test_logs(checks, prefix):

@@ -184,13 +184,32 @@ def test_check_compares_logits(program, tiny_gguf, adapter, tmp_path):
 
 def test_a_drowned_update_is_told(program, smollm2, tmp_path):
     """The real model is Q4_1, and an adapter as small as this one drowns in its rounding."""
-    adapter_of_smollm2(tmp_path / "adapter", 0.02)
+    adapter_of_smollm2(tmp_path / "adapter", 0.01)
     done = subprocess.run([program.path, "merge", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out", tmp_path / "out.gguf"],
                           capture_output=True, text=True)
-    assert done.returncode == 0 and "30 modules  Q4_1 keeps " in done.stdout, done.stdout + done.stderr
-    assert re.search(r"warning: the update drowns: .* F16 would leave [\d.]+ % \(--type f16\)", done.stderr), done.stderr
-    values = {t.name: t for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
-    assert len(values) == 272 and values["blk.3.attn_v.weight"].tensor_type.name == "Q4_1"
+    assert done.returncode == 0 and "30 modules  F16 keeps " in done.stdout, done.stdout + done.stderr
+    assert "the merged weights are F16: Q4_1 would lose the update" in done.stderr and "warning" not in done.stderr, done.stderr
+    values = {t.name: t.tensor_type.name for t in gguf.GGUFReader(tmp_path / "out.gguf").tensors}
+    assert len(values) == 272 and values["blk.3.attn_v.weight"] == "F16" and values["blk.3.attn_q.weight"] == "Q4_1"
+    for kind, what in [("q4_1", r"only [\d.e-]+ % of the update came through"), ("q8_0", "times as much as the adapter did")]:
+        done = subprocess.run([program.path, "merge", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out",
+                               tmp_path / f"{kind}.gguf", "--type", kind], capture_output=True, text=True)
+        assert done.returncode == 0 and f"30 modules  {kind.upper()} keeps " in done.stdout
+        assert re.search(f"warning: .* may not answer as the adapter does: .*{what}.*; merge again with --type f16", done.stderr), done.stderr
+
+
+def test_a_large_update_keeps_a_smaller_type(program, smollm2, tmp_path):
+    adapter_of_smollm2(tmp_path / "adapter", 0.1)
+    done = subprocess.run([program.path, "merge", "--model", smollm2, "--adapter", tmp_path / "adapter", "--out", tmp_path / "out.gguf"],
+                          capture_output=True, text=True)
+    (kind, (part, error)), = kept(done.stdout).items()
+    assert kind in ("Q4_1", "Q8_0") and part > 0.9 and error < 0.5 and "warning" not in done.stderr, done.stdout + done.stderr
+
+
+def test_a_folder_does_not_become_a_file_by_its_name(program, tiny, adapter, tmp_path):
+    said = program.run("merge", "--model", tiny, "--adapter", adapter, "--out", tmp_path / "out.gguf", fails=True)
+    assert "is the name of a GGUF file, and a Hugging Face folder merges into a folder" in said
+    assert not (tmp_path / "out.gguf").exists()
 
 
 def test_k_quants_become_q8_0(program, tmp_path):

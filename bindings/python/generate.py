@@ -21,20 +21,18 @@ def camel(name):
 
 
 class Header:
-    """Declarations of the header by kind: constants, structs (with the defaults of their _INIT macros), callbacks, functions."""
+    """Declarations of the header by kind: constants, structs, callbacks, functions."""
 
     def __init__(self, path=HEADER):
         text = path.read_text()
-        self.initialised = [name.lower() for name in re.findall(r"#define (LORAVK_\w+)_INIT\b", text)]
         numbers = re.findall(r"#define (LORAVK_\w+) \d+$", text, re.MULTILINE)
         # Macros are no declarations: make them some.
         source = f'#include "{path.resolve()}"\nenum {{ {", ".join(f"macro_{name} = {name}" for name in numbers)} }};\n'
-        source += "".join(f"const {name} init_{name} = {name.upper()}_INIT;\n" for name in self.initialised)
         done = subprocess.run(
             [CLANG, "-x", "c", "-std=c99", "-fsyntax-only", "-Xclang", "-ast-dump=json", "-"], input=source, capture_output=True,
             text=True, check=True)
         self.constants, self.integers, self.handles = {}, {}, []
-        self.structs, self.defaults, self.callbacks, self.functions = {}, {}, {}, {}
+        self.structs, self.callbacks, self.functions = {}, {}, {}
         for node in json.loads(done.stdout)["inner"]:
             read = getattr(self, "read_" + node["kind"], None)
             if read:
@@ -61,12 +59,6 @@ class Header:
         if node.get("name", "").startswith("loravk_") and node.get("completeDefinition"):
             fields = [field for field in node["inner"] if field["kind"] == "FieldDecl"]
             self.structs[node["name"]] = {field["name"]: field["type"]["qualType"] for field in fields}
-
-    def read_VarDecl(self, node):
-        name = node["name"].removeprefix("init_")
-        if name in self.initialised:
-            values = [value(item) for item in node["inner"][0]["inner"]]
-            self.defaults[name] = dict(zip(self.structs[name], values))
 
     def read_FunctionDecl(self, node):
         if node["name"].startswith("loravk_"):
@@ -98,16 +90,10 @@ class Header:
 
 
 def value(node):
-    """A constant, as Python writes it; None for what is zero or not a number."""
+    """The value of a constant."""
     if node["kind"] == "UnaryOperator":
         return f"-{value(node['inner'][0])}"
-    if "value" in node and node["kind"] != "CharacterLiteral":
-        if node["kind"] == "FloatingLiteral":
-            return repr(float(node["value"]))
-        return {"true": "True", "false": None}.get(str(node["value"]), node["value"])
-    if node["kind"] in ("ImplicitCastExpr", "CStyleCastExpr", "ConstantExpr", "ParenExpr"):
-        return value(node["inner"][0])
-    return None
+    return node["value"] if "value" in node else value(node["inner"][0])
 
 
 def wrapped(start, items, end):
@@ -129,7 +115,7 @@ def generate(header):
     yield f'''\
 """The C API as ctypes sees it. Written by generate.py from include/loravk.h: change that and run it again."""
 from ctypes import (
-    CFUNCTYPE, POINTER, Structure, c_bool, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32,
+    CFUNCTYPE, POINTER, Structure, byref, c_bool, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint8, c_uint32,
     c_uint64, c_void_p, sizeof)
 from typing import Any
 
@@ -144,14 +130,18 @@ class Status(c_int32):
 
 
 class VersionedStructure(Structure):
-    """Begins with its size; fields that are not given have the defaults of the header's _INIT macro."""
+    """Begins with its size; fields that are not given, or None, have the library's defaults."""
 
-    _defaults_: dict = {}
+    _name_: str
+    _library_: Any  # which knows the defaults: set by the module that loads it
 
     def __init__(self, **fields: Any) -> None:
-        fields = {**self._defaults_, **{name: value for name, value in fields.items() if value is not None}}
-        super().__init__(struct_size=sizeof(type(self)), **fields)
+        super().__init__()
+        getattr(self._library_, f"loravk_{self._name_}_init")(byref(self), sizeof(type(self)))
         for name, value in fields.items():
+            if value is None:
+                continue
+            setattr(self, name, value)
             if isinstance(value, int) and getattr(self, name) != value:
                 raise ValueError(f"{name} is {value}, which does not fit its {8 * getattr(type(self), name).size} bits")
 '''
@@ -162,11 +152,9 @@ class VersionedStructure(Structure):
             yield "\n" + callback(header, waiting)
             late.pop(waiting)
         yield f"\n\nclass {camel(name)}(VersionedStructure):"
+        yield f'    _name_ = "{name.removeprefix("loravk_")}"'
         members = [f'("{field}", {header.ctype(kind)})' for field, kind in fields.items()]
         yield wrapped("    _fields_ = [", members, "]")
-        defaults = {field: number for field, number in header.defaults.get(name, {}).items() if number not in (None, "0", "0.0")}
-        if defaults:
-            yield wrapped("    _defaults_ = {", [f'"{field}": {number}' for field, number in defaults.items()], "}")
     yield "\n\n# name: (result, arguments)\nPROTOTYPES = {"
     for name, (result, parameters) in header.functions.items():
         yield wrapped(f'    "{name}": ({header.result(result)}, [', [header.ctype(kind) for kind in parameters], "]),")

@@ -26,7 +26,7 @@ extension ModelFile {
         // A model of texts and images: its text model is one of those that are known.
         guard let text = try fields.optionalFields("text_config"),
             let architecture = Architectures.named(try text.string("model_type"))
-        else { throw fields.wrong("model_type", expected: Architectures.expectation) }
+        else { throw fields.wrong("model_type", expected: Architectures.expectation).unsupported() }
         self.init(.huggingFace(text, outer: fields), fields.path, as: architecture)
     }
 
@@ -37,7 +37,10 @@ extension ModelFile {
         }
         guard let name = try metadata.optionalString("general.architecture"),
             let architecture = Architectures.gguf(name)
-        else { throw metadata.wrong("general.architecture", expected: Architectures.expectationGGUF) }
+        else {
+            throw metadata.wrong("general.architecture", expected: Architectures.expectationGGUF)
+                .unsupported()
+        }
         if let parts = try metadata.optionalInteger("split.count"), parts > 1 {
             throw metadata.wrong(
                 "split.count", expected: "1: only whole GGUF files can be read", remedy: "merge its parts")

@@ -11,11 +11,15 @@ package struct LoRAConfig: Sendable {
     }
 
     /// R. The matrices of a module are A (R, in) and B (out, R).
-    package var rank = 8
+    package var rank = Defaults.rank
     /// α; the update is scaled by α/R, or α/√R with rsLoRA.
-    package var alpha = 16.0
+    package var alpha: Double {
+        get { givenAlpha ?? Defaults.alpha(rank: rank) }
+        set { givenAlpha = newValue }
+    }
+    private var givenAlpha: Double?
     /// Probability that an input of the adapter (not of the base layer) is zeroed while training.
-    package var dropout = 0.0
+    package var dropout = Defaults.dropout
     package var targets = Targets.allLinear
     package var usesRsLoRA = false
     package var method: any AdapterMethod = LoRA()

@@ -51,17 +51,28 @@ package struct Dataset: Sendable {
         let (path, others) = try Self.file(path, split)
         let file = try DataFile(path)
         let reader = try ExampleReader(format: format, tokenizer: tokenizer)
-        var examples: [Example] = []
-        var places: [Place] = []
-        var notes = DataNotes()
+        var text: [Example]?
         if case .text = file.form {
-            examples = Self.pieces(try reader.example(text: file.text()), of: format.maxTokens)
-            places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
+            text = Self.pieces(try reader.example(text: file.text()), of: format.maxTokens)
             try Interruption.check(path)
         }
-        try file.eachRow { fields, number in
+        try self.init(
+            path, unit: file.unit, warnings: others.map { "\($0) is there too, and not read" }, reader,
+            text: text, eachRow: file.eachRow)
+    }
+
+    /// What rows give, each with the number that it has in warnings; or the examples of a text.
+    init(
+        _ name: String, unit: String, warnings: [String] = [], _ reader: ExampleReader, text: [Example]? = nil,
+        eachRow: ((JSONFields, Int) throws -> Void) throws -> Void
+    ) throws {
+        let format = reader.format
+        var examples = text ?? []
+        var places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
+        var notes = DataNotes()
+        try eachRow { fields, number in
             let (example, isCut) = try reader.example(fields, &notes)
-            try Interruption.check("\(path):\(number)")
+            try Interruption.check(fields.path)
             if isCut { notes.cut.append(number) }
             guard example.countedTokens > 0 else {
                 notes.skipped.append(number)
@@ -73,16 +84,14 @@ package struct Dataset: Sendable {
         guard !examples.isEmpty else {
             let skipped = notes.skipped.count
             throw FileError(
-                path,
+                name,
                 "has no example with a token to learn"
                     + (skipped > 0
                         ? " (\(skipped) were empty, or longer than \(format.maxTokens) tokens)" : ""))
         }
-        (self.path, self.examples, self.places, unit) = (path, examples, places, file.unit)
+        (path, self.examples, self.places, self.unit) = (name, examples, places, unit)
         (cutExamples, skippedExamples) = (notes.cut.count, notes.skipped.count)
-        warnings =
-            others.map { "\($0) is there too, and not read" }
-            + notes.warnings(file.unit, maxTokens: format.maxTokens)
+        self.warnings = warnings + notes.warnings(unit, maxTokens: format.maxTokens)
         date = notes.chat.readsDate ? format.date : nil
     }
 

@@ -14,7 +14,7 @@ package struct TextFormat: Sendable {
     /// The end-of-text token follows a completion or text, so that the model learns to stop.
     package var appendsEndOfText = true
     /// Longer examples are cut.
-    package var maxTokens = 512
+    package var maxTokens = Defaults.maxTokens
     /// What chat templates take for the date: one moment for all lines of a run.
     package var date = TemplateDate.now()
 

@@ -4,11 +4,11 @@
 import Checkpoints
 
 package struct MergeConfig: Sendable, Equatable {
-    /// The type of the merged weights, in a folder of all tensors. nil: as in the model, where this program writes it,
-    /// else Q8_0 (k-quants).
+    /// The type of the merged weights, in a folder of all tensors. nil: as in the model, but of quantised weights the first
+    /// of their own type, Q8_0, F16 and F32 that keeps the update.
     package var type: StorageType?
     /// The most bytes of one file of a folder, unless a single tensor is larger.
-    package var maxShardBytes = 5_000_000_000
+    package var maxShardBytes = Defaults.maxShardBytes
 
     package init() {}
 }
@@ -20,6 +20,11 @@ package enum Merge {
         _ adapter: AdapterFiles, into model: Checkpoint, to out: String, config: MergeConfig = MergeConfig(),
         observer: ExportObserver = ExportObserver()
     ) throws(FileError) -> MergeReport {
+        if model.format == .huggingFace, out.lowercased().hasSuffix(".gguf") {
+            throw FileError(
+                out, "is the name of a GGUF file, and a Hugging Face folder merges into a folder",
+                remedy: "name a folder; llama.cpp's convert_hf_to_gguf.py makes a GGUF file of it")
+        }
         let plan = try MergePlan(adapter.matched(to: model), model, config, out)
         switch model.format {
         case .huggingFace: try writeFolder(plan, observer)

@@ -10,6 +10,7 @@ final class MergePlan {
     private let modules: [String: AdapterModule]  // by the name of the weight
     private let saved: [String: StoredTensor]
     private var merged: [MergedWeight] = []
+    private var widened: [MergeReport.Widened] = []
 
     init(_ adapter: AdapterFiles, _ model: Checkpoint, _ config: MergeConfig, _ out: String) throws(FileError)
     {
@@ -43,6 +44,35 @@ final class MergePlan {
                 )
             }
         }
+        if model.format == .gguf, config.type == nil { try widen() }
+    }
+
+    /// Of quantised weights the first type that keeps the update.
+    private func widen() throws(FileError) {
+        let weights = model.tensors.compactMap { tensor in
+            modules[tensor.name].map { MergedWeight(tensor, $0, as: tensor.type) }
+        }
+        let quantised = Set(weights.map(\.base.type)).filter { $0.blockElements > 1 }
+        for type in quantised.sorted(by: { $0.bitsPerNumber < $1.bitsPerNumber }) {
+            let own = weights.filter { $0.base.type == type }
+            let first = type.isWritable ? try sampledLoss(own, as: type) : nil
+            if first?.isKept == true { continue }
+            var after = StorageType.f32
+            for wider in [StorageType.q8_0, .f16] where try sampledLoss(own, as: wider).isKept {
+                after = wider
+                break
+            }
+            widened.append(MergeReport.Widened(before: type, loss: first, after: after))
+        }
+    }
+
+    private func sampledLoss(_ weights: [MergedWeight], as type: StorageType) throws(FileError) -> UpdateLoss
+    {
+        var loss = UpdateLoss()
+        for weight in weights where weight.base.columns % type.blockElements == 0 {
+            loss = loss + (try weight.sampledLoss(as: type))
+        }
+        return loss
     }
 
     /// What a model of a format may be written as.
@@ -79,7 +109,9 @@ final class MergePlan {
         case .gguf:
             let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
             guard isChanged, tensor.shape.count == 2 else { return tensor.type }
-            let type = config.type ?? (tensor.type.isWritable ? tensor.type : .q8_0)
+            let own = tensor.type.isWritable ? tensor.type : .q8_0
+            let wide = modules[tensor.name].flatMap { _ in widened.first { $0.before == tensor.type }?.after }
+            let type = config.type ?? wide ?? own
             // As llama.cpp does where rows are not whole blocks.
             return tensor.columns % type.blockElements == 0 ? type : .f16
         }
@@ -88,21 +120,18 @@ final class MergePlan {
     /// After everything was written.
     func report() throws(FileError) -> MergeReport {
         var report = MergeReport()
+        report.widened = widened
         for weight in merged {
             report.modules.append(
                 MergeReport.Module(
                     name: weight.module.name, before: weight.base.type, type: weight.type, loss: weight.loss))
         }
-        guard report.total.relativeError > MergeReport.drowning else { return report }
-        let wider: [StorageType] = model.format == .gguf ? [.q8_0, .f16, .f32] : [.f16, .f32]
-        for type in wider {
-            var loss = UpdateLoss()
-            for weight in merged where weight.base.columns % type.blockElements == 0 {
-                loss = loss + (try weight.sampledLoss(as: type))
-            }
-            guard loss.relativeError < report.total.relativeError / 2 else { continue }
+        guard !report.total.isKept else { return report }
+        for type in model.format == .gguf ? [StorageType.q8_0, .f16, .f32] : [.f16, .f32] {
+            let loss = try sampledLoss(merged, as: type)
+            guard loss.isKept || type == .f32 else { continue }
             report.better = MergeReport.Better(type: type, loss: loss)
-            if loss.relativeError <= MergeReport.fine { break }
+            break
         }
         return report
     }

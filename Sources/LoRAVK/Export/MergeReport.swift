@@ -16,13 +16,23 @@ package struct MergeReport: Sendable {
         package let loss: UpdateLoss
     }
 
-    /// The error, as a part of the update, above which a report warns, and at which a type is good enough.
+    /// Weights that got a wider type, since their own keeps too little of the update.
+    package struct Widened: Sendable {
+        package let before: StorageType
+        /// Of `before`, estimated from some rows of each weight; nil where this program does not write it.
+        package let loss: UpdateLoss?
+        package let after: StorageType
+    }
+
+    /// The part of an update that must come through rounding, and the most of it that rounding may change besides: with more a
+    /// model answers otherwise than with the adapter.
+    package static let enough = 0.9
     package static let drowning = 0.5
-    package static let fine = 0.1
 
     /// In the order of the model.
     package internal(set) var modules: [Module] = []
-    /// A type that would lose much less, where the update drowns.
+    package internal(set) var widened: [Widened] = []
+    /// The smallest type that keeps the update, where it is not kept.
     package internal(set) var better: Better?
 
     package var total: UpdateLoss { modules.reduce(UpdateLoss()) { $0 + $1.loss } }
@@ -38,5 +48,10 @@ package struct MergeReport: Sendable {
 }
 
 extension StorageType {
-    fileprivate var bitsPerNumber: Double { Double(8 * blockBytes) / Double(blockElements) }
+    var bitsPerNumber: Double { Double(8 * blockBytes) / Double(blockElements) }
+}
+
+extension UpdateLoss {
+    /// Whether a model with such weights does what the adapter did.
+    package var isKept: Bool { kept >= MergeReport.enough && relativeError <= MergeReport.drowning }
 }

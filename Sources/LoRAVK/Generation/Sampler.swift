@@ -9,12 +9,12 @@
 
 package struct SamplerConfig: Sendable, Equatable {
     /// 0: always the most likely token.
-    package var temperature = 0.0
+    package var temperature = Defaults.temperature
     /// 0: all.
-    package var topK = 0
-    package var topP = 1.0
+    package var topK = Defaults.topK
+    package var topP = Defaults.topP
     /// Logits of tokens already there are divided (if positive) or multiplied by this; 1: not at all.
-    package var repetitionPenalty = 1.0
+    package var repetitionPenalty = Defaults.repetitionPenalty
     package var seed: UInt64 = 0
 
     package init() {}

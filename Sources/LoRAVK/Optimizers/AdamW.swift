@@ -4,10 +4,10 @@ import Kernels
 import VulkanCompute
 
 package struct AdamWConfig: Sendable, Equatable {
-    package var weightDecay = 0.0
-    package var beta1 = 0.9
-    package var beta2 = 0.999
-    package var epsilon = 1e-8
+    package var weightDecay = Defaults.weightDecay
+    package var beta1 = Defaults.beta1
+    package var beta2 = Defaults.beta2
+    package var epsilon = Defaults.epsilon
     /// Gradients are scaled down to this global norm; nil: never.
     package var maxGradientNorm: Double?
 

@@ -35,11 +35,7 @@ package final class Evaluator {
         let batch = TokenBatch(examples)
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }
-        let pass = try workspace.prepare(batch, for: .evaluation, recordLosses)
-        try adapter?.refresh()
-        try pass.graph.run()
-        let losses = try device.values(pass.outputs[0]).prefix(batch.countedCount)
-        let correct = try device.integers(pass.outputs[1]).prefix(batch.countedCount)
+        let (losses, correct) = try losses(batch)
         report.lossSum = zip(losses, batch.weights).reduce(0) { $0 + Double($1.0) * Double($1.1) }
         report.correct = correct.count { $0 != 0 }
         var first = correct.startIndex
@@ -51,6 +47,36 @@ package final class Evaluator {
         }
         report.countedTokens = batch.countedCount
         return report
+    }
+
+    /// −log p of each token of the examples, in their order; 0 where it is no target that counts.
+    package func tokenLosses(_ examples: [Example]) throws(VulkanError) -> [Float] {
+        var result: [Float] = []
+        for examples in TokenBatch.passes(examples, tokens: Self.tokensPerPass) {
+            let batch = TokenBatch(examples)
+            var losses = [Float](repeating: 0, count: batch.tokenCount)
+            if batch.countedCount > 0 {
+                let counted = try self.losses(batch).losses
+                for (position, loss) in zip(batch.countedPositions, counted) {
+                    losses[Int(position) + 1] = loss
+                }
+            }
+            result += losses
+        }
+        return result
+    }
+
+    /// Of the counted targets: the loss, and whether each was the model's first choice.
+    private func losses(
+        _ batch: TokenBatch
+    ) throws(VulkanError) -> (losses: ArraySlice<Float>, correct: ArraySlice<Int32>) {
+        let pass = try workspace.prepare(batch, for: .evaluation, recordLosses)
+        try adapter?.refresh()
+        try pass.graph.run()
+        return (
+            try device.values(pass.outputs[0]).prefix(batch.countedCount),
+            try device.integers(pass.outputs[1]).prefix(batch.countedCount)
+        )
     }
 
     /// Logits (n, V) of the given positions of one sequence.

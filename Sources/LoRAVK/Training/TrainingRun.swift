@@ -8,20 +8,32 @@ import Tokenizer
 import VulkanCompute
 
 package struct RunConfig: Sendable, Equatable {
-    package var batchSize = 8
+    package var batchSize = Defaults.batchSize
     /// Batches whose gradients make one step.
-    package var accumulation = 1
+    package var accumulation = Defaults.accumulation
     /// A batch of more tokens is split into passes: the same gradients in less memory.
     package var tokensPerPass = Int.max
     package var steps = 0
-    package var schedule = Schedule(.cosine, learningRate: 5e-4, steps: 0)
+    package var schedule = Schedule(
+        Defaults.schedule, learningRate: Defaults.learningRate, steps: 0)
     package var seed: UInt64 = 0
     package var shuffles = true
     /// Steps between saves and validations; 0: only at the end.
-    package var saveEvery = 100
-    package var validateEvery = 100
+    package var saveEvery = Defaults.saveEvery
+    package var validateEvery = Defaults.validateEvery
 
     private static let mostExamples = 1 << 16
+
+    /// The steps of a run: as many as are given, or as the passes over the data need, or the usual ones.
+    package static func steps(
+        _ steps: Int?, epochs: Double?, examples: Int, batchSize: Int, accumulation: Int
+    ) throws(ConfigError) -> Int {
+        if let steps { return steps }
+        let needed = try RunConfig.steps(
+            epochs: epochs ?? Defaults.epochs, examples: examples, batchSize: batchSize,
+            accumulation: accumulation)
+        return epochs == nil ? min(Defaults.mostSteps, needed) : needed
+    }
 
     /// Steps that go so often through so many examples: ⌈epochs·⌈N/B⌉/A⌉, where the last batch of an epoch is what is
     /// left of it. A step takes A batches, of two epochs where one ends inside of it.
@@ -35,9 +47,6 @@ package struct RunConfig: Sendable, Equatable {
         }
         return max(1, Int(steps.rounded(.up)))
     }
-
-    /// A warm-up where none was asked for.
-    package static func usualWarmup(steps: Int) -> Int { min(100, steps / 20) }
 
     package init() {}
 

@@ -30,8 +30,15 @@ def library_version() -> str:
 
 
 def has_feature(name: str) -> bool:
-    """Whether the library has something that not every build or version has."""
+    """Whether the library has something that not every build or version has; `features()` are the names."""
     return _lib.loravk_has_feature(name.encode())
+
+
+def features() -> list[str]:
+    names: list[str] = []
+    while name := _lib.loravk_feature_name(len(names)):
+        names.append(name.decode())
+    return names
 
 
 __all__ = [
@@ -40,6 +47,6 @@ __all__ = [
     "InvalidArgumentError", "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo",
     "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
     "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "cross_entropy",
-    "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "has_feature", "inspect_adapter",
+    "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "features", "has_feature", "inspect_adapter",
     "inspect_model", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul", "merge", "plan",
     "rms_norm", "rms_norm_backward", "scale"]

@@ -86,6 +86,7 @@ def _log(user_data: Any, level: int, text: Any) -> None:
 
 
 lib = Library()
+_api.VersionedStructure._library_ = lib
 
 
 class Handle:
@@ -124,6 +125,18 @@ class Object:
         """Gives back what the library holds for it; what was made of it goes on working. Closing twice is fine."""
         self._owned = None
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise TypeError(
+            f"a loravk.{type(self).__name__} holds memory of a device, so it can be neither pickled nor copied; an adapter's "
+            "parameters() and save() can be kept")
+
+    def __repr__(self) -> str:
+        name = f"loravk.{type(self).__name__}"
+        return f"<{name}, closed>" if self.closed else f"<{name} {self._described()}>"
+
+    def _described(self) -> str:
+        return f"at {self._handle:#x}"
+
     def __enter__(self: T) -> T:
         return self
 
@@ -146,14 +159,42 @@ def read(function: Any, *arguments: Any, kind: Any) -> Any:
 
 
 def record(cls: type[T], struct: ctypes.Structure) -> T:
-    """A dataclass from the fields of a struct that have its fields' names."""
-    values = {field.name: getattr(struct, field.name) for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return cls(**{name: value.decode(errors="replace") if isinstance(value, bytes) else value for name, value in values.items()})
+    """A dataclass from the fields of a struct that have its fields' names. A number that is none is None where the dataclass
+    says so."""
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        value = getattr(struct, field.name)
+        if isinstance(value, bytes):
+            value = value.decode(errors="replace")
+        values[field.name] = None if value != value and "None" in str(field.type) else value
+    return cls(**values)
 
 
 def text(value: Any, name: str) -> bytes:
-    """A str or path as the library takes it."""
-    encoded = os.fsencode(value) if isinstance(value, os.PathLike) else str(value).encode()
+    """A str as the library takes it."""
+    if not isinstance(value, str):
+        raise TypeError(f"{name} is {kind_of(value)}; it must be a str")
+    return _without_nul(value.encode(), name)
+
+
+def optional_text(value: Any, name: str) -> bytes | None:
+    return None if value is None else text(value, name)
+
+
+def path_text(value: Any, name: str) -> bytes:
+    """A path as the library takes it."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise TypeError(f"{name} is {kind_of(value)}; it must be a str or os.PathLike, the path of a file or folder")
+    return _without_nul(os.fsencode(value), name)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in an error: "a BytesIO"."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[0] in 'aeiouAEIOU' else 'a'} {name}"
+
+
+def _without_nul(encoded: bytes, name: str) -> bytes:
     if b"\0" in encoded:
         raise errors.InvalidArgumentError(f"{name} contains a NUL character")
     return encoded

@@ -11,7 +11,7 @@ import numpy as np
 
 from . import _api
 from ._data import Data, DataFormat, data_config
-from ._library import Object, create, lib, read, record, text
+from ._library import Object, create, lib, optional_text, path_text, read, record, text
 from .errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -51,14 +51,17 @@ class Adapter(Object):
 
     @classmethod
     def create(
-        cls, model: Model, rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None,
-        init: str | None = None, *, method: str = "lora", dropout: float = 0.0, use_rslora: bool = False,
+        cls, model: Model, rank: int | None = None, alpha: float | None = None,
+        target_modules: str | Sequence[str] | None = None, init: str | None = None, *, method: str | None = None,
+        dropout: float | None = None, use_rslora: bool = False,
         rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Unpack[DataFormat],
     ) -> Adapter:
-        """A new adapter, which does not change the model's output yet.
+        """A new adapter, which does not change the model's output yet. What is None has the library's default.
 
+        rank, alpha     8, and twice the rank
         target_modules  names, or their last parts, `*` for any text; None: all linear layers
-        init, method    "name" or "name:option=number,option=number", as docs/methods.md lists them; init None: the method's own
+        init, method    "name" or "name:option=number,option=number", as docs/methods.md lists them; None: "lora", and the method's
+                        own init
         use_rslora      scaling alpha / sqrt(rank) instead of alpha / rank
         rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
         seed            of the matrices' random start
@@ -74,22 +77,37 @@ class Adapter(Object):
             if format:
                 raise InvalidArgumentError(f"{', '.join(format)} says how data is read, and no data is given")
             return cls(model, create(lib.loravk_adapter_create, model._handle, config))
-        with data_config(data, **format) as seen:
-            config.data = ctypes.pointer(seen)
-            return cls(model, create(lib.loravk_adapter_create, model._handle, config))
+        config.data = ctypes.pointer(data_config(data, **format))
+        return cls(model, create(lib.loravk_adapter_create, model._handle, config))
 
     @classmethod
     def load(cls, model: Model, folder: str | os.PathLike) -> Adapter:
         """An adapter that PEFT or `save` wrote."""
-        return cls(model, create(lib.loravk_adapter_load, model._handle, text(folder, "folder")))
+        return cls(model, create(lib.loravk_adapter_load, model._handle, path_text(folder, "folder")))
 
     def save(self, folder: str | os.PathLike) -> None:
         """Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all."""
-        lib.loravk_adapter_save(self._handle, text(folder, "folder"))
+        lib.loravk_adapter_save(self._handle, path_text(folder, "folder"))
 
     @property
     def info(self) -> AdapterInfo:
         return record(AdapterInfo, read(lib.loravk_adapter_get_info, self._handle, kind=_api.AdapterInfo))
+
+    @property
+    def rank(self) -> int:
+        return self.info.rank
+
+    @property
+    def alpha(self) -> float:
+        return self.info.alpha
+
+    @property
+    def method(self) -> str:
+        return self.info.method
+
+    def _described(self) -> str:
+        info = self.info
+        return f"{info.method}, rank {info.rank}, alpha {info.alpha:g}, {info.modules} modules, {info.parameters} parameters"
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Copies of all parameters, float32, by PEFT's names."""
@@ -126,15 +144,18 @@ class Adapter(Object):
 
 
 def adapter_config(
-    rank: int = 8, alpha: float = 16.0, target_modules: str | Sequence[str] | None = None, init: str | None = None, *,
-    method: str = "lora", dropout: float = 0.0, use_rslora: bool = False, rates: Mapping[str, float] | None = None, seed: int = 0,
+    rank: int | None = None, alpha: float | None = None, target_modules: str | Sequence[str] | None = None,
+    init: str | None = None, *, method: str | None = None, dropout: float | None = None, use_rslora: bool = False,
+    rates: Mapping[str, float] | None = None, seed: int = 0,
 ) -> _api.AdapterConfig:
+    if alpha == 0:
+        raise InvalidArgumentError("alpha is 0; it must be positive, or None for twice the rank")
     if isinstance(target_modules, str):
         target_modules = [target_modules]
     targets = _strings(target_modules or [], "target_modules")
     modules = _strings(rates or {}, "rates")
     return _api.AdapterConfig(
-        method=text(method, "method"), init=None if init is None else text(init, "init"), rank=rank, use_rslora=use_rslora,
+        method=optional_text(method, "method"), init=optional_text(init, "init"), rank=rank, use_rslora=use_rslora,
         alpha=alpha, dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
         rate_modules=modules, rate_multipliers=(ctypes.c_double * len(modules))(*(rates or {}).values()),
         rate_count=len(modules), seed=seed)

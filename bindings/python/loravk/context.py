@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from . import _api, _tokens
-from ._library import Callbacks, Object, create, lib, read, record, text
+from ._library import Callbacks, Object, create, lib, optional_text, path_text, read, record
 
 if TYPE_CHECKING:
     from .graph import Recording
@@ -70,7 +70,8 @@ class Context(Object):
     _kind = "context"
 
     def __init__(self, device: int | str | None = None, display_friendly: bool = False) -> None:
-        config = _api.ContextConfig(device=None if device is None else text(device, "device"), display_friendly=display_friendly)
+        name = str(device) if isinstance(device, int) else device
+        config = _api.ContextConfig(device=optional_text(name, "device"), display_friendly=display_friendly)
         super().__init__(create(lib.loravk_context_create, config))
         self._recording: Recording | None = None
 
@@ -89,7 +90,7 @@ class Context(Object):
         return read(lib.loravk_context_is_tuned, self._handle, kind=ctypes.c_bool)
 
     def tune(
-        self, path: str | os.PathLike, *, weights: str = "auto", tokens: Sequence[int] | None = None, matrix_units: bool = True,
+        self, path: str | os.PathLike, *, weights: str | None = None, tokens: Sequence[int] | None = None, matrix_units: bool = True,
         on_finding: Callable[[TuneFinding], bool | None] | None = None,
     ) -> None:
         """Measures which kernels run the products of a model fastest on this device, and keeps that for contexts that are created
@@ -109,10 +110,10 @@ class Context(Object):
                 return on_finding(record(TuneFinding, finding.contents)) if on_finding else None
 
             config = _api.TuneConfig(
-                weights=text(weights, "weights"), tokens=None if rows is None else _tokens.pointer(rows),
+                weights=optional_text(weights, "weights"), tokens=None if rows is None else _tokens.pointer(rows),
                 token_count=0 if rows is None else rows.size,
                 no_matrix_units=not matrix_units, on_finding=callbacks.wrap(_api.TuneCallback, found))
-            lib.loravk_context_tune(self._handle, text(path, "path"), config)
+            lib.loravk_context_tune(self._handle, path_text(path, "path"), config)
 
     def forget_tuning(self) -> None:
         """Contexts that are created from then on go by the built-in rules."""
@@ -125,8 +126,8 @@ class Context(Object):
 
         return Recording(self)
 
-    def __repr__(self) -> str:
-        return "<loravk.Context, closed>" if self.closed else f"<loravk.Context on {self.device.name}>"
+    def _described(self) -> str:
+        return f"on {self.device.name}"
 
 
 _default: Context | None = None

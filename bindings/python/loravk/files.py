@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _api
-from ._library import Callbacks, lib, read, record, text
+from ._library import Callbacks, lib, optional_text, path_text, read, record
 from .adapter import AdapterInfo, adapter_config
 from .context import Context
 from .model import ModelInfo
@@ -44,6 +44,7 @@ class MergeReport:
     modules: int
     kept: float  #: part of the adapter's update that came through rounding
     relative_error: float  #: rounding's change of the weights, as a part of the adapter's
+    type: str  #: that most merged weights have now
 
 
 def inspect_model(path: str | os.PathLike) -> tuple[ModelInfo, list[StoredTensor]]:
@@ -66,58 +67,59 @@ def _inspect(function: Any, path: str | os.PathLike, kind: Any) -> tuple[list[St
         tensors.append(StoredTensor(texts[0], texts[1], tuple(shape[:dimensions])))
 
     with Callbacks() as callbacks:
-        return tensors, read(function, text(path, "path"), callbacks.wrap(_api.InspectCallback, told), None, kind=kind)
+        return tensors, read(function, path_text(path, "path"), callbacks.wrap(_api.InspectCallback, told), None, kind=kind)
 
 
 def plan(
-    path: str | os.PathLike, batch_size: int = 8, length: int = 512, *, weights: str = "auto", budget_bytes: int = 0,
-    recomputed_blocks: int = -1, context: Context | None = None, **adapter: Any,
+    path: str | os.PathLike, batch_size: int | None = None, length: int | None = None, *, weights: str | None = None,
+    budget_bytes: int = 0, recomputed_blocks: int | None = None, context: Context | None = None, **adapter: Any,
 ) -> MemoryPlan:
     """What training a model takes, to the byte, found without loading it or touching a device.
 
     path               a GGUF file or a Hugging Face folder
-    batch_size, length sequences of a step, and tokens of each
+    batch_size, length sequences of a step, and tokens of each; None: 8, of 512
     weights            as in Model.load
     budget_bytes       batches are split, then blocks computed again, until a step fits; 0: no limit
-    recomputed_blocks  -1: none without a budget, as few as it allows with one
+    recomputed_blocks  None: none without a budget, as few as it allows with one
     context            whose device to plan for; None: one that can do the least
     adapter            as in Adapter.create: rank, target_modules, method, …
     """
     config = _api.PlanConfig(
-        weights=text(weights, "weights"), adapter=ctypes.pointer(adapter_config(**adapter)), budget_bytes=budget_bytes,
+        weights=optional_text(weights, "weights"), adapter=ctypes.pointer(adapter_config(**adapter)), budget_bytes=budget_bytes,
         batch_size=batch_size, length=length, recomputed_blocks=recomputed_blocks)
     handle = None if context is None else context._handle
-    return record(MemoryPlan, read(lib.loravk_plan_training, handle, text(path, "path"), config, kind=_api.MemoryPlan))
+    return record(MemoryPlan, read(lib.loravk_plan_training, handle, path_text(path, "path"), config, kind=_api.MemoryPlan))
 
 
 def export_adapter(
-    model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str = "f32",
+    model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str | None = None,
     overwrite: bool = False, on_tensor: Callable[[int, int], bool | None] | None = None,
 ) -> None:
     """Writes an adapter's folder as the GGUF file that llama.cpp loads.
 
     model      the GGUF file or folder that it belongs to
-    type       "f32", "f16" or "bf16"
+    type       "f32", "f16" or "bf16"; None: "f32"
     on_tensor  called with the tensors done and all of them; returning False, or raising, gives up, and nothing is written
     """
     with Callbacks() as callbacks:
         config = _export_config(callbacks, type, overwrite, on_tensor)
-        lib.loravk_export_adapter(text(model, "model"), text(adapter, "adapter"), text(output, "output"), config)
+        lib.loravk_export_adapter(path_text(model, "model"), path_text(adapter, "adapter"), path_text(output, "output"), config)
 
 
 def merge(
     model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str | None = None,
-    overwrite: bool = False, max_shard_bytes: int = 5_000_000_000, on_tensor: Callable[[int, int], bool | None] | None = None,
+    overwrite: bool = False, max_shard_bytes: int | None = None, on_tensor: Callable[[int, int], bool | None] | None = None,
 ) -> MergeReport:
     """Writes the model with the adapter folded in, a GGUF file from one, a folder from a folder, and tells what rounding lost.
 
-    type             how matrices are stored, such as "f16" or "q8_0"; None: as they were
-    max_shard_bytes  the most that one file of a folder holds
+    type             how merged weights are stored, such as "f16" or "q8_0"; None: as they were, or where that loses the update in
+                     the smallest of Q8_0, F16 and F32 that keeps it
+    max_shard_bytes  the most that one file of a folder holds; None: 5 GB
     on_tensor        as in export_adapter
     """
     with Callbacks() as callbacks:
         config = _export_config(callbacks, type, overwrite, on_tensor, max_shard_bytes=max_shard_bytes)
-        paths = text(model, "model"), text(adapter, "adapter"), text(output, "output")
+        paths = path_text(model, "model"), path_text(adapter, "adapter"), path_text(output, "output")
         return record(MergeReport, read(lib.loravk_export_merged, *paths, config, kind=_api.MergeReport))
 
 
@@ -125,5 +127,5 @@ def _export_config(
     callbacks: Callbacks, type: str | None, overwrite: bool, on_tensor: Callable[[int, int], bool | None] | None, **more: Any
 ) -> _api.ExportConfig:
     return _api.ExportConfig(
-        type=None if type is None else text(type, "type"), overwrite=overwrite,
+        type=optional_text(type, "type"), overwrite=overwrite,
         on_tensor=callbacks.wrap(_api.ExportCallback, lambda done, total: on_tensor(done, total) if on_tensor else None), **more)

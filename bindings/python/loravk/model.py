@@ -12,15 +12,18 @@ import numpy as np
 
 from . import _api, _tokens
 from ._data import Data, DataFormat, data_config
-from ._library import Callbacks, Object, create, lib, read, record, text
+from ._library import Callbacks, Object, create, kind_of, lib, optional_text, path_text, read, record
 from ._tokens import Tokens
 from .context import Context, default_context
+from .errors import InvalidArgumentError
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from .adapter import Adapter
+
+_FLOATS = ctypes.POINTER(ctypes.c_float)
 
 #: Text to go on with, a conversation for the model's chat template, or token ids.
 Prompt = Union[str, Sequence[Mapping[str, str]], Sequence[int]]
@@ -70,19 +73,19 @@ class Model(Object):
 
     @classmethod
     def load(
-        cls, path: str | os.PathLike, context: Context | None = None, weights: str = "auto", *,
+        cls, path: str | os.PathLike, context: Context | None = None, weights: str | None = None, *,
         on_progress: Callable[[int, int], bool | None] | None = None,
     ) -> Model:
         """A GGUF file or a Hugging Face folder.
 
-        weights      how they are stored on the device: "auto" (as in the file where kernels read it), "f32", "f16" or "bf16"
+        weights      how they are stored on the device: "auto" (as in the file where kernels read it; so does None), "f32", "f16" or "bf16"
         on_progress  called with how many of how many weights are on the device; returning False gives up
         """
         context = default_context() if context is None else context
         with Callbacks() as callbacks:
             told = callbacks.wrap(_api.LoadCallback, on_progress or (lambda done, total: None))
-            config = _api.ModelConfig(weights=text(weights, "weights"), on_progress=told)
-            return cls(context, create(lib.loravk_model_load, context._handle, text(path, "path"), config))
+            config = _api.ModelConfig(weights=optional_text(weights, "weights"), on_progress=told)
+            return cls(context, create(lib.loravk_model_load, context._handle, path_text(path, "path"), config))
 
     @property
     def info(self) -> ModelInfo:
@@ -100,19 +103,29 @@ class Model(Object):
         names = (read(lib.loravk_model_get_linear_name, self._handle, index, kind=ctypes.c_char_p) for index in range(count))
         return [name.decode() for name in names]
 
-    def logits(self, tokens: Tokens, adapter: Adapter | None = None) -> np.ndarray:
-        """(B, T, V) float32: for each of the tokens (B, T) what may follow it."""
-        ids, _, rows, length = _tokens.batch(tokens, None)
-        result = np.empty((rows, length, self.info.vocab_size), np.float32)
-        lib.loravk_model_logits(
-            self._handle, adapter and adapter._handle, ids, rows, length,
-            result.ctypes.data_as(ctypes.POINTER(ctypes.c_float)), result.size)
-        return result
+    def logits(self, tokens: Tokens, adapter: Adapter | None = None) -> Any:
+        """(B, T, V) float32: for each of the tokens (B, T) what may follow it. Of rows of different lengths a list of arrays
+        (T, V)."""
+        batch = _tokens.batch(tokens, None, "Model.generate")
+        ids, _, lengths, sequences = batch.arguments
+        result = np.empty((len(batch.ids), self.info.vocab_size), np.float32)
+        lib.loravk_model_logits_ragged(
+            self._handle, adapter and adapter._handle, ids, lengths, sequences, result.ctypes.data_as(_FLOATS), result.size)
+        return batch.split(result)
+
+    def token_losses(self, tokens: Tokens, labels: Tokens | None = None, adapter: Adapter | None = None) -> Any:
+        """(B, T) float32: -log p of each label, in nats; 0 where none counts, as for the first of a row. Of rows of different
+        lengths a list of arrays (T)."""
+        batch = _tokens.batch(tokens, labels, "Model.evaluate_data")
+        result = np.empty(len(batch.ids), np.float32)
+        lib.loravk_model_token_losses(
+            self._handle, adapter and adapter._handle, *batch.arguments, result.ctypes.data_as(_FLOATS), result.size)
+        return batch.split(result)
 
     def evaluate(self, tokens: Tokens, labels: Tokens | None = None, adapter: Adapter | None = None) -> Evaluation:
-        """The loss on tokens and labels (B, T), as `Trainer.step` reads them."""
-        arguments = (self._handle, adapter and adapter._handle, *_tokens.batch(tokens, labels))
-        return record(Evaluation, read(lib.loravk_model_evaluate, *arguments, kind=_api.Evaluation))
+        """The loss on tokens and labels, as `Trainer.step` reads them. For examples and files: `evaluate_data`."""
+        arguments = (self._handle, adapter and adapter._handle, *_tokens.batch(tokens, labels, "Model.evaluate_data").arguments)
+        return record(Evaluation, read(lib.loravk_model_evaluate_ragged, *arguments, kind=_api.Evaluation))
 
     def evaluate_data(
         self, data: Data, adapter: Adapter | None = None, *, on_progress: Callable[[int, int], bool | None] | None = None,
@@ -121,23 +134,28 @@ class Model(Object):
         """The loss on a data file (in a folder: on its valid.jsonl) or on examples, with the options of `Trainer.fit` that say
         how they are read. `on_progress` is called with how many of how many examples were gone through; returning False, or
         raising, gives up."""
-        with data_config(data, **format) as config, Callbacks() as callbacks:
+        config = data_config(data, **format)
+        with Callbacks() as callbacks:
             config.on_progress = callbacks.wrap(_api.DataCallback, on_progress or (lambda done, total: None))
             arguments = (self._handle, adapter and adapter._handle, config)
             return record(Evaluation, read(lib.loravk_model_evaluate_data, *arguments, kind=_api.Evaluation))
 
     def feature_norms(self, tokens: Tokens, adapter: Adapter) -> FeatureNorms:
         """How large the adapter's features are on tokens (B, T), at least 32 in all; a few of them may be left out."""
-        ids, _, rows, length = _tokens.batch(tokens, None)
+        batch = _tokens.batch(tokens)
+        if batch.shape is None:
+            raise InvalidArgumentError("the rows of tokens have different lengths; features are looked at in rows of one length")
         return record(FeatureNorms, read(
-            lib.loravk_model_feature_norms, self._handle, adapter._handle, ids, rows, length, kind=_api.FeatureNorms))
+            lib.loravk_model_feature_norms, self._handle, adapter._handle, _tokens.pointer(batch.ids), *batch.shape,
+            kind=_api.FeatureNorms))
 
     def generate(
-        self, prompt: Prompt, adapter: Adapter | None = None, *, max_tokens: int = 200, temperature: float = 0.0,
-        top_k: int = 0, top_p: float = 1.0, repetition_penalty: float = 1.0, seed: int = 0, stop_tokens: Sequence[int] = (),
+        self, prompt: Prompt, adapter: Adapter | None = None, *, max_tokens: int | None = None, temperature: float | None = None,
+        top_k: int | None = None, top_p: float | None = None, repetition_penalty: float | None = None, seed: int = 0,
+        stop_tokens: Sequence[int] = (),
         on_token: Callable[[str], bool | None] | None = None,
     ) -> str:
-        """The text with which the model goes on.
+        """The text with which the model goes on. What is None has the library's default: 200 tokens, always the most likely.
 
         temperature         0: always the most likely token
         top_k               choose among so many; 0: all
@@ -167,7 +185,19 @@ class Model(Object):
     def _prompt_tokens(self, prompt: Prompt) -> Sequence[int]:
         if isinstance(prompt, str):
             return self.tokenizer.encode(prompt)
+        if isinstance(prompt, Mapping):
+            raise TypeError("prompt is a dict; a conversation is a list of them")
+        if isinstance(prompt, (bytes, os.PathLike)) or (len(prompt) and isinstance(prompt[0], str)):
+            kind = kind_of(prompt) if isinstance(prompt, (bytes, os.PathLike)) else "a list of texts"
+            raise TypeError(f"prompt is {kind}; it must be one text, a conversation, or token ids: call generate for each")
         if len(prompt) and isinstance(prompt[0], Mapping):
             messages = cast("Sequence[Mapping[str, str]]", prompt)
             return self.tokenizer.encode(self.tokenizer.apply_chat_template(messages), add_special=False)
-        return cast("Sequence[int]", _tokens.rows(cast("Sequence[int]", prompt), "prompt")[0])
+        batch = _tokens.batch(cast("Sequence[int]", prompt))
+        if len(batch.lengths) != 1:
+            raise InvalidArgumentError(f"prompt has {len(batch.lengths)} rows of ids; call generate for each")
+        return cast("Sequence[int]", batch.ids)
+
+    def _described(self) -> str:
+        info = self.info
+        return f"{info.model_type}, {info.layers} layers of width {info.hidden_size}, {info.parameters} parameters"

@@ -12,18 +12,18 @@ from .tensor import Tensor
 
 class AdamW(Object):
     """AdamW (Loshchilov & Hutter 2019) for f32 tensors and their gradients, pair by pair of one shape. It keeps both alive.
-    `max_grad_norm` scales gradients down to that global norm; None: never."""
+    `max_grad_norm` scales gradients down to that global norm; None or 0: never. The rest is None for the library's default."""
 
     _kind = "optimizer"
 
     def __init__(
-        self, parameters: Iterable[Tensor], gradients: Iterable[Tensor], *, learning_rate: float = 5e-4,
-        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, weight_decay: float = 0.0,
+        self, parameters: Iterable[Tensor], gradients: Iterable[Tensor], *, learning_rate: float | None = None,
+        betas: tuple[float, float] | None = None, eps: float | None = None, weight_decay: float | None = None,
         max_grad_norm: float | None = None,
     ) -> None:
-        self.learning_rate = learning_rate
+        self.learning_rate: float = _api.TrainerConfig().learning_rate if learning_rate is None else learning_rate
         config = _api.OptimizerConfig(
-            beta1=betas[0], beta2=betas[1], epsilon=eps, weight_decay=weight_decay, max_grad_norm=max_grad_norm)
+            beta1=betas and betas[0], beta2=betas and betas[1], epsilon=eps, weight_decay=weight_decay, max_grad_norm=max_grad_norm)
         of_parameters, of_gradients = handle_array(parameters), handle_array(gradients)
         if len(of_parameters) != len(of_gradients):
             raise ValueError(f"{len(of_parameters)} parameters and {len(of_gradients)} gradients: each needs its own")

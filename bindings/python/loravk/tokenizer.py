@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import _tokens
-from ._library import Object, create, lib, read, text
+from ._library import Object, create, kind_of, lib, path_text, read, text
 from .errors import InvalidArgumentError
 
 
@@ -21,10 +21,12 @@ class Tokenizer(Object):
     @classmethod
     def load(cls, path: str | os.PathLike) -> Tokenizer:
         """The tokenizer of a model, without the model: a GGUF file or a Hugging Face folder."""
-        return cls(create(lib.loravk_tokenizer_load, text(path, "path")))
+        return cls(create(lib.loravk_tokenizer_load, path_text(path, "path")))
 
     def encode(self, text: str, add_special: bool = True) -> list[int]:
         """Token ids. `add_special` adds what the model expects around a text."""
+        if not isinstance(text, str):
+            raise TypeError(f"text is {kind_of(text)}; it must be a str: call encode for each of several")
         data = text.encode()
         count = ctypes.c_size_t()
         lib.loravk_tokenizer_encode(self._handle, data, len(data), add_special, None, 0, count)
@@ -42,6 +44,12 @@ class Tokenizer(Object):
     def apply_chat_template(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool = True) -> str:
         """A conversation as the model's chat template writes it, to be encoded with `add_special=False`. Messages are
         {"role": "user" | "assistant" | "system", "content": "…"}. UnsupportedError where the model came without a template."""
+        for index, message in enumerate(messages):
+            if not isinstance(message, Mapping):
+                raise TypeError(f"message {index} is {kind_of(message)}; it must be a dict")
+            for key in ("role", "content"):
+                if key not in message:
+                    raise InvalidArgumentError(f"message {index} has no {key!r}; it has {', '.join(map(repr, message)) or 'no key'}")
         roles = (ctypes.c_char_p * len(messages))(*(text(message["role"], "role") for message in messages))
         contents = (ctypes.c_char_p * len(messages))(*(text(message["content"], "content") for message in messages))
         return _text(
@@ -51,6 +59,12 @@ class Tokenizer(Object):
     def vocab_size(self) -> int:
         """One more than the largest id."""
         return read(lib.loravk_tokenizer_vocab_size, self._handle, kind=ctypes.c_int32)
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    def _described(self) -> str:
+        return f"of {self.vocab_size} tokens"
 
     @property
     def bos_id(self) -> int | None:

@@ -1,15 +1,14 @@
 """Training: step by step, or whole runs on a data file."""
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import _api, _tokens, errors
-from ._data import Data, data_config
-from ._library import LOGGER, Callbacks, Object, create, lib, read, record, text
+from ._data import Data, DataFormat, data_config
+from ._library import LOGGER, Callbacks, Object, create, lib, optional_text, path_text, read, record
 from ._tokens import Tokens
 from .adapter import Adapter
 from .model import Model
@@ -36,7 +35,7 @@ class Progress:
     seconds: float
     tokens_per_second: float
     seconds_left: float
-    validation_loss: float  #: NaN where this step had none
+    validation_loss: float | None  #: None where this step had none
     tokens: int
     counted_tokens: int
 
@@ -45,14 +44,15 @@ class Progress:
 class RunResult:
     steps: int  #: done, with those before it was resumed
     stopped: bool  #: by a callback or `request_stop`
-    loss: float  #: of the last step; NaN without one
-    validation_loss: float  #: the last one; NaN without one
+    loss: float | None  #: of the last step; None without one
+    validation_loss: float | None  #: the last one; None without one
 
 
 class Trainer(Object):
-    """AdamW on an adapter of a model.
+    """AdamW on an adapter of a model. What is None has the library's default, as in the program: a learning rate of 5e-4, no
+    weight decay, gradients clipped to a norm of 1.
 
-    max_grad_norm      gradients are scaled down to this global norm; None: never
+    max_grad_norm      gradients are scaled down to this global norm; 0: never
     seed               of dropout
     recomputed_blocks  lowest blocks whose activations the backward computes again instead of keeping them
     """
@@ -60,16 +60,16 @@ class Trainer(Object):
     _kind = "trainer"
 
     def __init__(
-        self, model: Model, adapter: Adapter, learning_rate: float = 5e-4, weight_decay: float = 0.0,
-        betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8, max_grad_norm: float | None = None, *, seed: int = 0,
-        recomputed_blocks: int = 0,
+        self, model: Model, adapter: Adapter, learning_rate: float | None = None, weight_decay: float | None = None,
+        betas: tuple[float, float] | None = None, eps: float | None = None, max_grad_norm: float | None = None, *,
+        seed: int = 0, recomputed_blocks: int = 0,
     ) -> None:
         config = _api.TrainerConfig(
-            learning_rate=learning_rate, beta1=betas[0], beta2=betas[1], epsilon=eps, weight_decay=weight_decay,
+            learning_rate=learning_rate, beta1=betas and betas[0], beta2=betas and betas[1], epsilon=eps, weight_decay=weight_decay,
             max_grad_norm=max_grad_norm, seed=seed, recomputed_blocks=recomputed_blocks)
         super().__init__(create(lib.loravk_trainer_create, model._handle, adapter._handle, config))
         self.model, self.adapter = model, adapter
-        self._learning_rate = learning_rate
+        self._learning_rate: float = config.learning_rate
 
     @property
     def learning_rate(self) -> float:
@@ -89,19 +89,19 @@ class Trainer(Object):
     # Step by step
 
     def step(self, tokens: Tokens, labels: Tokens | None = None) -> StepResult:
-        """One whole step: gradients cleared, forward, backward, AdamW. tokens and labels (B, T) int32; labels default to the
-        tokens. Token t of a row is predicted from those before it, so labels are not shifted and the first of a row never
+        """One whole step: gradients cleared, forward, backward, AdamW. tokens and labels (B, T) int32, or rows of different
+        lengths, of which no padding is computed; labels default to the tokens. Token t of a row is predicted from those before it, so labels are not shifted and the first of a row never
         counts; -100 does not count. After DivergedError the parameters are as before."""
-        arguments = (self._handle, *_tokens.batch(tokens, labels))
-        return record(StepResult, read(lib.loravk_trainer_step, *arguments, kind=_api.StepResult))
+        arguments = (self._handle, *_tokens.batch(tokens, labels).arguments)
+        return record(StepResult, read(lib.loravk_trainer_step_ragged, *arguments, kind=_api.StepResult))
 
     def forward_backward(self, tokens: Tokens, labels: Tokens | None = None, divisor: int | None = None) -> StepResult:
         """Forward and backward alone. The gradients of (sum of losses) / divisor are added to those that are there, which are
         cleared first where they were applied already; the divisor defaults to this batch's own number of counted targets."""
         if divisor is not None and not 0 < divisor < 2**63:
             raise errors.InvalidArgumentError(f"divisor is {divisor}; it must be positive")
-        arguments = (self._handle, *_tokens.batch(tokens, labels), divisor or 0)
-        return record(StepResult, read(lib.loravk_trainer_forward_backward, *arguments, kind=_api.StepResult))
+        arguments = (self._handle, *_tokens.batch(tokens, labels).arguments, divisor or 0)
+        return record(StepResult, read(lib.loravk_trainer_forward_backward_ragged, *arguments, kind=_api.StepResult))
 
     def apply(self) -> float:
         """AdamW alone, on the gradients that are there; returns their global norm before clipping."""
@@ -113,38 +113,42 @@ class Trainer(Object):
     def save_state(self, path: str | os.PathLike) -> None:
         """The exact state between two steps, in one safetensors file: parameters, also those before the last step, AdamW's averages,
         how many steps and passes were made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next."""
-        lib.loravk_trainer_save_state(self._handle, text(path, "path"))
+        lib.loravk_trainer_save_state(self._handle, path_text(path, "path"))
 
     def load_state(self, path: str | os.PathLike) -> None:
         """Goes on from that file, in a trainer whose model and adapter were made as those of the trainer that saved it: to the
         same bits, on the same device. Where it fails the trainer is as before."""
-        lib.loravk_trainer_load_state(self._handle, text(path, "path"))
+        lib.loravk_trainer_load_state(self._handle, path_text(path, "path"))
 
     # Whole runs
 
     def fit(
-        self, data: Data, steps: int = 100, *, epochs: float | None = None, batch_size: int = 8, accumulation: int = 1, schedule: str = "cosine",
-        warmup_steps: int = 0, output: str | os.PathLike | None = None, overwrite: bool = False, resume: bool = False,
-        tokens_per_pass: int = 0, save_every: int = 100,
-        validate_every: int = 100, shuffle: bool = True, seed: int = 0, prompt_template: str | None = None,
-        completion_template: str | None = None, max_tokens: int = 512, learn_prompts: bool = False, append_end: bool = True,
+        self, data: Data, steps: int | None = None, *, epochs: float | None = None, validation: Data | None = None,
+        batch_size: int | None = None, accumulation: int | None = None, schedule: str | None = None,
+        warmup_steps: int | None = None, output: str | os.PathLike | None = None, overwrite: bool = False,
+        resume: bool = False, tokens_per_pass: int = 0, save_every: int | None = None, validate_every: int | None = None,
+        shuffle: bool = True, seed: int = 0, prompt_template: str | None = None, completion_template: str | None = None,
+        max_tokens: int | None = None, learn_prompts: bool = False, append_end: bool = True,
         on_progress: Callable[[Progress], bool | None] | None = None, on_warning: Callable[[str], None] | None = None,
     ) -> RunResult:
-        """A whole run on a .jsonl or .txt file, on a folder with train.jsonl (and valid.jsonl), or on examples.
+        """A whole run on a .jsonl or .txt file, on a folder with train.jsonl (and valid.jsonl), or on examples: dicts and texts,
+        or a table of them (pandas, polars, pyarrow, datasets, a dict of lists). What is None has the library's default, as in the
+        program.
 
-        epochs           passes over the data, in the place of `steps`
-        accumulation     batches a step
-        schedule         of the learning rate, from the trainer's: "cosine", "linear" or "constant", after `warmup_steps`
-                         (-1: a twentieth of all, at most 100)
+        steps, epochs    how long: one of them; None: three passes over the data, at most 1000 steps
+        validation       data whose loss is computed on the way; None: valid.jsonl where `data` is a folder that has one
+        batch_size       8 examples; `accumulation`: 1 batch a step
+        schedule         of the learning rate, from the trainer's: "cosine" (None), "linear" or "constant", after `warmup_steps`
+                         (None: a twentieth of all, at most 100)
         output           folder for the adapter and metrics.jsonl, which holds the old adapter or the new one at every instant;
                          an adapter that is there is replaced only with `overwrite`
         tokens_per_pass  batches of more tokens are split into several passes (`loravk.plan` tells for a budget); 0: never
         resume           go on where the same run into `output` was stopped or killed, to the same bits; without one, begin. The
                          adapter, the trainer and all arguments must be made as that run's were
-        save_every       steps between saves; 0: only at the end
+        save_every, validate_every   steps between saves, and looks at the validation data: 100; 0: only at the end
         shuffle, seed    whether the examples are shuffled, and how
         prompt_template, completion_template   "Review: {text}", " {label:bad|good}"; None: by the lines' own keys
-        max_tokens       longer examples are cut
+        max_tokens       longer examples are cut: 512
         learn_prompts    prompts' tokens are targets too
         append_end       put the end-of-text token behind texts and completions
         on_progress      called after each step; returning False, or raising, stops: the adapter is saved and the run ends well
@@ -152,14 +156,19 @@ class Trainer(Object):
         """
         if epochs is not None and not epochs > 0:
             raise errors.InvalidArgumentError(f"epochs is {epochs}; it must be positive")
-        with contextlib.ExitStack() as stack:
-            source = stack.enter_context(data_config(
-                data, prompt_template=prompt_template, completion_template=completion_template, max_tokens=max_tokens,
-                learn_prompts=learn_prompts, append_end=append_end))
-            callbacks = stack.enter_context(Callbacks())
+        if steps is not None and (steps < 1 or epochs is not None):
+            raise errors.InvalidArgumentError(
+                f"steps is {steps}; it must be positive" if steps < 1 else "steps and epochs exclude each other: give one")
+        format: DataFormat = {
+            "prompt_template": prompt_template, "completion_template": completion_template, "max_tokens": max_tokens,
+            "learn_prompts": learn_prompts, "append_end": append_end}
+        source = data_config(data, **format)
+        held_out = None if validation is None else data_config(validation, **format)
+        with Callbacks() as callbacks:
             config = _api.RunConfig(
-                data=ctypes.pointer(source), output=None if output is None else text(output, "output"),
-                schedule=text(schedule, "schedule"), warmup_steps=warmup_steps, batch_size=batch_size,
+                data=ctypes.pointer(source), validation=held_out and ctypes.pointer(held_out),
+                output=None if output is None else path_text(output, "output"),
+                schedule=optional_text(schedule, "schedule"), warmup_steps=warmup_steps, batch_size=batch_size,
                 accumulation=accumulation, save_every=save_every, validate_every=validate_every, overwrite=overwrite,
                 no_shuffle=not shuffle, steps=steps, seed=seed, epochs=epochs or 0,
                 resume=resume, tokens_per_pass=tokens_per_pass)
@@ -173,6 +182,9 @@ class Trainer(Object):
             config.on_progress = callbacks.wrap(_api.ProgressCallback, progressed)
             config.on_warning = callbacks.wrap(_api.WarningCallback, warned)
             return record(RunResult, read(lib.loravk_trainer_run, self._handle, config, kind=_api.RunResult))
+
+    def _described(self) -> str:
+        return f"after {self.steps} steps, learning rate {self.learning_rate:g}"
 
     def request_stop(self) -> None:
         """Ends a run after the step that it is in; without a run, the next one before its first step. From any thread."""
@@ -197,12 +209,16 @@ class History:
         #: Only of the steps that had them: [(step, loss)].
         self.validation_losses: list[tuple[int, float]] = []
 
+    def __repr__(self) -> str:
+        losses = f", loss {self.losses[0]:.4g} to {self.losses[-1]:.4g}" if self.losses else ""
+        return f"<loravk.History of {len(self.losses)} steps{losses}>"
+
     def __call__(self, done: Progress | StepResult) -> None:
         step = done.step if isinstance(done, Progress) else len(self.steps) + 1
         self.steps.append(step)
         self.losses.append(done.loss)
         self.grad_norms.append(done.grad_norm)
         self.seconds.append(done.seconds)
-        validation = getattr(done, "validation_loss", float("nan"))
-        if validation == validation:
+        validation = getattr(done, "validation_loss", None)
+        if validation is not None:
             self.validation_losses.append((step, validation))

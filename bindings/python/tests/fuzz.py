@@ -92,7 +92,9 @@ def attention_config():
 
 
 def run_config():
-    return _api.RunConfig(data=ctypes.pointer(_api.DataConfig(path=DATA)), batch_size=2, steps=2, on_progress=STOP_RUN)
+    return _api.RunConfig(
+        data=ctypes.pointer(_api.DataConfig(path=DATA)), batch_size=2, steps=2, on_progress=STOP_RUN,
+        validation=ctypes.pointer(_api.DataConfig(rows=ROWS, row_count=2)))
 
 
 def tune_config():
@@ -119,9 +121,15 @@ def generation_config():
     return _api.GenerationConfig(max_tokens=3, stop_tokens=c_ints(7), stop_token_count=1, on_token=STOP_TEXT)
 
 
+# Those that a caller makes; others it only sees in callbacks.
+STRUCTS = [each for each in _api.VersionedStructure.__subclasses__() if f"loravk_{each._name_}_init" in CALLS]
+LENGTHS = c_ints(3, 5)
+ROWS = (c_char_p * 2)(b'{"text": "sail away"}', b'{"text": "home"}')
+
 # What each function can be called with.
 VALID = {
-    "version": [], "abi_version": [], "has_feature": [b"x"], "status_name": [1], "last_error": [],
+    "version": [], "version_number": [], "abi_version": [], "has_feature": [b"x"], "feature_name": [0],
+    **{f"{struct._name_}_init": [struct(), ctypes.sizeof(struct)] for struct in STRUCTS}, "status_name": [1], "last_error": [],
     "last_error_detail": [_api.ErrorDetail()], "set_log_callback": [_api.LogCallback(), 2, None, _api.Destructor()],
     "device_count": [c_size_t()], "device_get_info": [0, _api.DeviceInfo()],
     "context_create": [_api.ContextConfig(device=b"0", display_friendly=True), c_void_p()],
@@ -153,6 +161,11 @@ VALID = {
     "model_inspect": [MODEL, INSPECT, None, _api.ModelInfo()],
     "model_linear_count": [M, c_size_t()], "model_get_linear_name": [M, 0, c_char_p()], "model_get_tokenizer": [M, c_void_p()],
     "model_logits": [M, NO_ADAPTER, TOKENS, 2, 4, LOGITS, len(LOGITS)],
+    "model_logits_ragged": [M, NO_ADAPTER, TOKENS, LENGTHS, 2, LOGITS, len(LOGITS)],
+    "model_evaluate_ragged": [M, NO_ADAPTER, TOKENS, TOKENS, LENGTHS, 2, _api.Evaluation()],
+    "model_token_losses": [M, NO_ADAPTER, TOKENS, TOKENS, LENGTHS, 2, FLOATS, 8],
+    "trainer_step_ragged": [TR, TOKENS, TOKENS, LENGTHS, 2, _api.StepResult()],
+    "trainer_forward_backward_ragged": [TR, TOKENS, TOKENS, LENGTHS, 2, 0, _api.StepResult()],
     "tokenizer_load": [MODEL, c_void_p()], "tokenizer_vocab_size": [TOK, c_int32()],
     "tokenizer_special_ids": [TOK, c_int32(), c_int32(), c_int32()],
     "tokenizer_encode": [TOK, b"sail", 4, True, c_ints(*[0] * 64), 64, c_size_t()],
@@ -241,7 +254,7 @@ def wrong_structs(struct):
             values = INTEGERS if kind is not c_size_t else [0, 2**62, 2**63 - 1, 2**64 - 1]
         elif isinstance(kind, type(ctypes.POINTER(c_int32))) and issubclass(kind, ctypes._Pointer):
             values = [None]
-            if issubclass(kind._type_, _api.VersionedStructure):
+            if issubclass(kind._type_, _api.VersionedStructure) and getattr(struct, name):
                 values += [ctypes.pointer(each) for each in wrong_structs(getattr(struct, name).contents)]
         else:
             continue

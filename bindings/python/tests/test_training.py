@@ -308,6 +308,29 @@ def test_examples_need_no_file(tiny):
     trainer_for(tiny).fit([TEXT] * 4, 1, batch_size=2)
 
 
+def test_rows_of_different_lengths_are_not_padded(tiny):
+    rows = [tiny.tokenizer.encode(TEXT)[:length] for length in (5, 12, 9)]
+    padded = np.array([row + [0] * (12 - len(row)) for row in rows])
+    labels = np.array([row + [-100] * (12 - len(row)) for row in rows])
+    ragged, square = trainer_for(tiny), trainer_for(tiny)
+    for _ in range(2):
+        mine, theirs = ragged.step(rows), square.step(padded, labels)
+        assert (mine.tokens, theirs.tokens) == (26, 36) and mine.counted_tokens == theirs.counted_tokens == 23
+        assert mine.loss == pytest.approx(theirs.loss, rel=1e-5)
+    assert tiny.evaluate(rows).loss == pytest.approx(tiny.evaluate(padded, labels).loss, rel=1e-6)
+    logits, losses = tiny.logits(rows), tiny.token_losses(rows)
+    assert [array.shape for array in logits] == [(len(row), tiny.info.vocab_size) for row in rows]
+    for row, ours, loss in zip(rows, logits, losses):
+        assert np.allclose(ours, tiny.logits(row)[0], atol=1e-4)
+        wanted = np.log(np.exp(ours.astype(float)).sum(-1))[:-1] - ours[np.arange(len(row) - 1), row[1:]]
+        assert loss[0] == 0 and np.allclose(loss[1:], wanted, atol=1e-4)
+    assert np.array(losses[1]).tolist() == tiny.token_losses([rows[1]])[0].tolist()
+    some = [[-100] * (len(row) - 1) + row[-1:] for row in rows]
+    assert [np.count_nonzero(each) for each in tiny.token_losses(rows, some)] == [1, 1, 1]
+    with pytest.raises(loravk.InvalidArgumentError, match="labels have the lengths"):
+        ragged.step(rows, padded)
+
+
 class Stop(Exception):
     pass
 
@@ -443,7 +466,7 @@ def test_what_models_refuse(tiny, tmp_path):
     with pytest.raises(loravk.InvalidArgumentError, match="auto"):
         loravk.Model.load(TINY, weights="q9")
     trainer = trainer_for(tiny)
-    for tokens in ([[1, 2], [3]], [[1.5, 2]], np.zeros((2, 2, 2), int), [], [[2**40, 1]], [[-1, 4]], [[10**6, 1]],
+    for tokens in ([[1, 2], []], [[1, 2], [3.5]], [[1.5, 2]], np.zeros((2, 2, 2), int), [], [[2**40, 1]], [[-1, 4]], [[10**6, 1]],
                    np.zeros((1, 100_000), int)):
         with pytest.raises(loravk.Error):
             trainer.step(tokens)
