@@ -90,14 +90,13 @@ package final class Tokenizer: Sendable {
 
     /// Bytes of beginnings that are encoded to find where pieces meet, where the tokens do not tell.
     private static let mostEncodedAgain = 1 << 23
-    /// So many words go by between two looks whether a stop was asked for.
-    private static let wordsUnwatched = 4096
 
     /// `addSpecialTokens` adds what the model expects around a text, such as the token that begins it. Where an `Interruption`
     /// is requested, the tokens of a long text may be missing at its end: whoever requests it looks again behind this.
     package func encode(_ text: String, addSpecialTokens: Bool = true) -> [Int32] {
         var ids = addSpecialTokens ? prefix : []
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
+        memory.isStopped = false
         defer { self.memory.withLock { [memory] in $0 = memory } }
         let text = Array(text.utf8)
         for section in matcher.sections(text) {
@@ -120,6 +119,7 @@ package final class Tokenizer: Sendable {
             borders.append(text.count)
         }
         var memory = self.memory.withLock { $0.take() } ?? WordEncoder.Memory()
+        memory.isStopped = false
         defer { self.memory.withLock { [memory] in $0 = memory } }
         var ids = addSpecialTokens ? prefix : []
         var encodedAgain = 0
@@ -197,16 +197,16 @@ package final class Tokenizer: Sendable {
         _ section: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout WordEncoder.Memory,
         onWord: ((Int) -> Void)? = nil
     ) {
-        var words = 0
-        var isStopped = false
         forEachPart(of: section) { part in
-            if isStopped { return }
             switch part {
             case .token(let id): ids.append(id)
-            case .word(let word): encoder.encode(word, into: &ids, &memory, onWord: onWord)
+            case .word(let word):
+                if let onWord {
+                    encoder.encode(word, into: &ids, &memory, onPiece: onWord)
+                } else {
+                    encoder.encode(word, into: &ids, &memory)
+                }
             }
-            words += 1
-            if words % Self.wordsUnwatched == 0 { isStopped = Interruption.isRequested }
         }
     }
 

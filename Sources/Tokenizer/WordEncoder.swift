@@ -1,5 +1,7 @@
 // One word to token ids: its first symbols, then the merges. `tokenizers` calls this part the BPE model.
 
+import Checkpoints
+
 struct WordEncoder: Sendable {
     enum Alphabet: Sendable, Equatable {
         /// Symbols are bytes, shown in the vocabulary as `ByteLevel.characters`.
@@ -61,6 +63,11 @@ struct WordEncoder: Sendable {
     struct Memory {
         private static let mostWords = 1 << 15
         private static let longestWord = 32
+        /// So many new words go by between two looks whether a stop was asked for.
+        fileprivate static let missesUnwatched = 1024
+        fileprivate var misses = 0
+        /// Words that are new are left out from then on.
+        var isStopped = false
         fileprivate var work = BytePairMerges.Workspace()
         private var ids: [ArraySlice<UInt8>: [Int32]] = [:]
 
@@ -74,13 +81,24 @@ struct WordEncoder: Sendable {
         }
     }
 
+    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
+        forEachPiece(of: word) { encodeWhole($0, into: &ids, &memory) }
+    }
+
+    /// `onPiece` gets the number of ids before each piece of the word that is encoded by itself.
+    func encode(
+        _ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory, onPiece: (Int) -> Void
+    ) {
+        forEachPiece(of: word) { piece in
+            onPiece(ids.count)
+            encodeWhole(piece, into: &ids, &memory)
+        }
+    }
+
     /// Pieces of SentencePiece are not cut into words before. Cutting the text in front of a ▁ with which nothing before
     /// it could merge changes no token, and gives words that come again.
-    /// `onWord` gets the number of ids before each of them.
-    func encode(
-        _ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory,
-        onWord: ((Int) -> Void)? = nil
-    ) {
+    @inline(__always)
+    private func forEachPiece(of word: ArraySlice<UInt8>, _ body: (ArraySlice<UInt8>) -> Void) {
         var start = word.startIndex
         if let mergesWithSpace {
             var place = word.dropFirst()
@@ -90,13 +108,11 @@ struct WordEncoder: Sendable {
                 else {
                     continue
                 }
-                onWord?(ids.count)
-                encodeWhole(word[start..<found], into: &ids, &memory)
+                body(word[start..<found])
                 start = found
             }
         }
-        onWord?(ids.count)
-        encodeWhole(word[start...], into: &ids, &memory)
+        body(word[start...])
     }
 
     private func encodeWhole(_ word: ArraySlice<UInt8>, into ids: inout [Int32], _ memory: inout Memory) {
@@ -104,6 +120,9 @@ struct WordEncoder: Sendable {
             ids += known
             return
         }
+        memory.misses += 1
+        if memory.misses % Memory.missesUnwatched == 0 { memory.isStopped = Interruption.isRequested }
+        if memory.isStopped { return }
         let start = ids.count
         merge(word, into: &ids, &memory.work)
         memory.note(word, ids[start...])
