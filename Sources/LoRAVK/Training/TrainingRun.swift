@@ -40,7 +40,8 @@ package struct RunConfig: Sendable, Equatable {
     package static func steps(
         epochs: Double, examples: Int, batchSize: Int, accumulation: Int
     ) throws(ConfigError) -> Int {
-        let batches = (examples + max(1, batchSize) - 1) / max(1, batchSize)
+        // No sum of the two: a batch size may be any number until it is validated.
+        let batches = max(0, examples - 1) / max(1, batchSize) + 1
         let steps = epochs * Double(batches) / Double(max(1, accumulation))
         guard epochs > 0, steps < 1e9 else {
             throw ConfigError("the number of epochs is \(epochs); it must be positive, for at most 1e9 steps")
