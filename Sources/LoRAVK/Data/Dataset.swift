@@ -63,7 +63,8 @@ package struct Dataset: Sendable {
 
     /// What rows give, each with the number that it has in warnings; or the examples of a text.
     init(
-        _ name: String, unit: String, warnings: [String] = [], _ reader: ExampleReader, text: [Example]? = nil,
+        _ name: String, unit: String, warnings: [String] = [], _ reader: ExampleReader,
+        text: [Example]? = nil,
         eachRow: ((JSONFields, Int) throws -> Void) throws -> Void
     ) throws {
         let format = reader.format
