@@ -105,7 +105,7 @@ def test_a_changed_interface_is_noticed(tmp_path, before, after, said):
 
 def test_library_needs_no_swift(prefix):
     needed = re.findall(r"NEEDED.*\[(.*)\]", run("readelf", "-d", prefix / "lib" / "libloravk.so"))
-    allowed = {"libvulkan.so.1", "libc.so.6", "libm.so.6", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
+    allowed = {"libvulkan.so.1", "libc.so.6", "libm.so.6", "libz.so.1", "libstdc++.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
     assert set(needed) <= allowed
 
 
