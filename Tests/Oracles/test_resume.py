@@ -93,7 +93,8 @@ def test_options_of_a_file_go_on_too(program, tiny, tmp_path, whole):
 def test_a_run_from_an_adapter_goes_on_with_the_same_start(program, tiny, tmp_path, whole):
     start = tmp_path / "start"
     program.train(start, "--model", tiny, "--data", EXAMPLES / "tiny" / "train.jsonl", "--steps", 1, "--rank", 4)
-    options = [*OPTIONS, "--adapter", start]
+    rank = OPTIONS.index("--rank")  # which is the adapter's
+    options = [*OPTIONS[:rank], *OPTIONS[rank + 2 :], "--adapter", start]
     program.run("train", "--model", tiny, "--out", tmp_path / "whole", *options)
     disturb(program, tiny, tmp_path / "out", signal.SIGKILL, 10, options)
     program.run("train", "--resume", "--model", tiny, "--out", tmp_path / "out", *options)
