@@ -215,13 +215,11 @@ extension Device {
         let part = WeightLayout(weight.layout.type, rows: rows.count, columns: weight.layout.columns)
         precondition(source.count == rows.count * part.sourceRowByteCount && rows.lowerBound % 4 == 0)
         let band = rows.lowerBound / 4
-        var scales: [UInt8] = []
+        var scales = [UInt8](repeating: 0, count: part.scalesByteCount)
         let tiles = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
-            scales = [UInt8](unsafeUninitializedCapacity: part.scalesByteCount) { scales, scaleCount in
+            scales.withUnsafeMutableBytes {
                 part.repack(
-                    source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles),
-                    scales: UnsafeMutableRawBufferPointer(scales))
-                scaleCount = part.scalesByteCount
+                    source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles), scales: $0)
             }
             tileCount = part.tilesByteCount
         }

@@ -8,6 +8,9 @@ final class MetricsFile {
     /// Begins the file anew.
     init(_ path: String) throws(FileError) { file = try AppendingFile(path) }
 
+    /// Goes on behind what is there, if anything is.
+    init(continuing path: String) throws(FileError) { file = try AppendingFile(path, continues: true) }
+
     /// Goes on behind the lines of the first `steps` steps; what a run wrote after them is dropped.
     init(_ path: String, after steps: Int) throws(FileError) {
         let lines = try FileSystem.contents(ofExisting: path)?.split(separator: UInt8(ascii: "\n")) ?? []

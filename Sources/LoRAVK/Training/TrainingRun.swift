@@ -181,6 +181,7 @@ package final class TrainingRun {
             if isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
                 try look(&progress)
             }
+            if let warning = try output?.retake() { onWarning(warning) }
             do { try output?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
