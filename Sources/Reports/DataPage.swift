@@ -33,7 +33,8 @@ package struct DataPage {
         var body: [String] = []
         for part in parts {
             body.append(HTMLPage.heading(part.name))
-            body.append(HTMLPage.table(["", ""], part.facts.map { [$0.key, $0.value] }))
+            body.append(
+                "<ul>\(part.facts.map { "<li>\($0.key.escaped): \($0.value.escaped)</li>" }.joined())</ul>")
             body += part.warnings.map { "<p><strong>Warning:</strong> \($0.escaped).</p>" }
             body.append(Self.bars(part.histogram))
         }

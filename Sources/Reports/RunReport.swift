@@ -90,8 +90,12 @@ package struct RunReport {
             name, "\(run.lines.last?.step ?? 0)",
             losses.isEmpty ? "" : losses.suffix(max(1, losses.count / 10)).map(\.self).mean.text(),
             best?.value.text() ?? "", best.map { "\($0.step)" } ?? "", "\(Int(tokens))",
-            seconds > 0 ? (tokens / seconds).text(digits: 3) : "", "\(Int(seconds.rounded())) s",
+            seconds > 0 ? Self.rate(tokens / seconds) : "", "\(Int(seconds.rounded())) s",
         ]
+    }
+
+    private static func rate(_ value: Double) -> String {
+        value < 100 ? value.text(digits: 3) : "\(Int(value.rounded()))"
     }
 
     private func total(_ key: String, _ run: RunLog) -> Double {

@@ -62,12 +62,13 @@ package struct DataSummary: Sendable {
         return lengths[min(lengths.count - 1, Int(Double(lengths.count) * share))]
     }
 
-    /// Examples by their lengths: up to twelve ranges of one width, a round number of tokens.
+    /// Examples by their lengths, from the shortest on: up to twelve ranges of one width, a round number of tokens.
     package var histogram: [(range: ClosedRange<Int>, count: Int)] {
         guard let longest = lengths.last else { return [] }
         let widths = (0...).lazy.flatMap { power in [1, 2, 5].map { $0 * Self.tenTo(power) } }
         guard let width = widths.first(where: { $0 * 12 >= longest }) else { return [] }
-        return stride(from: 1, through: max(longest, 1), by: width).map { start in
+        let first = max((lengths.first ?? 1) - 1, 0) / width * width + 1
+        return stride(from: first, through: max(longest, 1), by: width).map { start in
             let range = start...(start + width - 1)
             return (range, lengths.count { range.contains(max($0, 1)) })
         }
