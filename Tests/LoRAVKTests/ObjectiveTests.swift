@@ -2,6 +2,7 @@
 // runs that go on.
 
 import Checkpoints
+import Foundation
 import Kernels
 import LoRAVK
 import TestSupport
@@ -101,6 +102,21 @@ import VulkanCompute
         #expect(throws: ConfigError.self) { try Registries.objectives.named("dpo:gamma=1") }
         #expect(throws: ConfigError.self) { try Registries.objectives.named("dpo:beta=0") }
         #expect(throws: ConfigError.self) { try Registries.objectives.named("ppo") }
+    }
+
+    /// One of a program that uses the library is one type and one line.
+    @Test func aMadeUpObjectiveTrains() throws {
+        Registries.objectives.register(Ahead())
+        let model = try TinyModel(layers: 1).load(TestDevices.main)
+        let objective = try Registries.objectives.named("ahead:beta=3")
+        let adapter = try Adapter.random(for: model, rank: 3)
+        let trainer = try Trainer(model, adapter, objective: objective)
+        let batch = Self.comparisons([8, 5], kind: .pair)
+        _ = try trainer.forwardBackward(batch, counted: 1)
+        let evaluator = try Evaluator(model, adapter, objective: objective)
+        try compareGradients(adapter, step: 1e-2, relative: 1e-2, least: 1e-6) {
+            try evaluator.evaluate(batch).loss * 2
+        }
     }
 
     // MARK: Runs
@@ -213,5 +229,30 @@ import VulkanCompute
             _ = try run.run(onProgress: { _ in bytes.append(device.bufferByteCount) })
             #expect(Set(bytes) == [planned.use.total - planned.use.unused])
         }
+    }
+}
+
+/// −log σ(β·(mean log p of chosen − of rejected))
+private struct Ahead: AnswerObjective {
+    let name = "ahead"
+    let summary = "the chosen answer is to be likelier"
+    var options = [NumberOption("beta", 1, in: 0...10, "scales the difference")]
+
+    func record(
+        weights: Tensor, _ logps: Tensor, _ answers: AnswerBuffers, _ encoder: CommandEncoder
+    ) throws(VulkanError) {
+        try encoder.answerWeights(
+            Shader.simpo, into: weights, logps, answers, usesReferences: false,
+            push: [Float(options["beta"]), Float(0), Float(0)], label: name)
+    }
+
+    func report(_ pairs: [AnswerPair]) -> LossReport {
+        var report = LossReport(count: pairs.count)
+        for pair in pairs {
+            let (first, second) = (pair.first, pair.second)
+            let means = first.logp / Double(first.tokens) - second.logp / Double(second.tokens)
+            report.sum += log1p(exp(-options["beta"] * means))
+        }
+        return report
     }
 }

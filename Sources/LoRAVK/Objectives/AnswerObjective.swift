@@ -102,7 +102,9 @@ extension Metrics {
         let rewards = (chosen: reward(pair.first), rejected: reward(pair.second))
         add(Self.chosen, rewards.chosen)
         add(Self.rejected, rewards.rejected)
-        add("rewards/accuracies", rewards.chosen > rewards.rejected ? 1 : 0)
+        // A model that is its own reference is ahead of it by rounding alone.
+        let rounding = 1e-6 * (abs(logp(pair.first)) + abs(logp(pair.second)))
+        add("rewards/accuracies", rewards.chosen - rewards.rejected > rounding ? 1 : 0)
         add("logps/chosen", logp(pair.first))
         add("logps/rejected", logp(pair.second))
     }

@@ -51,9 +51,7 @@ package struct DPO: AnswerObjective {
         var report = LossReport(count: pairs.count)
         for pair in pairs {
             report.sum += value(pair)
-            report.metrics.add(
-                pair, reward: { beta * (loss == .ipo ? $0.meanRatio : $0.ratio) },
-                logp: { loss == .ipo ? $0.mean : $0.logp })
+            report.metrics.add(pair, reward: { beta * $0.ratio })
         }
         return report
     }
