@@ -8,6 +8,8 @@ package enum Defaults {
     package static func alpha(rank: Int) -> Double { 2 * Double(rank) }
     package static let dropout = 0.0
 
+    package static let objective = "causal"
+
     // AdamW. The largest rate is one for all methods.
     package static let learningRate = 5e-4
     package static let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8)

@@ -36,7 +36,11 @@ final class MetricsFile {
         line["tokens"] = .integer(progress.report.tokens)
         line["seconds"] = .double(progress.report.seconds)
         line["tokens_per_second"] = .double(progress.tokensPerSecond)
+        for (name, value) in progress.report.metrics.values { line[name] = .double(value) }
         if let loss = progress.validationLoss { line["validation_loss"] = .double(loss) }
+        for (name, value) in progress.validation?.metrics.values ?? [] {
+            line["validation_\(name)"] = .double(value)
+        }
         try file.append(JSON.object(line).text(.compact) + "\n")
     }
 }

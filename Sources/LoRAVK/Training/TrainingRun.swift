@@ -89,8 +89,8 @@ package enum RunOutcome: Sendable, Equatable {
 
 package final class TrainingRun {
     private let trainer: Trainer
-    private let data: Dataset
-    private let validation: Dataset?
+    private var data: Dataset
+    private var validation: Dataset?
     private let probe: [Example]
     private let config: RunConfig
     private let output: RunFolder?
@@ -112,6 +112,7 @@ package final class TrainingRun {
         for example in data.examples + (validation?.examples ?? []) + probe {
             try trainer.model.check(example)
         }
+        try trainer.objective.check(data.examples + (validation?.examples ?? []))
         output = try folder.map { folder in
             try RunFolder(
                 folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
@@ -144,10 +145,11 @@ package final class TrainingRun {
     }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
-    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
+    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed. `onReference`: so many of
+    /// the examples have been seen by the model without the adapter, where the objective needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
-        onWarning: (String) -> Void = { _ in }
+        onWarning: (String) -> Void = { _ in }, onReference: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws -> RunOutcome {
         if let warning = output?.warning { onWarning(warning) }
         if let warning = config.schedule.warning { onWarning(warning) }
@@ -155,6 +157,7 @@ package final class TrainingRun {
             for warning in data.warnings { onWarning("\(data.path): \(warning)") }
         }
         try reserve()
+        try compare(shouldStop, onReference)
         var order = BatchOrder(
             examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,
             shuffles: config.shuffles)
@@ -211,6 +214,19 @@ package final class TrainingRun {
         try trainer.reserve(
             BatchShape(
                 largestOf: data.sizes, batchSize: config.batchSize, tokensPerPass: config.tokensPerPass))
+    }
+
+    /// Looks at all data without the adapter, where the objective needs that.
+    private func compare(_ shouldStop: () -> Bool, _ onReference: (Int, Int) -> Void) throws {
+        let count = data.examples.count + (validation?.examples.count ?? 0)
+        let evaluator = Evaluator(sharing: trainer)
+        func compared(_ data: Dataset, after before: Int) throws -> Dataset {
+            try evaluator.compared(
+                data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
+                onProgress: { onReference(before + $0, count) })
+        }
+        data = try compared(data, after: 0)
+        validation = try validation.map { try compared($0, after: data.examples.count) }
     }
 
     private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {
