@@ -121,8 +121,8 @@ package struct Weight: Sendable {
         self.scales = scales
     }
 
-    /// A range of rows that starts at a multiple of the layout's granule.
-    func rows(_ range: Range<Int>) -> Weight {
+    /// A range of rows that starts at a multiple of four, and where it is to be bound at one of the layout's granule.
+    package func rows(_ range: Range<Int>) -> Weight {
         let part = WeightLayout(layout.type, rows: range.count, columns: layout.columns)
         let band = range.lowerBound / 4
         return Weight(
