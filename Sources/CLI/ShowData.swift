@@ -29,6 +29,7 @@ struct ShowData: ParsableCommand {
 
     @OptionGroup var batch: BatchOptions
     @OptionGroup var chat: ChatOptions
+    @OptionGroup(title: "Objective") var objectiveOptions: ObjectiveOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func validate() throws {
@@ -42,7 +43,7 @@ struct ShowData: ParsableCommand {
         var tokenizer = try Tokenizer.load(for: checkpoint)
         if let template = chat.chatTemplate { tokenizer = try tokenizer.with(templateNamed: template) }
         for warning in tokenizer.warnings { Terminal.warn(warning) }
-        let format = try formatOptions.format(for: checkpoint.spec)
+        let format = try formatOptions.textFormat(for: checkpoint.spec, objectiveOptions.named)
         let training = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
         var parts = [part(training, DataSummary(training, tokenizer: tokenizer, batchSize: batch.batchSize))]
         if Dataset.has(.valid, in: data) {
@@ -55,17 +56,30 @@ struct ShowData: ParsableCommand {
                     DataSummary(
                         valid, tokenizer: tokenizer, batchSize: batch.batchSize, training: training)))
         }
-        let shown = zip(training.examples, training.places).prefix(examples).map { example, place in
-            DataPage.Shown(
-                title:
-                    "\(training.unit) \(place.number)\(place.isCut ? ", cut" : ""): \(example.tokens.count) tokens, "
-                    + "\(example.countedTokens) to learn", pieces: example.pieces(tokenizer))
+        let shown = zip(training.examples, training.places).prefix(examples).flatMap { example, place in
+            self.shown(example, "\(training.unit) \(place.number)\(place.isCut ? ", cut" : "")", tokenizer)
         }
         for part in parts { print(part) }
         for example in shown { print(example) }
         guard let html else { return }
         try AtomicFile.write(DataPage(parts, examples: shown).html, to: html)
         Terminal.error("wrote \(html)")
+    }
+
+    /// The example's sequences that are its own: of a judged answer the other is another's.
+    private func shown(_ example: Example, _ place: String, _ tokenizer: Tokenizer) -> [DataPage.Shown] {
+        let names =
+            switch example.kind {
+            case .plain: [""]
+            case .pair: [", chosen", ", rejected"]
+            case .judged: [example.comparison?.isDesired == true ? ", wanted" : ", not wanted"]
+            }
+        return zip(names, example.sequences).map { name, sequence in
+            let learned = example.part(sequence).countedTokens
+            return DataPage.Shown(
+                title: "\(place)\(name): \(sequence.count) tokens, \(learned) to learn",
+                pieces: example.pieces(sequence, tokenizer))
+        }
     }
 
     private func part(_ data: Dataset, _ summary: DataSummary) -> DataPage.Part {

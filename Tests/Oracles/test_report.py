@@ -104,3 +104,10 @@ def test_the_usual_mistakes_are_told(program, tiny, tmp_path):
     said = call(program, "data", "--model", tiny, "--data", path, "--no-end", "--batch-size", 2).stderr
     for part in ["3 examples have no end to learn", "1 example is there twice or more", "the longest example has"]:
         assert part in said, said
+
+
+def test_pairs_are_shown_as_two_answers(program, tiny, tmp_path):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(json.dumps(dict(prompt="the king", chosen=" went out", rejected=" came in")) + "\n")
+    shown = call(program, "data", "--model", tiny, "--data", path, "--objective", "dpo").stdout
+    assert re.search(r"line 1, chosen: \d+ tokens, \d+ to learn\nthe king⟦ went out.*?⟧\n\nline 1, rejected: .*?\nthe king⟦ came in.*?⟧", shown, re.S), shown

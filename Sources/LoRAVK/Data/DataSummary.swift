@@ -24,7 +24,9 @@ package struct DataSummary: Sendable {
         let ids = tokenizer.specialIDs
         if let bos = ids.bos {
             note(
-                found.count { $0.tokens.starts(with: [bos, bos]) },
+                found.count { example in
+                    example.sequences.contains { example.tokens[$0].starts(with: [bos, bos]) }
+                },
                 "begins with the token of the beginning twice", "begin with the token of the beginning twice")
         }
         let stops = ids.stops.union([ids.eos].compactMap(\.self))
@@ -32,7 +34,7 @@ package struct DataSummary: Sendable {
         let whole = zip(found, data.places).filter { !$1.isCut }.map(\.0)
         note(
             whole.count { example in
-                !example.labels.suffix(3).contains { stops.contains($0) }
+                !example.sequences.allSatisfy { example.labels[$0].suffix(3).contains(where: stops.contains) }
             },
             "has no end to learn: the model does not learn to stop there",
             "have no end to learn: the model does not learn to stop there")
@@ -78,14 +80,20 @@ package struct DataSummary: Sendable {
 }
 
 extension Example {
-    /// The text in runs of tokens that are learned, and that are not.
-    package func pieces(_ tokenizer: Tokenizer) -> [(text: String, isLearned: Bool)] {
+    /// The text of a sequence in runs of tokens that are learned, and that are not.
+    package func pieces(
+        _ sequence: Range<Int>, _ tokenizer: Tokenizer
+    ) -> [(text: String, isLearned: Bool)] {
+        func isCounted(_ index: Int) -> Bool {
+            index > sequence.lowerBound && labels[index] >= 0 && (weights?[index] ?? 1) != 0
+        }
         var pieces: [(text: String, isLearned: Bool)] = []
-        var (start, before) = (0, "")
-        while start < tokens.count {
+        var (start, before) = (sequence.lowerBound, "")
+        while start < sequence.upperBound {
             let isLearned = isCounted(start)
-            let end = tokens.indices[start...].first { isCounted($0) != isLearned } ?? tokens.count
-            let text = tokenizer.decode(tokens[..<end], skipSpecialTokens: false)
+            let end =
+                (start..<sequence.upperBound).first { isCounted($0) != isLearned } ?? sequence.upperBound
+            let text = tokenizer.decode(tokens[sequence.lowerBound..<end], skipSpecialTokens: false)
             // Where a character is of both runs its bytes are not the text's.
             let new =
                 text.utf8.starts(with: before.utf8)
@@ -95,10 +103,5 @@ extension Example {
             (start, before) = (end, text)
         }
         return pieces
-    }
-
-    /// A target that the loss counts, with a weight that is not 0.
-    private func isCounted(_ index: Int) -> Bool {
-        index > 0 && labels[index] >= 0 && (weights?[index] ?? 1) != 0
     }
 }
