@@ -1,22 +1,15 @@
-// Gradient of the router's logits from that of the scores s of the chosen experts, p = softmax(logits), D = Σ_j s_j·ds_j:
-//   RENORMALISED  dl = s·(ds − D) of the chosen, 0 of others       otherwise  dl = p·(ds − D), ds = 0 of others
+// Gradient of the router's logits from that of the scores s of the chosen experts, p = softmax(logits), g = σ(logits), D = Σ_j s_j·ds_j:
+//   softmax  dl = p·(ds − D), ds = 0 of others               NORMALISED  dl = s·(ds − D) of the chosen
+//   SIGMOID  dl = scale·ds·g·(1 − g) of the chosen           NORMALISED  dl = (scale·ds − D)/(Σ g)·g·(1 − g) of the chosen
 // A token an invocation.
 #version 450
-
-layout(local_size_x_id = 0) in;
-layout(constant_id = 0) const uint LANES = 64;
-layout(constant_id = 1) const bool RENORMALISED = false;
+#include "experts/scores.glsl"
 
 layout(std430, binding = 0) writeonly buffer GradientStorage { float dlogits[]; };  // (N, pitch), 0 behind the experts
 layout(std430, binding = 1) readonly buffer DScoreStorage { float dscores[]; };     // (N, used)
 layout(std430, binding = 2) readonly buffer ScoreStorage { float scores[]; };
 layout(std430, binding = 3) readonly buffer ExpertStorage { int experts[]; };
 layout(std430, binding = 4) readonly buffer LogitStorage { float logits[]; };       // (N, pitch)
-
-layout(push_constant) uniform Push {
-    uint groupBase;
-    uint tokens, experts, used, pitch;
-} push;
 
 void main() {
     uint token = (gl_WorkGroupID.x + push.groupBase) * LANES + gl_LocalInvocationID.x;
@@ -25,13 +18,24 @@ void main() {
     float mean = 0;
     for (uint j = 0; j < push.used; j++) mean += scores[first + j] * dscores[first + j];
 
+    bool isOfAll = !SIGMOID && !NORMALISED;
     float largest = logits[row], sum = 0;
-    if (!RENORMALISED) {
+    if (isOfAll) {
         for (uint e = 1; e < push.experts; e++) largest = max(largest, logits[row + e]);
         for (uint e = 0; e < push.experts; e++) sum += exp(logits[row + e] - largest);
+    } else if (SIGMOID && NORMALISED) {
+        sum = LEAST_SUM;
+        for (uint j = 0; j < push.used; j++) sum += sigmoid(logits[row + uint(experts[first + j])]);
     }
     for (uint e = 0; e < push.pitch; e++)
-        dlogits[row + e] = RENORMALISED || e >= push.experts ? 0 : -mean * exp(logits[row + e] - largest) / sum;
-    for (uint j = 0; j < push.used; j++)
-        dlogits[row + uint(experts[first + j])] = scores[first + j] * (dscores[first + j] - mean);
+        dlogits[row + e] = isOfAll && e < push.experts ? -mean * exp(logits[row + e] - largest) / sum : 0;
+    for (uint j = 0; j < push.used; j++) {
+        uint at = row + uint(experts[first + j]);
+        float ds = dscores[first + j], gradient = scores[first + j] * (ds - mean);
+        if (SIGMOID) {
+            float g = sigmoid(logits[at]);
+            gradient = (NORMALISED ? (push.scale * ds - mean) / sum : push.scale * ds) * g * (1 - g);
+        }
+        dlogits[at] = gradient;
+    }
 }

@@ -13,8 +13,12 @@ struct RandomModelCommand: ParsableCommand {
         case smollm2 = "135m"
         case qwen = "1.5b"
         case llama = "8b"
+        case lfm2 = "lfm2-350m"
+        case experts
+        case dense
 
-        /// The shapes of SmolLM2-135M, Qwen2.5-1.5B and Llama 3.1 8B, all as Llama's arithmetic.
+        /// The shapes of SmolLM2-135M, Qwen2.5-1.5B and Llama 3.1 8B, all as Llama's arithmetic, and of LFM2-350M; two of eight experts,
+        /// and a dense model with as many parameters as a token uses of it.
         var config: JSON.Object {
             switch self {
             case .tiny:
@@ -33,7 +37,32 @@ struct RandomModelCommand: ParsableCommand {
                 RandomModel.llama(
                     vocabulary: 128_256, width: 4096, hidden: 14336, layers: 32, heads: 32, kvHeads: 8,
                     positions: 8192, isTied: false)
+            case .lfm2:
+                [
+                    "model_type": .string("lfm2"), "vocab_size": .integer(65536),
+                    "hidden_size": .integer(1024),
+                    "intermediate_size": .integer(6656), "num_hidden_layers": .integer(16),
+                    "num_attention_heads": .integer(16),
+                    "full_attn_idxs": .array(
+                        [2, 5, 8, 10, 12, 14].map { .integer($0) }), "eos_token_id": .integer(0),
+                ]
+            case .experts, .dense: mixture
             }
+        }
+
+        private var mixture: JSON.Object {
+            let isDense = self == .dense
+            return [
+                "model_type": .string(isDense ? "qwen3" : "qwen3_moe"), "vocab_size": .integer(32768),
+                "hidden_size": .integer(768), "intermediate_size": .integer(isDense ? 2048 : 1024),
+                "num_hidden_layers": .integer(8), "num_attention_heads": .integer(12),
+                "num_key_value_heads": .integer(4), "head_dim": .integer(64),
+                "num_experts": isDense ? .null : .integer(8),
+                "num_experts_per_tok": isDense ? .null : .integer(2),
+                "moe_intermediate_size": isDense ? .null : .integer(1024),
+                "norm_topk_prob": isDense ? .null : .bool(true), "max_position_embeddings": .integer(8192),
+                "tie_word_embeddings": .bool(true), "eos_token_id": .integer(0),
+            ]
         }
     }
 

@@ -227,7 +227,11 @@ extension PEFTConfig {
             [nil, .bool(false), .array([]), .object([:])].contains(fields[key])
         }
         for key in unsupported where !saysNothing(key) {
-            throw fields.wrong(key, expected: "none: it is not supported")
+            throw fields.wrong(
+                key, expected: "none: it is not supported",
+                remedy: key == "target_parameters"
+                    ? "experts' own matrices cannot have adapters here: train with the attention's layers as target_modules"
+                    : nil)
         }
         let formats = Kind.allCases.map(\.format.defaults)
         for key in fields.object.keys where !laterKeys.contains(key) && !saysNothing(key) {

@@ -4,16 +4,35 @@
 
 import VulkanCompute
 
-/// How tokens are routed: to `used` of `experts`, by the softmax of their logits, or where `renormalises` of those of the chosen alone.
-package struct ExpertRouting: Sendable, Equatable {
+/// How tokens are routed: to `used` of `experts`.
+package struct ExpertRouting: Sendable {
+    /// How much a chosen expert counts.
+    package enum Scores: Sendable, Equatable {
+        /// By the softmax of all logits, or of those of the chosen experts alone.
+        case softmax(ofChosen: Bool)
+        /// scale·σ(logit), or where normalised shares that add up to the scale.
+        case sigmoid(isNormalised: Bool, scale: Float)
+    }
+
     package let experts: Int  // E
     package let used: Int  // k
-    package let renormalises: Bool
+    package let scores: Scores
+    /// Added when experts are chosen, and only then: to the sigmoids, or the logits of a softmax (E).
+    package let bias: Tensor?
 
-    package init(experts: Int, used: Int, renormalises: Bool) {
+    package init(experts: Int, used: Int, _ scores: Scores, bias: Tensor? = nil) {
         precondition(
-            0 < used && used <= experts && experts <= Self.mostExperts, "\(used) of \(experts) experts")
-        (self.experts, self.used, self.renormalises) = (experts, used, renormalises)
+            0 < used && used <= experts && experts <= Self.mostExperts && bias?.count ?? experts == experts,
+            "\(used) of \(experts) experts, chosen with a bias of \(bias?.shape ?? [])")
+        (self.experts, self.used, self.scores, self.bias) = (experts, used, scores, bias)
+    }
+
+    fileprivate var scale: Float { if case .sigmoid(_, let scale) = scores { scale } else { 1 } }
+    fileprivate var constants: [String: UInt32] {
+        switch scores {
+        case .softmax(let ofChosen): ["SIGMOID": 0, "NORMALISED": ofChosen ? 1 : 0]
+        case .sigmoid(let isNormalised, _): ["SIGMOID": 1, "NORMALISED": isNormalised ? 1 : 0]
+        }
     }
 
     /// Shared memory holds a few words of each.
@@ -73,7 +92,8 @@ extension CommandEncoder {
                 && scratch.count >= slots.scratchShape(routing).reduce(1, *),
             "\(label): \(logits.shape) for \(slots.experts.shape)")
         try eachToken(
-            Shader.route(), [slots.experts, slots.scores, logits], logits, routing, label: "\(label) choice")
+            Shader.route(), [slots.experts, slots.scores, logits, routing.bias ?? logits], logits, routing,
+            ["BIASED": routing.bias == nil ? 0 : 1], label: "\(label) choice")
         let lanes = routeLanes
         guard slots.tokens > 1 else {
             return try dispatch(
@@ -113,12 +133,15 @@ extension CommandEncoder {
     }
 
     private func eachToken(
-        _ shader: Shader, _ tensors: [Tensor], _ logits: Tensor, _ routing: ExpertRouting, label: String
+        _ shader: Shader, _ tensors: [Tensor], _ logits: Tensor, _ routing: ExpertRouting,
+        _ constants: [String: UInt32] = [:], label: String
     ) throws(VulkanError) {
         let lanes = routeLanes
         try dispatch(
-            shader, tensors.map(\.slice), push: [logits.rows, routing.experts, routing.used, logits.width],
-            specialization: ["LANES": UInt32(lanes), "RENORMALISED": routing.renormalises ? 1 : 0],
+            shader, tensors.map(\.slice),
+            push: [logits.rows, routing.experts, routing.used, logits.width, routing.scale],
+            specialization: ["LANES": UInt32(lanes)].merging(routing.constants) { $1 }
+                .merging(constants) { $1 },
             groups: (logits.rows + lanes - 1) / lanes, label: label)
     }
 

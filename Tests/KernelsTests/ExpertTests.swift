@@ -11,17 +11,18 @@ import VulkanCompute
         var tokens: Int
         var experts: Int
         var used: Int
-        var renormalises = true
+        var scores = ExpertRouting.Scores.softmax(ofChosen: true)
+        var isBiased = false
         /// Experts that no token goes to.
         var unused: Set<Int> = []
-        var testDescription: String {
-            "\(tokens) tokens, \(used) of \(experts)\(renormalises ? "" : ", shares of all")"
-        }
-        var routing: ExpertRouting {
-            ExpertRouting(experts: experts, used: used, renormalises: renormalises)
-        }
-        var reference: ReferenceRouting {
-            ReferenceRouting(experts: experts, used: used, renormalises: renormalises)
+        var testDescription: String { "\(tokens) tokens, \(used) of \(experts), \(scores)" }
+
+        /// Multiples of 1/8, which sums of a few bits keep apart.
+        var bias: [Float] { (0..<experts).map { isBiased ? Float($0 % 5) / 8 : 0 } }
+        var reference: ReferenceRouting { ReferenceRouting(used: used, scores, bias: bias.doubles) }
+        func routing(_ run: FamilyRun) throws -> ExpertRouting {
+            ExpertRouting(
+                experts: experts, used: used, scores, bias: isBiased ? try run.input(bias, [experts]) : nil)
         }
         var pitch: Int { (experts + 3) / 4 * 4 }
 
@@ -37,23 +38,29 @@ import VulkanCompute
     }
 
     static let cases = [
-        Case(tokens: 1, experts: 8, used: 2), Case(tokens: 1, experts: 6, used: 6, renormalises: false),
-        Case(tokens: 5, experts: 4, used: 1, renormalises: false),
+        Case(tokens: 1, experts: 8, used: 2),
+        Case(tokens: 1, experts: 6, used: 6, scores: .softmax(ofChosen: false)),
+        Case(tokens: 5, experts: 4, used: 1, scores: .softmax(ofChosen: false), isBiased: true),
         Case(tokens: 67, experts: 6, used: 3, unused: [0, 4]),
-        Case(tokens: 300, experts: 33, used: 4, renormalises: false, unused: [32]),
+        Case(tokens: 300, experts: 33, used: 4, scores: .softmax(ofChosen: false), unused: [32]),
         Case(tokens: 40, experts: 8, used: 2, unused: [0, 1, 2, 4, 5, 7]),
+        Case(
+            tokens: 70, experts: 12, used: 4, scores: .sigmoid(isNormalised: true, scale: 2.5), isBiased: true
+        ),
+        Case(tokens: 9, experts: 5, used: 2, scores: .sigmoid(isNormalised: false, scale: 0.5)),
     ]
 
     /// Routes tokens on the device.
     private func routed(
         _ run: FamilyRun, _ test: Case, _ logits: [Float]
     ) throws -> ExpertSlots {
+        let routing = try test.routing(run)
         let slots = try ExpertSlots(
-            test.routing, tokens: test.tokens, run.device.capabilities, run.family
+            routing, tokens: test.tokens, run.device.capabilities, run.family
         ) { try run.output($0, dtype: $1) }
         let tensor = try run.input(logits, [test.tokens, test.pitch])
-        let scratch = try run.output(slots.scratchShape(test.routing), dtype: .i32)
-        try run.run { try $0.route(into: slots, tensor, test.routing, scratch: scratch) }
+        let scratch = try run.output(slots.scratchShape(routing), dtype: .i32)
+        try run.run { try $0.route(into: slots, tensor, routing, scratch: scratch) }
         return slots
     }
 
@@ -72,6 +79,8 @@ import VulkanCompute
         let sorted = ReferenceSlots(chosen)
         #expect(try run.integers(slots.order).map { Int($0) } == sorted.order)
         #expect(try run.integers(slots.places).map { Int($0) } == sorted.places)
+        // A token's own experts and no others are read.
+        if test.tokens == 1 { #expect(slots.tiles.rows == test.used) }
         // Each place is in one tile, of its expert's.
         let tiles = try run.integers(slots.tiles).map { Int($0) }
         var covered: [Int] = []
@@ -92,9 +101,9 @@ import VulkanCompute
         let slots = try routed(run, test, logits)
         let shape = [test.tokens, test.pitch]
         let (tensor, gradient) = (try run.input(logits, shape), try run.input(dscores, [dscores.count]))
-        let dlogits = try run.output(shape)
+        let (dlogits, routing) = (try run.output(shape), try test.routing(run))
         try run.run {
-            try $0.routeBackward(into: dlogits, gradient, logits: tensor, slots, test.routing)
+            try $0.routeBackward(into: dlogits, gradient, logits: tensor, slots, routing)
         }
         let expected = (0..<test.tokens).flatMap { row in
             let own = Array(logits[row * test.pitch..<row * test.pitch + test.experts]).doubles
@@ -104,14 +113,15 @@ import VulkanCompute
         #expect(mismatch(try run.values(dlogits), expected, .float(roundings: 40)) == nil)
     }
 
-    @Test(arguments: [true, false])
-    func referenceBackwardIsTheGradient(_ renormalises: Bool) {
-        let reference = ReferenceRouting(experts: 5, used: 2, renormalises: renormalises)
+    @Test(arguments: cases) func referenceBackwardIsTheGradient(_ test: Case) {
         var random = RandomValues(seed: 33)
-        let (logits, ds) = (random.normal(5).doubles, random.normal(2).doubles)
-        let measured = finiteDifference(at: logits) { weightedSum(reference.scores($0), ds) }
+        let (logits, ds) = (random.normal(test.experts).doubles, random.normal(test.used).doubles)
+        let chosen = test.reference.chosen(logits)
+        let measured = finiteDifference(at: logits) {
+            weightedSum(test.reference.scores($0, of: chosen), ds)
+        }
         let tolerance = Tolerance(absolute: 1e-8, relative: 1e-8)
-        #expect(mismatch(reference.backward(ds, logits), measured, tolerance) == nil)
+        #expect(mismatch(test.reference.backward(ds, logits), measured, tolerance) == nil)
     }
 
     /// NaN must lead to no expert that is not there.

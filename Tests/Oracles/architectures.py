@@ -60,8 +60,8 @@ class Architecture:
     @property
     def targets(self):
         """PEFT's target_modules: all linear layers of the language model. Of experts, which are none, PEFT makes target_parameters."""
-        if self.model_type in ("qwen3_moe", "olmoe", "mixtral"):
-            return r".*self_attn.*_proj"
+        if self.model_type in ("qwen3_moe", "olmoe", "mixtral", "lfm2_moe"):
+            return r".*(self_attn|conv).*_proj"
         return "all-linear" if self.text is None else r".*language_model.*_proj"
 
 
@@ -72,6 +72,7 @@ PHI4_MINI = dict(original_max_position_embeddings=16, partial_rotary_factor=0.75
 MINISTRAL = dict(
     head_dim=16, num_attention_heads=4, rope_parameters=dict(
         YARN_SHORT, beta_fast=16.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5))
+LFM2_LAYERS = dict(num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"])
 EXPERTS = dict(moe_intermediate_size=24)
 GPT2 = dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, bos_token_id=END, eos_token_id=END)
 
@@ -136,8 +137,7 @@ ALL = {
     "glm4": Architecture("glm4", dict(
         head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
     "lfm2": Architecture("lfm2", dict(
-        num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], block_multiple_of=8, rope_parameters=THETA,
-        tie_word_embeddings=True)),
+        LFM2_LAYERS, block_multiple_of=8, rope_parameters=THETA, tie_word_embeddings=True)),
     "lfm2-bias": Architecture("lfm2", dict(
         num_hidden_layers=3, full_attn_idxs=[0], conv_bias=True, conv_L_cache=5, block_auto_adjust_ff_dim=False), gguf=False),
     "qwen3_moe": Architecture("qwen3_moe", dict(EXPERTS, head_dim=16, num_experts=6, num_experts_per_tok=3, norm_topk_prob=True)),
@@ -148,6 +148,11 @@ ALL = {
     "mixtral": Architecture("mixtral", dict(intermediate_size=24, num_local_experts=4, num_experts_per_tok=2)),
     "mixtral-window": Architecture("mixtral", dict(
         intermediate_size=24, num_local_experts=4, num_experts_per_tok=3, sliding_window=7), gguf=False),
+    "lfm2_moe": Architecture("lfm2_moe", dict(
+        EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=3, num_dense_layers=1, rope_parameters=THETA)),
+    "lfm2_moe-shares": Architecture("lfm2_moe", dict(
+        EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=2, num_dense_layers=0, norm_topk_prob=False, use_expert_bias=False,
+        routed_scaling_factor=1.5), gguf=False),
     "mistral3-multimodal": Architecture(
         "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
         text=dict(BASE, **MINISTRAL, model_type="ministral3"), lengths=(48,)),

@@ -58,12 +58,12 @@ def convert(source, target):
             writer.add_key_value(field.name, field.contents(), kinds[0], kinds[-1] if kinds[0] == gguf.GGUFValueType.ARRAY else None)
     names = []
     for tensor in reader.tensors:
-        if len(tensor.shape) != 2 or tensor.shape[0] % 256:
+        if len(tensor.shape) < 2 or tensor.shape[0] % 256:
             writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
             continue
         kind, encode = KINDS[len(names) % len(KINDS)]
         values = gguf.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        data = encode(values).reshape(len(values), -1)
+        data = encode(values).reshape(*values.shape[:-1], -1)
         error = np.abs(gguf.dequantize(data, kind) - values).max() / np.abs(values).max()
         assert error < 0.1, f"{tensor.name} as {kind.name} is off by {error:.3f} of its largest value"
         writer.add_tensor(tensor.name, data, raw_dtype=kind)

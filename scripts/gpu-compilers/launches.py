@@ -50,6 +50,9 @@ def launches(d):
     shared("matmul_shared_{nt,nn}_{f32,q4_0,q6_k}", ruled(d)[0], accumulate=1, tag="+rank", RANK_TERM=1, TILED=1)
     for tile in ruled(d): shared("matmul_shared_{nt,nn}_f32", tile, tag="rows", RANK_TERM=0, TILED=0)
     for tile in ruled(d): shared("matmul_transposed_shared", tile, accumulate=1)
+    for tile in "16x64b32x4x4", "32x64b32x4x4":  # KernelSelection.expertTile
+        shared("matmul_experts_shared_nt_" + WEIGHTS, tile, GATHERED=1)
+        shared("matmul_experts_shared_nn_" + WEIGHTS, tile, GATHERED=0)
     for count in 1, 2, 4, 8:  # KernelSelection.matvecTile
         row("matvec_shared_" + WEIGHTS, f"r{count}", few=count in (1, 8), LANES=lanes, ROWS=count, ACCUMULATE=0)
     if d.fragment:

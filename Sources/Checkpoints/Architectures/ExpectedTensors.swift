@@ -73,6 +73,7 @@ extension ConvolutionSpec {
 extension ExpertsSpec {
     fileprivate func expectedTensors(_ format: Checkpoint.Format) -> [ExpectedTensor] {
         [ExpectedTensor(router, [count, gate.inFeatures])]
+            + (bias.map { [ExpectedTensor($0, [count], part: "")] } ?? [])
             + [gate, up, down].flatMap { matrix in
                 let shape = [matrix.outFeatures, matrix.inFeatures]
                 return format == .gguf

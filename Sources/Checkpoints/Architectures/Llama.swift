@@ -22,6 +22,9 @@ package struct Llama: Architecture {
         let windows = file.isGGUF ? try file.windows { _ in true } : []
         // llama.cpp's converter lays the rows of q and k in interleaved pairs, for this architecture and few others.
         let pairs = RowOrder.interleavedPairs(headDim: heads.size)
+        // Mixtral's GGUF files are this architecture's.
+        let experts =
+            file.architecture is Llama ? try file.optionalGGUFExperts(hidden: .feedForward) : nil
         return try file.model { layer in
             let attention = BranchSpec(
                 before: layer.rms("input_layernorm", gguf: "attn_norm"),
@@ -37,7 +40,7 @@ package struct Llama: Architecture {
                 output: layer.linear(
                     "self_attn.o_proj", gguf: "attn_output", heads.queryWidth, width,
                     bias: outputBias))
-            let feedForward = BranchSpec(
+            var feedForward = BranchSpec(
                 before: layer.rms("post_attention_layernorm", gguf: "ffn_norm"),
                 inputs: [
                     layer.linear("mlp.gate_proj", gguf: "ffn_gate", width, hidden, bias: mlpBias),
@@ -45,6 +48,7 @@ package struct Llama: Architecture {
                 ],
                 mixer: .activation(ActivationSpec(activation, isGated: true)),
                 output: layer.linear("mlp.down_proj", gguf: "ffn_down", hidden, width, bias: mlpBias))
+            if let experts { feedForward.mixExperts(experts, .softmax(ofChosen: true), activation, layer) }
             return [attention, feedForward]
         }
     }

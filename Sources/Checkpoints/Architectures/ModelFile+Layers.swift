@@ -44,22 +44,6 @@ extension ModelFile {
         return HeadCounts(queries: heads, keys: keys, size: headSize)
     }
 
-    /// How many experts there are, how many of them a token uses, and their width.
-    package func experts(
-        hidden: ModelKey, default other: Int
-    ) throws(FileError) -> (count: Int, used: Int, hidden: Int) {
-        // Newer files call them local, and may have both names.
-        let newer = try optionalInteger(ModelKey("num_local_experts"), in: 1...1024)
-        let key = ModelKey("num_experts", gguf: "expert_count")
-        let older = try integer(key, in: 1...1024, default: isGGUF ? nil : newer ?? other)
-        let count = newer ?? older
-        note(key, .uint32(UInt32(count)))
-        let used = try integer(
-            ModelKey("num_experts_per_tok", gguf: "expert_used_count"), in: 1...count,
-            default: isGGUF ? nil : min(8, count))
-        return (count, used, try integer(hidden, in: ModelKey.Range.width))
-    }
-
     /// The window of each layer, nil where it looks back all the way. `slides` says which have one where the file does not.
     package func windows(_ slides: (Int) -> Bool) throws(FileError) -> [Int?] {
         let layers = try integer(.layers, in: ModelKey.Range.layers)

@@ -58,7 +58,9 @@ extension ModelFile {
         "add_cross_attention": [.bool(false)], "scale_attn_by_inverse_layer_idx": [.bool(false)],
         "scale_attn_weights": [.bool(true)], "reorder_and_upcast_attn": [.bool(false), .bool(true)],
         "quantization_config": [], "conv_L_cache": [], "conv_bias": [.bool(false)], "full_attn_idxs": [],
-        "norm_topk_prob": [], "mlp_only_layers": [.array([])], "decoder_sparse_step": [.integer(1)],
+        "norm_topk_prob": [], "num_dense_layers": [], "use_expert_bias": [.bool(false)],
+        "routed_scaling_factor": [.integer(1), .double(1)], "mlp_only_layers": [.array([])],
+        "decoder_sparse_step": [.integer(1)],
         "num_experts_per_tok": [], "moe_intermediate_size": [],
     ]
 

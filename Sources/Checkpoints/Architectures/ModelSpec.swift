@@ -90,23 +90,34 @@ package struct ConvolutionSpec: Sendable, Equatable {
     }
 }
 
-/// Σ s·down(f(gate(n))·up(n)) over the `used` experts of the largest logits of a router, s the softmax of their logits.
+/// Σ s·down(f(gate(n))·up(n)) over the `used` experts of the largest logits of a router, s their scores.
 package struct ExpertsSpec: Sendable, Equatable {
+    package enum Scores: Sendable, Equatable {
+        /// Shares of the softmax of all logits, or of those of the chosen experts alone.
+        case softmax(ofChosen: Bool)
+        /// scale·σ(logit), or where normalised shares that add up to the scale.
+        case sigmoid(isNormalised: Bool, scale: Double)
+    }
+
+    /// A file with more is refused.
+    package static let most = 1024
+
     package var router: TensorName  // (E, C)
+    /// Added to the scores when experts are chosen, and only then (E).
+    package var bias: TensorName?
     package var count: Int  // E
     package var used: Int  // k
-    /// The softmax is over the chosen experts' logits alone.
-    package var renormalises: Bool
+    package var scores: Scores
     package var function: Activation
     package var gate: ExpertMatrixSpec  // (F, C) each
     package var up: ExpertMatrixSpec
     package var down: ExpertMatrixSpec  // (C, F) each
 
     package init(
-        router: TensorName, used: Int, renormalises: Bool, _ function: Activation, gate: ExpertMatrixSpec,
-        up: ExpertMatrixSpec, down: ExpertMatrixSpec
+        router: TensorName, bias: TensorName? = nil, used: Int, _ scores: Scores, _ function: Activation,
+        gate: ExpertMatrixSpec, up: ExpertMatrixSpec, down: ExpertMatrixSpec
     ) {
-        (self.router, self.used, self.renormalises) = (router, used, renormalises)
+        (self.router, self.bias, self.used, self.scores) = (router, bias, used, scores)
         (self.function, self.gate, self.up, self.down) = (function, gate, up, down)
         count = gate.count
     }

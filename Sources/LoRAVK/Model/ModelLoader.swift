@@ -141,14 +141,23 @@ extension WeightLoader {
                 keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window)
         case .convolution(let spec):
             return ShortConvMixer(convolution: try convolution(spec))
-        case .experts(let spec):
-            return ExpertsMixer(
-                routing: ExpertRouting(
-                    experts: spec.count, used: spec.used, renormalises: spec.renormalises),
-                router: try weight(spec.router), gate: try experts(spec.gate), up: try experts(spec.up),
-                down: try experts(spec.down), function: Shader.Activation(spec.function),
-                width: spec.gate.inFeatures, hidden: spec.gate.outFeatures, label: "block \(layer) experts")
+        case .experts(let experts): return try mixture(experts, layer: layer)
         }
+    }
+
+    private mutating func mixture(_ spec: ExpertsSpec, layer: Int) throws -> ExpertsMixer {
+        let scores: ExpertRouting.Scores =
+            switch spec.scores {
+            case .softmax(let ofChosen): .softmax(ofChosen: ofChosen)
+            case .sigmoid(let isNormalised, let scale):
+                .sigmoid(isNormalised: isNormalised, scale: Float(scale))
+            }
+        let bias = try spec.bias.map { try vector($0.huggingFace) }
+        return ExpertsMixer(
+            routing: ExpertRouting(experts: spec.count, used: spec.used, scores, bias: bias),
+            router: try weight(spec.router), gate: try experts(spec.gate), up: try experts(spec.up),
+            down: try experts(spec.down), function: Shader.Activation(spec.function),
+            width: spec.gate.inFeatures, hidden: spec.gate.outFeatures, label: "block \(layer) experts")
     }
 
     /// The weights of all experts one behind the other: one tensor in GGUF files, one an expert in Hugging Face's.
