@@ -13,7 +13,6 @@ import kit, launches, record, shaders, workgroups
 DEVICES = "polaris10 vega10 navi31 TGL A770 B580 TU104 AD102 adreno740".split()
 ROOT = os.path.dirname(os.path.dirname(kit.KIT))
 # What decides a step's time; the rule's tiles alone.
-SHORT_DEVICES = "navi31 TGL B580 AD102 adreno740".split()
 SHORT = re.compile(r"attention\w*\.d(64|128)g4|matmul_(shared_(nt|nn)_(f32|f16|q8_0|q4_0|q4_k|q6_k)|transposed_shared)\.64x64b32x[84]x4(\+rank|$)"
                    r"|matmul_\w*\.(64x16|16x64)|matvec_shared_(q4_0|q4_k|f16)\.r1|(cross_entropy|rms_norm|adamw|square_sums)\w*|sum_parts|attention_merge")
 PLANTED = "attention_backward_kv_shared.planted"  # heads of 128 shared out over 4 lanes, which fit no registers
@@ -81,7 +80,7 @@ def main():
     p.add_argument("--bench", help=argparse.SUPPRESS)
     p.add_argument("--only", type=re.compile, metavar="REGEX", help="of the pipelines only these (default: attention's)")
     p.add_argument("--all", action="store_true", help="the pipelines of all kernels")
-    p.add_argument("--short", action="store_true", help="a few chips and the kernels that decide, beside the figures on record")
+    p.add_argument("--short", action="store_true", help="the kernels that decide, beside the figures on record")
     p.add_argument("--record", action="store_true", help="what --short finds goes on record, and into docs/gpu-kernels.md")
     p.add_argument("--self-test", action="store_true", help="plants a kernel that spills, and fails where that is not told of")
     p.add_argument("--docs", action="store_true", help="writes docs/gpu-kernels.md from what is on record")
@@ -99,7 +98,7 @@ def main():
         works = workgroups.found(a.bench, os.path.join(a.cache, "out"))
         wrong += workgroups.starved(works)
         if not a.record: wrong += workgroups.worse(works, workgroups.load())
-    for name in a.devices or (["navi31"] if a.self_test else SHORT_DEVICES if short else DEVICES):
+    for name in a.devices or (["navi31"] if a.self_test else DEVICES):
         facts, figures = compiled(a.cache, name, spirv, a.all, only, a.self_test, wrong)
         found[name] = dict(driver=facts.text.split("Vulkan ")[1].split("\n")[0], kernels=figures)
         if short:
@@ -109,9 +108,10 @@ def main():
         for pipeline, f in figures.items():
             print(f"{pipeline:42} {f['registers']:9} {f['spills']:7} {f['scratch']:8} {f['cycles']:8}")
     if a.record and not wrong:
-        record.save(found)
+        kept = {**record.load(), **found}
+        record.save(kept)
         workgroups.save(works)
-        record.write_docs(ROOT, found, works, False)
+        record.write_docs(ROOT, kept, works, False)
     for line in wrong: print(line, file=sys.stderr)
     if a.self_test:
         told = any(PLANTED in line for line in wrong)
