@@ -1,5 +1,5 @@
 // Attention's gradient for keys and values, as attention_backward_kv.comp, for GPUs: the sum over the query heads of the
-// group and the queries that see a key, which are those from its own to the end of its span.
+// group and the queries that see a key, which are those from its own to the end of its span. `parts` workgroups share out a sum.
 // s_ij = cap(scale q_i·k_j),  p_ij = exp(s_ij − lse_i),  dv_j = Σ_i p_ij do_i,
 // dk_j = scale Σ_i p_ij (do_i·v_j − delta_i) cap' q_i
 // Dao et al.: FlashAttention (2022), algorithm 4.
@@ -11,7 +11,7 @@
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
 
-OUTPUT4(0, dk);            // (tokens, kvHeads · D)
+OUTPUT4(0, dk);            // (parts, tokens, kvHeads · D)
 OUTPUT4(1, dv);
 INPUT4(2, dout);                                                                  // (tokens, heads · D)
 layout(std430, binding = 3) readonly buffer LseStorage { float lse[]; };          // (tokens, heads)
@@ -25,13 +25,15 @@ layout(push_constant) uniform Push {
     uint tokens;
     uint kvHeads;
     float scale;
+    uint parts;
 } push;
 
 SHARED_TILE(qTile)
 SHARED_TILE(doTile)
 
 void main() {
-    uint group = gl_WorkGroupID.x + push.groupBase;
+    uint workgroup = gl_WorkGroupID.x + push.groupBase;
+    uint group = workgroup / push.parts, part = workgroup % push.parts;
     uint kvHead = group % push.kvHeads;
     uint firstKey = group / push.kvHeads * WORKGROUP_ROWS;
     uint lastKey = min(firstKey + WORKGROUP_ROWS, push.tokens) - 1;
@@ -52,12 +54,17 @@ void main() {
         to[n] = spans[row].y;
     }
 
-    uint endRow = uint(spans[lastKey].y) * GROUP_SIZE;
+    uint firstRow = firstKey * GROUP_SIZE, endRow = uint(spans[lastKey].y) * GROUP_SIZE;
+    if (push.parts > 1) {
+        uint tiles = (endRow - firstRow + TILE_ROWS * push.parts - 1) / (TILE_ROWS * push.parts);
+        firstRow += part * tiles * TILE_ROWS;
+        endRow = min(endRow, firstRow + tiles * TILE_ROWS);
+    }
     NEXT_TILE(qNext)
     NEXT_TILE(doNext)
-    LOAD_TILE(qNext, q, queryRow, firstKey * GROUP_SIZE, endRow - 1, kvHead, push.kvHeads)
-    LOAD_TILE(doNext, dout, queryRow, firstKey * GROUP_SIZE, endRow - 1, kvHead, push.kvHeads)
-    for (uint row0 = firstKey * GROUP_SIZE; row0 < endRow; row0 += TILE_ROWS) {
+    LOAD_TILE(qNext, q, queryRow, firstRow, endRow - 1, kvHead, push.kvHeads)
+    LOAD_TILE(doNext, dout, queryRow, firstRow, endRow - 1, kvHead, push.kvHeads)
+    for (uint row0 = firstRow; row0 < endRow; row0 += TILE_ROWS) {
         barrier();
         PUT_TILE(qTile, qNext)
         PUT_TILE(doTile, doNext)
@@ -98,7 +105,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
         uint row = firstKey + rowOf(r);
         if (row > lastKey) continue;
-        uint at = keyRow(row, kvHead, push.kvHeads);
+        uint at = keyRow(part * push.tokens + row, kvHead, push.kvHeads);
         [[unroll]] for (uint i = 0; i < QUADS; ++i)
             if (isHeld(i)) {
                 STORE4(dk, at + quadOf(i), dKey[r * QUADS + i] * push.scale);

@@ -1,6 +1,7 @@
-// Causal attention for a few queries, as in generation, for GPUs: one workgroup a query and head. Teams of lanes share out the keys,
-// TILE_ROWS at a time, each with an online softmax of its own. At the end they are weighed against the highest and added up.
-// Milakov and Gimelshein: Online normalizer calculation for softmax (2018).
+// Causal attention for a few queries, as in generation, for GPUs: a workgroup, or `parts` of them, each over some of the keys, for a query
+// and head. Teams of lanes share out the keys, TILE_ROWS at a time, each with an online softmax of its own. At the end they are weighed
+// against the highest and added up; what parts give is for attention_merge.comp.
+// Milakov and Gimelshein: Online normalizer calculation for softmax (2018). Dao et al.: Flash-Decoding (2023).
 #version 450
 #extension GL_EXT_control_flow_attributes : require
 #extension GL_GOOGLE_include_directive : require
@@ -9,8 +10,8 @@
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
 
-OUTPUT4(0, outputs);   // (queries, heads · D)
-layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
+OUTPUT4(0, outputs);   // (queries, heads · D), or sums (queries, heads, parts, D)
+layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads), or top and total of each part
 INPUT4(2, q);                                                                     // (queries, heads · D)
 INPUT4(3, k);                                                                     // (keys, kvHeads · D)
 INPUT4(4, v);
@@ -23,19 +24,27 @@ layout(push_constant) uniform Push {
     uint kvHeads;
     uint cached;       // whether keyOffset counts
     float scale;
+    uint parts;
 } push;
 
+const int TRIP = int(TEAMS * TILE_ROWS);                   // keys of the workgroup at a time
 const float LOWEST = -1e30;
 
 shared float tops[TEAMS], counts[TEAMS];
 shared vec4 sums[TEAMS * ROW_QUADS];
 
 void main() {
-    uint group = gl_WorkGroupID.x + push.groupBase;        // query · heads + head
+    uint workgroup = gl_WorkGroupID.x + push.groupBase;
+    uint group = workgroup / push.parts;                   // query · heads + head
     uint heads = push.kvHeads * GROUP_SIZE;
     uint query = group / heads, kvHead = group % heads / GROUP_SIZE;
     int offset = push.cached != 0 ? keyOffset[0] : 0;
     int firstKey = spans[query].x, lastKey = min(int(query) + offset, int(push.keys) - 1);
+    if (push.parts > 1) {
+        int trips = (max(lastKey - firstKey, 0) / TRIP + int(push.parts)) / int(push.parts);
+        firstKey += int(workgroup % push.parts) * trips * TRIP;
+        lastKey = min(lastKey, firstKey + trips * TRIP - 1);
+    }
 
     vec4 one[QUADS], sum[QUADS];
     [[unroll]] for (uint i = 0; i < QUADS; ++i) {
@@ -43,7 +52,7 @@ void main() {
         sum[i] = vec4(0);
     }
     float top = LOWEST, total = 0;
-    for (int key0 = firstKey; key0 <= lastKey; key0 += int(TEAMS * TILE_ROWS)) {
+    for (int key0 = firstKey; key0 <= lastKey; key0 += TRIP) {
         vec4 values[TILE_ROWS * QUADS];
         float scores[TILE_ROWS];
         [[unroll]] for (uint j = 0; j < TILE_ROWS; ++j) {
@@ -87,11 +96,17 @@ void main() {
     total = 0;
     for (uint team = 0; team < TEAMS; ++team) highest = max(highest, tops[team]);
     for (uint team = 0; team < TEAMS; ++team) total += counts[team] * exp2(tops[team] - highest);
-    float inverse = total > 0 ? 1 / total : 0;             // a query that sees nothing gives zero
+    float inverse = push.parts > 1 ? 1 : total > 0 ? 1 / total : 0;  // a query that sees nothing gives zero
     for (uint d = LANE; d < D4; d += LANES) {
         vec4 all = vec4(0);
         for (uint team = 0; team < TEAMS; ++team) all += exp2(tops[team] - highest) * sums[team * ROW_QUADS + d];
-        STORE4(outputs, group * D4 + d, all * inverse);
+        STORE4(outputs, workgroup * D4 + d, all * inverse);
     }
-    if (LANE == 0) lse[group] = (highest + log2(max(total, 1e-37))) * LN2;
+    if (LANE > 0) return;
+    if (push.parts > 1) {
+        lse[2 * workgroup] = highest;
+        lse[2 * workgroup + 1] = total;
+    } else {
+        lse[group] = (highest + log2(max(total, 1e-37))) * LN2;
+    }
 }

@@ -14,7 +14,7 @@ struct BenchmarkCommand: ParsableCommand {
         commandName: "loravk-bench", abstract: "Measure kernels and training steps.",
         subcommands: [
             StepBenchmark.self, MethodsBenchmark.self, GenerateBenchmark.self, MatmulBenchmark.self,
-            AttentionBenchmark.self, RandomModelCommand.self,
+            AttentionBenchmark.self, WorkgroupsCommand.self, RandomModelCommand.self,
         ])
 }
 

@@ -13,6 +13,7 @@ extension CommandEncoder {
         keyOffset: Tensor? = nil, label: String = "attention"
     ) throws(VulkanError) {
         let work = AttentionWork(shape, q: q, k: k, spans: spans, label)
+        guard q.rows > 0 else { return }
         precondition(
             keyOffset != nil || k.rows == q.rows,
             "\(label): \(q.rows) queries of \(k.rows) keys without a keyOffset")
@@ -28,12 +29,33 @@ extension CommandEncoder {
             case (_, true): .attentionDecode(family: family)
             case (_, false): .attention(family: family)
             }
+        let inputs = [q, k, v, spans, keyOffset ?? spans].map(\.slice)
+        let push: [any PushWord] = [q.rows, k.rows, shape.kvHeads, keyOffset != nil, shape.scale]
+        let rows = q.rows * shape.heads
+        func run(into out: Tensor, _ lse: Tensor, _ more: [any PushWord], groups: Int) throws(VulkanError) {
+            try dispatch(
+                shader, [out.slice, lse.slice] + inputs, push: push + more,
+                specialization: work.constants(tile), groups: groups,
+                possibleFlops: work.flops(products: 2), label: label)
+        }
+        guard few else {
+            return try run(
+                into: out, lse, [], groups: shape.kvHeads * tile.workgroups(rows: work.queryRows))
+        }
+        guard family == .shared else { return try run(into: out, lse, [], groups: rows) }
+        let parts = KernelSelection.parts(
+            groups: rows, byteCount: out.byteCount, atMost: k.rows / tile.tripRows, capabilities)
+        guard parts > 1 else { return try run(into: out, lse, [1], groups: rows) }
+        let (sums, tops) = (
+            try takeScratch([rows * parts, shape.headSize]), try takeScratch([rows * parts, 2])
+        )
+        try run(into: sums, tops, [parts], groups: rows * parts)
+        let lanes = capabilities.lanes(family)
         try dispatch(
-            shader, [out, lse, q, k, v, spans, keyOffset ?? spans].map(\.slice),
-            push: [q.rows, k.rows, shape.kvHeads, keyOffset != nil, shape.scale],
-            specialization: work.constants(tile),
-            groups: few ? q.rows * shape.heads : shape.kvHeads * tile.workgroups(rows: work.queryRows),
-            possibleFlops: work.flops(products: 2), label: label)
+            Shader.attentionMerge(), [out, lse, sums, tops].map(\.slice), push: [rows, parts],
+            specialization: ["LANES": UInt32(lanes), "HEAD_SIZE": UInt32(shape.headSize)],
+            groups: (rows * shape.headSize / 4 + lanes - 1) / lanes, label: "\(label), parts")
+        giveScratch(sums, tops)
     }
 
     /// The gradients of a training forward (N queries of the same N keys), from the gradient of `out`.
@@ -44,6 +66,7 @@ extension CommandEncoder {
         label: String = "attentionBackward"
     ) throws(VulkanError) {
         let work = AttentionWork(shape, q: q, k: k, spans: spans, label)
+        guard q.rows > 0 else { return }
         precondition(k.rows == q.rows, "\(label): \(q.rows) queries of \(k.rows) keys")
         work.check(queries: [dq, dout, out], keys: [dk, dv, v], columns: [lse, delta], label)
         let family = work.family(self, [dout, out, q, k, v])
@@ -56,12 +79,26 @@ extension CommandEncoder {
             groups: shape.kvHeads * queries.workgroups(rows: work.queryRows),
             possibleFlops: work.flops(products: 3), label: "\(label) q")
         let keys = AttentionTile(.backwardKV, headSize: shape.headSize, family, capabilities)
-        try dispatch(
-            family == .shared
-                ? Shader.attentionBackwardKvShared() : Shader.attentionBackwardKv(family: family),
-            [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
-            push: push, specialization: work.constants(keys),
-            groups: shape.kvHeads * keys.workgroups(rows: k.rows),
-            possibleFlops: work.flops(products: 4), label: "\(label) kv")
+        let groups = shape.kvHeads * keys.workgroups(rows: k.rows)
+        func run(into dk: Tensor, _ dv: Tensor, _ more: [any PushWord], parts: Int = 1) throws(VulkanError) {
+            try dispatch(
+                family == .shared
+                    ? Shader.attentionBackwardKvShared() : Shader.attentionBackwardKv(family: family),
+                [dk, dv, dout, lse, delta, q, k, v, spans].map(\.slice),
+                push: push + more, specialization: work.constants(keys), groups: groups * parts,
+                possibleFlops: work.flops(products: 4), label: "\(label) kv")
+        }
+        guard family == .shared else { return try run(into: dk, dv, []) }
+        let parts = KernelSelection.parts(
+            groups: groups, byteCount: dk.byteCount, atMost: work.queryRows / keys.workgroupRows, capabilities
+        )
+        guard parts > 1 else { return try run(into: dk, dv, [1]) }
+        let (keySums, valueSums) = (
+            try takeScratch([parts * dk.rows, dk.width]), try takeScratch([parts * dv.rows, dv.width])
+        )
+        try run(into: keySums, valueSums, [parts], parts: parts)
+        try addParts(keySums, count: parts, into: dk, label: "\(label) k")
+        try addParts(valueSums, count: parts, into: dv, label: "\(label) v")
+        giveScratch(keySums, valueSums)
     }
 }

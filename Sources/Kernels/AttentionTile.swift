@@ -10,6 +10,8 @@ struct AttentionTile {
 
     /// Rows of queries, or keys, that a workgroup owns.
     let workgroupRows: Int
+    /// Rows of the other side that it takes at a time.
+    var tripRows: Int { workgroupRows * Int(constants["TILE_ROWS"] ?? 1) }
     let constants: [String: UInt32]
 
     init(_ kernel: Kernel, headSize: Int, _ family: Shader.Family, _ capabilities: Capabilities) {

@@ -76,6 +76,50 @@ enum KernelSelection {
             specialization: sides.merging(["LANES": UInt32(threads)]) { $1 })
     }
 
+    // MARK: Sums shared out over workgroups
+
+    /// Parts of a sum begin at multiples of the longest slab.
+    private static let slab = 32
+    /// What the parts of one dispatch may take.
+    private static let mostPartBytes = 16 << 20
+
+    private static func fittingParts(_ byteCount: Int, _ capabilities: Capabilities) -> Int {
+        max(min(mostPartBytes, capabilities.maxStorageBufferRange) / byteCount, 1)
+    }
+
+    /// Workgroups that share out each of the sums that `groups` workgroups would make, so that they fill a GPU. A part of all sums takes
+    /// `byteCount`.
+    static func parts(
+        groups: Int, byteCount: Int, atMost most: Int = .max, _ capabilities: Capabilities
+    ) -> Int {
+        let filling = (capabilities.fillingWorkgroups + groups - 1) / groups
+        return max(min(filling, fittingParts(byteCount, capabilities), most), 1)
+    }
+
+    /// By the rule's tile, so that no tile changes a bit.
+    private static func parts(m: Int, n: Int, _ capabilities: Capabilities) -> Int {
+        let tile = sharedTile(m: m, n: n, capabilities)
+        return parts(groups: tile.groups(m, n), byteCount: m * n * 4, capabilities)
+    }
+
+    /// Of the sum of a product with shared-memory tiles what one workgroup takes: all of it, where tiles are workgroups enough, else a
+    /// multiple of 32, parts of which lie in scratch and are then added in order.
+    static func partOfSum(_ product: MatmulProduct, _ capabilities: Capabilities) -> Int {
+        let (m, n, k) = (product.m, product.n, product.k)
+        let wanted = parts(m: m, n: n, capabilities)
+        guard wanted > 1 else { return k }
+        let least = slab * fittingParts(m * n * 4, capabilities)
+        let slabs = max(k / (wanted * slab), (k + least - 1) / least, 1)
+        return min(product.op == .nt ? k : MatmulProduct.accurateSum, slabs * slab, k)
+    }
+
+    /// What of a sum over rows of w goes into one dispatch: more than one accurate sum where they are parts of it.
+    static func longestSum(_ product: MatmulProduct, _ capabilities: Capabilities) -> Int {
+        let (m, n) = (product.m, product.n)
+        guard parts(m: m, n: n, capabilities) > 1 else { return MatmulProduct.accurateSum }
+        return MatmulProduct.accurateSum * fittingParts(m * n * 4, capabilities)
+    }
+
     private static func ruledSides(m: Int, n: Int, _ capabilities: Capabilities) -> Tuning.Constants {
         // The slabs of a square tile take 18 kB.
         let tileK: UInt32 = capabilities.maxSharedMemory >= 20 << 10 ? 32 : 16

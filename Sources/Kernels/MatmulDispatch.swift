@@ -8,14 +8,18 @@ extension CommandEncoder {
         var product = product
         let onMatrixUnits = KernelSelection.onMatrixUnits(product, family, capabilities) && usesMatrixUnits
         let chosen = chosenTile(product, family, onMatrixUnits: onMatrixUnits)
-        var pieces = product.pieces(capabilities, family)
+        // Families of CPU devices sum in one run whatever kernel takes a product of theirs.
+        let longestSum =
+            self.family == .shared && !onMatrixUnits
+            ? KernelSelection.longestSum(product, capabilities) : MatmulProduct.accurateSum
+        var pieces = product.pieces(capabilities, family, longestSum: longestSum)
         // Two kernels of a GPU add to what y holds.
         if family == .shared, onMatrixUnits || pieces.contains(where: { $0.fewRowsWeight != nil }),
             let plus = product.plus, !plus.slice.isSame(as: product.y.slice)
         {
             try copy(into: product.y.slice, from: plus.slice)
             product.plus = product.y
-            pieces = product.pieces(capabilities, family)
+            pieces = product.pieces(capabilities, family, longestSum: longestSum)
         }
         for piece in pieces {
             if let weight = piece.fewRowsWeight {
@@ -135,60 +139,5 @@ extension CommandEncoder {
             specialization: constants, groups: tile.groups(piece.m, piece.n),
             flops: 2 * Double(piece.m) * Double(piece.n) * Double(piece.k), label: label)
         if let term = piece.adapterTerm { try runShared(term, nil, "\(label), adapter") }
-    }
-
-    // MARK: Shared memory
-
-    private func runShared(
-        _ piece: MatmulProduct, _ chosen: Tuning.Constants?, _ label: String
-    ) throws(VulkanError) {
-        guard piece.isInFours else {
-            try runStrided(piece, label)
-            return
-        }
-        let tile = KernelSelection.sharedTile(m: piece.m, n: piece.n, capabilities, chosen: chosen)
-        var constants = tile.specialization
-        constants["ACCUMULATE"] = piece.plus == nil ? 0 : 1
-        let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, piece.rank, piece.k, piece.x.pitch / 4, piece.xColumn / 4,
-            piece.w.pitch / 4, piece.w.column / 4, piece.y.pitch / 4, piece.yColumn / 4, piece.hPitch / 4,
-            piece.hColumn / 4, piece.scale,
-        ]
-        let x = piece.x.slice
-        let shader: Shader
-        var factors = [x]
-        if piece.op == .tn {
-            shader = Shader.matmulTransposedShared()
-        } else {
-            shader = Shader.matmulShared(op: piece.op, weight: piece.w.type)
-            factors += [piece.lora?.h.slice ?? x, piece.lora?.matrix.slice ?? x]
-            constants["RANK_TERM"] = piece.lora == nil ? 0 : 1
-            if case .tensor = piece.w { constants["TILED"] = 0 } else { constants["TILED"] = 1 }
-        }
-        try dispatch(
-            shader, [piece.y.slice, piece.plus?.slice ?? x] + factors + piece.w.slices, push: push,
-            specialization: constants, groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label
-        )
-    }
-
-    /// A product that does not go by four floats at a time: two row-major matrices, and the adapter's term after them.
-    private func runStrided(_ piece: MatmulProduct, _ label: String) throws(VulkanError) {
-        guard case .tensor(let w) = piece.w else {
-            preconditionFailure("\(label): rows beside a frozen weight begin at multiples of four floats")
-        }
-        let x = piece.x.slice
-        let (xRow, xColumn) = piece.op == .tn ? (1, piece.x.pitch) : (piece.x.pitch, 1)
-        let (wRow, wColumn) = piece.op == .nt ? (1, w.pitch) : (w.pitch, 1)
-        let push: [any PushWord] = [
-            piece.m, piece.n, piece.k, xRow, xColumn, piece.xColumn, wRow, wColumn, w.column, piece.y.pitch,
-            piece.yColumn, piece.scale,
-        ]
-        let side = 32
-        try dispatch(
-            Shader.matmulStrided(), [piece.y.slice, piece.plus?.slice ?? x, x, w.slice], push: push,
-            specialization: ["LANES": 64, "ACCUMULATE": piece.plus == nil ? 0 : 1],
-            groups: (piece.m + side - 1) / side * ((piece.n + side - 1) / side),
-            flops: 2 * Double(piece.m) * Double(piece.n) * Double(piece.k), label: label)
-        if let term = piece.adapterTerm { try runStrided(term, "\(label), adapter") }
     }
 }

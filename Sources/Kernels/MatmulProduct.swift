@@ -91,7 +91,7 @@ struct MatmulProduct {
     /// A running sum of f32 loses digits with its length, when terms cancel in the end as they do over a vocabulary (the
     /// gradient of 49152 logits kept 4 of 7 digits in one sum). Parts are summed apart and then added. Any multiple of 128
     /// rows can be bound. Longer parts would be slower too: the rows of x that a tile walks over would leave a processor's cache.
-    private static let accurateSum = 2048
+    static let accurateSum = 2048
 
     /// The preferred family, or the next one that can do this product.
     func family(preferred: Shader.Family, _ capabilities: Capabilities) -> Shader.Family {
@@ -120,15 +120,19 @@ struct MatmulProduct {
         return term
     }
 
-    func pieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
-        op == .tn ? sumPieces(capabilities, family) : matrixPieces(capabilities, family)
+    /// Sums over rows of w are cut at `longestSum`.
+    func pieces(_ capabilities: Capabilities, _ family: Shader.Family, longestSum: Int) -> [MatmulProduct] {
+        op == .tn
+            ? sumPieces(capabilities, family, longestSum) : matrixPieces(capabilities, family, longestSum)
     }
 
-    private func matrixPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
+    private func matrixPieces(
+        _ capabilities: Capabilities, _ family: Shader.Family, _ longestSum: Int
+    ) -> [MatmulProduct] {
         let pitches = [x.pitch, y.pitch] + (lora == nil ? [] : [hPitch])
         let matrixSpans = w.spans(
             capabilities, family, rank: op == .nt ? rank : 0,
-            atMost: op == .nn ? Self.accurateSum : .max)
+            atMost: op == .nn ? longestSum : .max)
         return capabilities.spans(of: m, rowByteCounts: pitches.map { $0 * 4 }, family: family).flatMap {
             rows in
             matrixSpans.map { span in
@@ -151,9 +155,11 @@ struct MatmulProduct {
         }
     }
 
-    private func sumPieces(_ capabilities: Capabilities, _ family: Shader.Family) -> [MatmulProduct] {
+    private func sumPieces(
+        _ capabilities: Capabilities, _ family: Shader.Family, _ longestSum: Int
+    ) -> [MatmulProduct] {
         let sums = capabilities.spans(of: k, rowByteCounts: [x.pitch * 4, w.pitch * 4], family: family)
-            .cut(atMost: Self.accurateSum)
+            .cut(atMost: longestSum)
         return capabilities.spans(of: m, rowByteCounts: [y.pitch * 4], family: family, multiple: 4).flatMap {
             rows in
             sums.map { sum in

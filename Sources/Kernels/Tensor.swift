@@ -108,3 +108,14 @@ extension Device {
         try download(tensor.slice, as: Int32.self)
     }
 }
+
+extension CommandEncoder {
+    /// What a launcher needs between two of its dispatches; given back behind the last.
+    func takeScratch(_ shape: [Int]) throws(VulkanError) -> Tensor {
+        Tensor(try scratch.takeScratch(byteCount: shape.reduce(4, *)), shape: shape)
+    }
+
+    func giveScratch(_ tensors: Tensor...) {
+        for tensor in tensors { scratch.giveScratch(tensor.slice) }
+    }
+}

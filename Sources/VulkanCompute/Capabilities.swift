@@ -49,6 +49,9 @@ package struct Capabilities: Sendable {
     package var hostImportAlignment: Int?
     /// What its matrix units multiply; nil where it has none, or not for f16 with f32 sums.
     package var cooperativeMatrix: CooperativeMatrix?
+    /// Workgroups that fill a large GPU (192 SIMDs of a Radeon RX 7900 XTX), which Vulkan does not tell: a kernel that has fewer shares out
+    /// its sums. The same for all, so that no device's results depend on it.
+    package var fillingWorkgroups = 192
     /// What was measured on this device before, by `lora-vk tune`.
     package var tuning = Tuning()
 

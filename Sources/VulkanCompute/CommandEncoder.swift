@@ -12,6 +12,14 @@ extension Int32: PushWord { package var pushWord: UInt32 { UInt32(bitPattern: se
 extension Float: PushWord { package var pushWord: UInt32 { bitPattern } }
 extension Bool: PushWord { package var pushWord: UInt32 { self ? 1 : 0 } }
 
+/// A dispatch that a planning encoder was asked for. `flops` are at most so many.
+package struct Launch: Sendable {
+    package let pipeline: PipelineUse
+    package let groups: Int
+    package let flops: Double
+    package let bytes: Double
+}
+
 /// Not thread-safe: one thread records.
 package final class CommandEncoder {
     package var capabilities: Capabilities
@@ -27,20 +35,25 @@ package final class CommandEncoder {
     package private(set) var barrierCount = 0
     package private(set) var flops = 0.0
     /// What a planning encoder would have run.
-    package private(set) var pipelines: Set<PipelineUse> = []
+    package private(set) var launches: [Launch] = []
+    /// Where launchers take what they need between dispatches of their own.
+    package let scratch: any Scratch
 
     private let recording: Recording?  // nil while planning
     private var hazards = Hazards()
 
-    package init(_ device: Device, timed: Bool = false) throws(VulkanError) {
+    /// `scratch`: nil is memory of the encoder's own, which nobody has planned.
+    package init(_ device: Device, timed: Bool = false, scratch: (any Scratch)? = nil) throws(VulkanError) {
         capabilities = device.capabilities
         recording = device.isPlanning ? nil : try Recording(device, timed: timed)
+        self.scratch = scratch ?? OwnScratch(device.isPlanning ? nil : device)
     }
 
     /// An encoder that only counts: launchers run against it to find sizes before anything is allocated.
-    package init(planningFor capabilities: Capabilities) {
+    package init(planningFor capabilities: Capabilities, scratch: (any Scratch)? = nil) {
         self.capabilities = capabilities
         recording = nil
+        self.scratch = scratch ?? OwnScratch(nil)
     }
 
     package var isPlanning: Bool { recording == nil }
@@ -65,8 +78,11 @@ package final class CommandEncoder {
             "\(label) runs \(shader.name) without its workgroup width, LANES")
         dispatchCount += 1
         self.flops += flops
+        let bytes = Self.byteCount(buffers)
         guard let recording else {
-            pipelines.insert(PipelineUse(shader: shader, specialization: specialization))
+            let pipeline = PipelineUse(shader: shader, specialization: specialization)
+            launches.append(
+                Launch(pipeline: pipeline, groups: groups, flops: flops + possibleFlops, bytes: bytes))
             return
         }
         let pipeline = try recording.device.pipeline(shader, specialization)
@@ -76,10 +92,6 @@ package final class CommandEncoder {
         let writes = accesses.filter { $0.0.writable }.map(\.1)
         try order(reads: reads, writes: writes)
 
-        let bytes = buffers.enumerated().reduce(0.0) { sum, slice in
-            let isRepeated = buffers[..<slice.offset].contains { $0.isSame(as: slice.element) }
-            return isRepeated ? sum : sum + Double(slice.element.byteCount)
-        }
         let pace = recording.device.pace
         let pieces = max(
             (groups + capabilities.maxWorkgroupCount - 1) / capabilities.maxWorkgroupCount,
@@ -96,6 +108,13 @@ package final class CommandEncoder {
             try recording.dispatch(
                 pipeline, set, [UInt32(base)] + words, groups: count, label: label,
                 work: (flops + possibleFlops + bytes) * share, flops: flops * share, bytes: bytes * share)
+        }
+    }
+
+    private static func byteCount(_ buffers: [BufferSlice]) -> Double {
+        buffers.enumerated().reduce(0.0) { sum, slice in
+            let isRepeated = buffers[..<slice.offset].contains { $0.isSame(as: slice.element) }
+            return isRepeated ? sum : sum + Double(slice.element.byteCount)
         }
     }
 

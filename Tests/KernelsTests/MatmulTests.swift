@@ -33,17 +33,17 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         LinearCase(12, 68, 64), LinearCase(31, 100, 64), LinearCase(33, 132, 160, rank: 8),
     ]
 
-    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.allAndWholeSums(), Shader.Weight.allCases)
     func forward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nt, run, type, shape) }
     }
 
-    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.allAndWholeSums(), Shader.Weight.allCases)
     func backward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nn, run, type, shape) }
     }
 
-    @Test(arguments: try FamilyRun.all(), heights)
+    @Test(arguments: try FamilyRun.allAndWholeSums(), heights)
     func everyHeight(_ run: FamilyRun, _ shape: LinearCase) throws {
         try Self.check(.nt, run, .q4_1, shape)
         try Self.check(.nn, run, .f32, shape)
@@ -118,7 +118,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
 
     /// Row-major operands, narrow and wide, multiples of four and not.
     @Test(
-        arguments: try FamilyRun.all(),
+        arguments: try FamilyRun.allAndWholeSums(),
         [
             (1, 1, 1), (3, 5, 7), (4, 4, 4), (32, 64, 8), (33, 68, 36), (9, 132, 32), (65, 8, 40),
             (40, 16, 260), (17, 130, 9),
@@ -169,6 +169,40 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
             #expect(wrong == nil, "\(op): \(wrong ?? "")")
             #expect(rows.allSatisfy { $0.dropFirst(shape.n).allSatisfy(\.isNaN) }, "\(op)")
         }
+    }
+
+    /// A sum over a vocabulary, in parts of at most 2048, which few rows of y share out over workgroups.
+    @Test(arguments: try FamilyRun.allAndWholeSums(), [Shader.Weight.f32, .q8_0])
+    func sumsOverAVocabulary(_ run: FamilyRun, _ type: Shader.Weight) throws {
+        try Self.check(.nn, run, type, LinearCase(9, 4500, 64, rank: 8, adds: true))
+    }
+
+    /// The parts are added in order, and which they are does not depend on the tile: no bit changes with either.
+    @Test func partsOfSumsAreTheSameEachTime() throws {
+        let device = try TestDevices.main
+        var random = RandomValues(seed: 9)
+        let layout = WeightLayout(.f32, rows: 132, columns: 1000)
+        let reference = ReferenceWeight(.f32, rows: layout.rows, columns: layout.columns, random: &random)
+        let weight = try device.makeWeight(layout, label: "weight")
+        try reference.bytes.withUnsafeBytes { try device.upload($0, into: weight) }
+        let x = try device.makeTensor(random.normal(40 * layout.columns), [40, layout.columns])
+        let product = TunedProduct(.nt, layout, rows: 40)
+        func result(_ tile: Tuning.Constants?, filling: Int = 192) throws -> [Float] {
+            let y = try device.makeTensor([40, layout.rows], label: "y")
+            try device.run { encoder throws(VulkanError) in
+                encoder.family = .shared
+                encoder.capabilities.fillingWorkgroups = filling
+                encoder.tuning.tiles[product.name] = tile
+                try encoder.matmul(into: y, x, weight: weight)
+            }
+            return try device.values(y)
+        }
+        let ruled = try result(nil)
+        #expect(try result(nil) == ruled)
+        for tile in product.alternatives(device.capabilities, family: .shared) {
+            #expect(try result(tile) == ruled, "\(tile)")
+        }
+        #expect(try result(nil, filling: 1) != ruled, "the sum was not cut in parts")
     }
 
     /// More rounds than lavapipe lets loops run: TN is cut, NT goes to the kernel that takes sixteen numbers a round.

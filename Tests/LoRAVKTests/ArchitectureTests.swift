@@ -77,9 +77,10 @@ import VulkanCompute
         #expect(seen.count == 1)
     }
 
-    @Test(arguments: all)
-    func whatIsPlannedIsAllocated(_ name: String) throws {
-        let device = try Device.open()
+    /// On every family: that of GPUs has tensors between dispatches of one product.
+    @Test(arguments: all, try TestDevices.main.families)
+    func whatIsPlannedIsAllocated(_ name: String, _ family: Shader.Family) throws {
+        let device = try Device.choose().open(family: family.rawValue)
         try withTemporaryFolder { folder in
             try tiny(name).writeFolder(folder)
             let checkpoint = try Checkpoint.open(path: folder)

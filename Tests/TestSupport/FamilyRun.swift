@@ -9,6 +9,8 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
     package let family: Shader.Family
     package let description: String
     private let usesMatrixUnits: Bool
+    /// Sums are not shared out over workgroups, as where a GPU is full without that.
+    private var keepsSumsWhole = false
 
     private static let guardCount = 64
     private static let guardValue: Float = 12345.675
@@ -18,6 +20,14 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         try [(TestDevices.main, ""), (TestDevices.smallLimits, ", small limits")].flatMap { device, note in
             device.families.map { FamilyRun(device: device, family: $0, description: "\($0)\(note)") }
         }
+    }
+
+    /// These, and the family `shared` with whole sums: tests' shapes fill no GPU, so that elsewhere it cuts them into parts.
+    package static func allAndWholeSums() throws -> [FamilyRun] {
+        var whole = FamilyRun(
+            device: try TestDevices.main, family: .shared, description: "shared, whole sums")
+        whole.keepsSumsWhole = true
+        return try all() + [whole]
     }
 
     /// For what a device with tiny limits cannot hold in one binding.
@@ -44,6 +54,7 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         } else {
             encoder.family = family
         }
+        if keepsSumsWhole { encoder.capabilities.fillingWorkgroups = 1 }
         try body(encoder)
         try encoder.finish().run()
         if let message = device.instance.validationMessages.first { throw TestFailure(description: message) }

@@ -37,9 +37,7 @@ extension TestDevices {
     private static func device(of family: Shader.Family) throws -> Device {
         try byFamily.withLock { known in
             if let device = known[family] { return device }
-            var options = DebugOptions.environment
-            options.family = family.rawValue
-            let device = try Device.open(instance: Instance(options: options))
+            let device = try Device.choose().open(family: family.rawValue)
             known[family] = device
             return device
         }

@@ -3,18 +3,18 @@
   check-gpu-compilers [options] [DEVICE…]     devices of scripts/gpu-compilers/devices.txt
 
 Fails where a kernel spills registers or takes scratch memory (attention: with heads of up to 128), where a driver makes no
-pipeline of a kernel and, with --short, where a figure is more than 5 % worse than the one on record. The drivers see no GPU and run
-nothing: cycles are the compilers' own guesses."""
+pipeline of a kernel and, with --short, where a figure is more than 5 % worse than the one on record, where a kernel has fewer workgroups
+than on record, or where one takes more than 1 % of a training step without filling a GPU. The drivers see no GPU and run nothing: cycles
+are the compilers' own guesses."""
 import argparse, fnmatch, itertools, json, os, re, sys
 sys.dont_write_bytecode = True
-import kit, launches, record, shaders
+import kit, launches, record, shaders, workgroups
 
 DEVICES = "polaris10 vega10 navi31 TGL A770 B580 TU104 AD102 adreno740".split()
 ROOT = os.path.dirname(os.path.dirname(kit.KIT))
 # What decides a step's time; the rule's tiles alone.
-SHORT_DEVICES = "navi31 TGL B580 AD102 adreno740".split()
 SHORT = re.compile(r"attention\w*\.d(64|128)g4|matmul_(shared_(nt|nn)_(f32|f16|q8_0|q4_0|q4_k|q6_k)|transposed_shared)\.64x64b32x[84]x4(\+rank|$)"
-                   r"|matmul_\w*\.(64x16|16x64)|matvec_shared_(q4_0|q4_k|f16)\.r1|(cross_entropy|rms_norm|adamw|square_sums)\w*")
+                   r"|matmul_\w*\.(64x16|16x64)|matvec_shared_(q4_0|q4_k|f16)\.r1|(cross_entropy|rms_norm|adamw|square_sums)\w*|sum_parts|attention_merge")
 PLANTED = "attention_backward_kv_shared.planted"  # heads of 128 shared out over 4 lanes, which fit no registers
 
 def braces(text):
@@ -77,23 +77,28 @@ def compiled(cache, name, spirv, everything, only, planted, wrong):
 def main():
     p = argparse.ArgumentParser(prog="check-gpu-compilers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--cache", required=True, help=argparse.SUPPRESS)
+    p.add_argument("--bench", help=argparse.SUPPRESS)
     p.add_argument("--only", type=re.compile, metavar="REGEX", help="of the pipelines only these (default: attention's)")
     p.add_argument("--all", action="store_true", help="the pipelines of all kernels")
-    p.add_argument("--short", action="store_true", help="a few chips and the kernels that decide, beside the figures on record")
+    p.add_argument("--short", action="store_true", help="the kernels that decide, beside the figures on record")
     p.add_argument("--record", action="store_true", help="what --short finds goes on record, and into docs/gpu-kernels.md")
     p.add_argument("--self-test", action="store_true", help="plants a kernel that spills, and fails where that is not told of")
     p.add_argument("--docs", action="store_true", help="writes docs/gpu-kernels.md from what is on record")
     p.add_argument("--check", action="store_true", help="with --docs: only fails where the file is another")
     p.add_argument("devices", nargs="*", metavar="device")
     a = p.parse_args()
-    if a.docs: sys.exit(record.write_docs(ROOT, record.load(), a.check))
+    if a.docs: sys.exit(record.write_docs(ROOT, record.load(), workgroups.load(), a.check))
     short = a.short or a.record
     only = a.only or (SHORT if short else re.compile("" if a.all else "^attention"))
     if a.self_test: only = re.compile(r"^attention_shared\.d64g4$")
     spirv = shaders.Shaders([os.path.join(ROOT, "Shaders")], a.cache, kit.tool(a.cache, "glsl"), launches.FAMILY)
     os.makedirs(os.path.join(a.cache, "out"), exist_ok=True)
     wrong, found = [], {}
-    for name in a.devices or (["navi31"] if a.self_test else SHORT_DEVICES if short else DEVICES):
+    if short:
+        works = workgroups.found(a.bench, os.path.join(a.cache, "out"))
+        wrong += workgroups.starved(works)
+        if not a.record: wrong += workgroups.worse(works, workgroups.load())
+    for name in a.devices or (["navi31"] if a.self_test else DEVICES):
         facts, figures = compiled(a.cache, name, spirv, a.all, only, a.self_test, wrong)
         found[name] = dict(driver=facts.text.split("Vulkan ")[1].split("\n")[0], kernels=figures)
         if short:
@@ -103,8 +108,10 @@ def main():
         for pipeline, f in figures.items():
             print(f"{pipeline:42} {f['registers']:9} {f['spills']:7} {f['scratch']:8} {f['cycles']:8}")
     if a.record and not wrong:
-        record.save(found)
-        record.write_docs(ROOT, found, False)
+        kept = {**record.load(), **found}
+        record.save(kept)
+        workgroups.save(works)
+        record.write_docs(ROOT, kept, works, False)
     for line in wrong: print(line, file=sys.stderr)
     if a.self_test:
         told = any(PLANTED in line for line in wrong)

@@ -1,6 +1,6 @@
 """Figures of pipelines: from a driver's statistics, on record in record.json, and as docs/gpu-kernels.md."""
 import json, os
-import isa, kit
+import isa, kit, workgroups
 
 RECORD = os.path.join(kit.KIT, "record.json")
 LIMIT = 1.05
@@ -61,14 +61,15 @@ def table(kernels):
     yield "|---" * (len(kept) + 1) + "|"
     for name, f in sorted(kernels.items()): yield f"| {name} | " + " | ".join(str(f.get(keys[i], "")) for i in kept) + " |"
 
-def docs(found):
+def docs(found, works):
     yield open(os.path.join(kit.KIT, "gpu-kernels.md")).read().rstrip("\n")
+    yield from workgroups.docs(works)
     for name, d in found.items():
         yield f"\n## {name}\n\n{d['driver'].split(', ', 1)[-1]}\n"
         yield from table(d["kernels"])
 
-def write_docs(root, found, only_check):
-    path, text = os.path.join(root, "docs", "gpu-kernels.md"), "\n".join(docs(found)) + "\n"
+def write_docs(root, found, works, only_check):
+    path, text = os.path.join(root, "docs", "gpu-kernels.md"), "\n".join(docs(found, works)) + "\n"
     if only_check:
         if os.path.exists(path) and open(path).read() == text: return 0
         return "docs/gpu-kernels.md is not what is on record: run scripts/check-gpu-compilers --docs."

@@ -178,7 +178,7 @@ package final class Adapter {
         guard isStale else { return }
         if let refreshArena {
             if refreshGraph == nil {
-                let encoder = try CommandEncoder(device)
+                let encoder = try CommandEncoder(device, scratch: refreshArena)
                 try Self.refresh(layers, linears, encoder, refreshArena)
                 refreshGraph = try encoder.finish()
             }
@@ -193,7 +193,8 @@ package final class Adapter {
     ) throws(VulkanError) -> Arena? {
         guard layers.contains(where: { !$0.derived.isEmpty }) else { return nil }
         let measure = Arena(planningFor: device.capabilities)
-        try refresh(layers, linears, CommandEncoder(planningFor: device.capabilities), measure)
+        try refresh(
+            layers, linears, CommandEncoder(planningFor: device.capabilities, scratch: measure), measure)
         return try Arena(device, measure.plan)
     }
 

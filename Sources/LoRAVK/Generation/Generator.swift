@@ -142,26 +142,39 @@ package final class Generator {
         tokens: Int, _ workspace: Workspace, _ states: [[LayerState?]], timed: Bool = false
     ) throws(VulkanError) -> Recorded {
         let shape = BatchShape(tokens: tokens, counted: 1)
-        func record(
-            _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
-        ) throws(VulkanError) -> BufferSlice {
-            let pass = Pass(
-                encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
-                adapter: adapter, isTraining: false)
-            let (x, _) = try model.forward(pass, states: states)
-            let logits = arena.take(1, model.head.paddedVocabulary)
-            try model.head.logits(x, into: logits, pass)
-            arena.give(logits)
-            return logits.slice.slice(0, byteCount: model.spec.vocabulary * 4)
-        }
-        let measure = Arena(planningFor: device.capabilities)
-        _ = try record(
-            CommandEncoder(planningFor: device.capabilities), measure, workspace.plannedTokens(shape))
-        if !workspace.holds(measure.plan, shape) { try workspace.grow(measure.plan, shape) }
+        let plan = try plan(shape, workspace, states)
+        if !workspace.holds(plan.arena, shape) { try workspace.grow(plan.arena, shape) }
         let (buffers, arena) = try workspace.open(shape)
-        let encoder = try CommandEncoder(device, timed: timed)
-        let logits = try record(encoder, arena, buffers)
+        let encoder = try CommandEncoder(device, timed: timed, scratch: arena)
+        let logits = try record(states, encoder, arena, buffers)
         return Recorded(graph: try encoder.finish(), buffers: buffers, logits: logits)
+    }
+
+    private func record(
+        _ states: [[LayerState?]], _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+    ) throws(VulkanError) -> BufferSlice {
+        let pass = Pass(
+            encoder: encoder, arena: arena, batch: buffers, state: unusedState, result: unusedResult,
+            adapter: adapter, isTraining: false)
+        let (x, _) = try model.forward(pass, states: states)
+        let logits = arena.take(1, model.head.paddedVocabulary)
+        try model.head.logits(x, into: logits, pass)
+        arena.give(logits)
+        return logits.slice.slice(0, byteCount: model.spec.vocabulary * 4)
+    }
+
+    private func plan(
+        _ shape: BatchShape, _ workspace: Workspace, _ states: [[LayerState?]]
+    ) throws(VulkanError) -> PassPlan {
+        let arena = Arena(planningFor: device.capabilities)
+        let encoder = CommandEncoder(planningFor: device.capabilities, scratch: arena)
+        _ = try record(states, encoder, arena, workspace.plannedTokens(shape))
+        return PassPlan(encoder, arena)
+    }
+
+    /// What generating a token takes, with the cache's whole capacity to see.
+    package func planStep() throws(VulkanError) -> PassPlan {
+        try plan(BatchShape(tokens: 1, counted: 1), stepWorkspace, cache.seeing(cache.capacity))
     }
 }
 

@@ -101,14 +101,16 @@ package final class Arena {
 
     /// Gives memory back. What is recorded afterwards may use it: the encoder orders the accesses.
     package func give(_ tensors: Tensor?...) {
-        for case let tensor? in tensors {
-            guard let index = chunks.firstIndex(where: { $0.buffer === tensor.slice.buffer }),
-                let size = taken.removeValue(forKey: Place(chunk: index, offset: tensor.slice.offset))
-            else {
-                preconditionFailure("a tensor of shape \(tensor.shape) was given back that was not taken")
-            }
-            give(tensor.slice.offset..<(tensor.slice.offset + size), to: index)
+        for case let tensor? in tensors { give(tensor.slice, "a tensor of shape \(tensor.shape)") }
+    }
+
+    private func give(_ slice: BufferSlice, _ text: String) {
+        guard let index = chunks.firstIndex(where: { $0.buffer === slice.buffer }),
+            let size = taken.removeValue(forKey: Place(chunk: index, offset: slice.offset))
+        else {
+            preconditionFailure("\(text) was given back that was not taken")
         }
+        give(slice.offset..<(slice.offset + size), to: index)
     }
 
     private func give(_ range: Range<Int>, to index: Int) {
@@ -126,4 +128,9 @@ package final class Arena {
 
     /// Every tensor was given back: a recording that leaks would grow with each step.
     package var isEmpty: Bool { taken.isEmpty }
+}
+
+extension Arena: Scratch {
+    package func takeScratch(byteCount: Int) -> BufferSlice { take(byteCount / 4).slice }
+    package func giveScratch(_ slice: BufferSlice) { give(slice, "scratch of \(slice.byteCount) bytes") }
 }

@@ -93,7 +93,7 @@ extension Evaluator {
         try workspace.reserve(batch.shape, for: .features, record)
         let (buffers, arena) = try workspace.open(batch.shape)
         try buffers.upload(batch.padded(to: batch.shape), device)
-        let encoder = try CommandEncoder(device)
+        let encoder = try CommandEncoder(device, scratch: arena)
         _ = try record(encoder, arena, buffers)
         let graph = try encoder.finish()
         try adapter.refresh()

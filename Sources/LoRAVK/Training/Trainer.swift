@@ -65,6 +65,7 @@ package final class Trainer {
     let workspace: Workspace
     var hostState = StepState()
     private var optimizerGraph: CommandGraph?
+    private let optimizerScratch: Arena
     private var clearGraph: CommandGraph?
 
     package init(
@@ -81,6 +82,10 @@ package final class Trainer {
         state = try device.makeStepState()
         result = try device.makeStepResult()
         workspace = Workspace(model)
+        let measure = Arena(planningFor: device.capabilities)
+        try self.optimizer.record(
+            CommandEncoder(planningFor: device.capabilities, scratch: measure), state: state, result: result)
+        optimizerScratch = try Arena(device, measure.plan)
         hostState.seed = seed
     }
 
@@ -143,7 +148,7 @@ package final class Trainer {
         optimizer.prepare(&hostState, learningRate: learningRate)
         try device.upload([hostState], into: state)
         if optimizerGraph == nil {
-            let encoder = try CommandEncoder(device)
+            let encoder = try CommandEncoder(device, scratch: optimizerScratch)
             try optimizer.record(encoder, state: state, result: result)
             optimizerGraph = try encoder.finish()
         }
@@ -184,7 +189,7 @@ package final class Trainer {
         try reserve(batch.shape)
         let (buffers, arena) = try workspace.open(batch.shape)
         try buffers.upload(batch.padded(to: batch.shape), device)
-        let encoder = try CommandEncoder(device, timed: true)
+        let encoder = try CommandEncoder(device, timed: true, scratch: arena)
         _ = try record(encoder, arena, buffers)
         try optimizer.record(encoder, state: state, result: result)
         let graph = try encoder.finish()

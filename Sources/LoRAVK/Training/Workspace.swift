@@ -9,7 +9,14 @@ package struct PassPlan: Sendable {
     package var arena: ArenaPlan
     package var flops: Double
     package var dispatches: Int
-    package var pipelines: Set<PipelineUse>
+    package var launches: [Launch]
+    package var pipelines: Set<PipelineUse> { Set(launches.map(\.pipeline)) }
+
+    /// Of a recording without a device.
+    init(_ encoder: CommandEncoder, _ arena: Arena) {
+        (self.arena, flops, dispatches) = (arena.plan, encoder.flops, encoder.dispatchCount)
+        launches = encoder.launches
+    }
 }
 
 /// A recorded pass, and the tensors of the arena that hold its results until the next pass.
@@ -48,12 +55,10 @@ final class Workspace {
     ) throws(VulkanError) -> PassPlan {
         let key = Key(purpose: purpose, shape: shape)
         if let plan = plans[key] { return plan }
-        let encoder = CommandEncoder(planningFor: device.capabilities)
         let arena = Arena(planningFor: device.capabilities)
+        let encoder = CommandEncoder(planningFor: device.capabilities, scratch: arena)
         _ = try record(encoder, arena, plannedTokens(shape))
-        let plan = PassPlan(
-            arena: arena.plan, flops: encoder.flops, dispatches: encoder.dispatchCount,
-            pipelines: encoder.pipelines)
+        let plan = PassPlan(encoder, arena)
         plans[key] = plan
         return plan
     }
@@ -77,7 +82,7 @@ final class Workspace {
             recordings.append(recordings.remove(at: index))
             return recordings[recordings.count - 1].pass
         }
-        let encoder = try CommandEncoder(device)
+        let encoder = try CommandEncoder(device, scratch: arena)
         let outputs = try record(encoder, arena, buffers)
         let pass = RecordedPass(graph: try encoder.finish(), outputs: outputs)
         if keepsRecordings {
