@@ -12,7 +12,7 @@ package struct MemoryUse: Sendable, Equatable {
     package var weights = 0
     /// Parameters and gradients.
     package var adapter = 0
-    /// AdamW's averages, what it needs to undo a step, and the state of a step.
+    /// What the optimizer keeps, what is needed to undo a step, and the state of a step.
     package var optimizer = 0
     package var activations = 0
     package var tokens = 0
@@ -37,6 +37,7 @@ package struct MemoryPlanner {
     private let device: Device
     private let model: Transformer
     private let adapter: Adapter
+    private let optimizer: OptimizerConfig
     private var fixed = MemoryUse()
 
     /// Passes of so many tokens are as fast as longer ones: a batch is split down to here before anything is computed twice.
@@ -44,8 +45,9 @@ package struct MemoryPlanner {
 
     package init(
         _ checkpoint: Checkpoint, weights: WeightStorage, capabilities: Capabilities,
-        makeAdapter: (Transformer) throws -> Adapter
+        optimizer: OptimizerConfig = OptimizerConfig(), makeAdapter: (Transformer) throws -> Adapter
     ) throws {
+        self.optimizer = optimizer
         device = Device(planning: capabilities)
         model = try Transformer.load(checkpoint, device: device, weights: weights)
         fixed.weights = device.bufferByteCount
@@ -63,7 +65,8 @@ package struct MemoryPlanner {
             defer { counted = device.bufferByteCount }
             return device.bufferByteCount - counted
         }
-        let trainer = try Trainer(model, adapter, recomputedBlocks: recomputedBlocks)
+        let trainer = try Trainer(
+            model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks)
         use.optimizer = added()
         try trainer.reserve(shape)
         use.activations = try trainer.plan(shape).arena.byteCount
@@ -74,7 +77,7 @@ package struct MemoryPlanner {
 
     /// What passes of a layout run.
     package func pipelines(_ layout: StepLayout) throws -> Set<PipelineUse> {
-        try Trainer(model, adapter, recomputedBlocks: layout.recomputedBlocks)
+        try Trainer(model, adapter, optimizer: optimizer, recomputedBlocks: layout.recomputedBlocks)
             .plan(BatchShape(tokens: layout.tokensPerPass, counted: 64)).pipelines
     }
 

@@ -34,6 +34,12 @@ final class MetricsFile {
         line["seconds"] = .double(progress.report.seconds)
         line["tokens_per_second"] = .double(progress.tokensPerSecond)
         if let loss = progress.validationLoss { line["validation_loss"] = .double(loss) }
+        if !progress.samples.isEmpty {
+            line["samples"] = .array(
+                progress.samples.map { sample in
+                    .object(["prompt": .string(sample.prompt), "answer": .string(sample.answer)])
+                })
+        }
         try file.append(JSON.object(line).text(.compact) + "\n")
     }
 }

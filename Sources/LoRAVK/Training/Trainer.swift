@@ -12,6 +12,8 @@ package struct StepReport: Sendable {
     package var tokens: Int
     package var countedTokens: Int
     package var seconds: Double
+    /// A pass of a shape that was not there before was recorded, and its kernels compiled.
+    package var isRecorded = false
 }
 
 package struct EvaluationReport: Sendable {
@@ -53,7 +55,7 @@ package final class Trainer {
     /// Blocks of which only the input is kept for the backward: as many as there are, at most.
     package let recomputedBlocks: Int
 
-    let optimizer: AdamW
+    let optimizer: ParameterUpdate
     private let device: Device
     let state: BufferSlice
     let result: BufferSlice
@@ -63,15 +65,15 @@ package final class Trainer {
     private var clearGraph: CommandGraph?
 
     package init(
-        _ model: Transformer, _ adapter: Adapter, optimizer: AdamWConfig = AdamWConfig(), seed: UInt64 = 0,
+        _ model: Transformer, _ adapter: Adapter, optimizer: OptimizerConfig = OptimizerConfig(),
+        seed: UInt64 = 0,
         recomputedBlocks: Int = 0
     ) throws {
-        try optimizer.validate()
         self.recomputedBlocks = recomputedBlocks
         self.model = model
         self.adapter = adapter
         device = model.device
-        self.optimizer = try AdamW(optimizer, adapter)
+        self.optimizer = try ParameterUpdate(optimizer, adapter)
         state = try device.makeStepState()
         result = try device.makeStepResult()
         workspace = Workspace(model)
@@ -86,6 +88,8 @@ package final class Trainer {
     /// One optimizer step on the sum of the micro-batches' gradients.
     package func step(_ microBatches: [[Example]], learningRate: Double) throws -> StepReport {
         let start = ContinuousClock.now
+        let recorded = workspace.recordedPasses
+        let isFirst = optimizerGraph == nil
         let counted = microBatches.joined().reduce(0) { $0 + $1.countedTokens }
         try zeroGradients()
         var lossSum = 0.0
@@ -94,7 +98,8 @@ package final class Trainer {
         return StepReport(
             loss: lossSum / Double(max(counted, 1)), gradientNorm: norm,
             tokens: microBatches.joined().reduce(0) { $0 + $1.tokens.count }, countedTokens: counted,
-            seconds: (ContinuousClock.now - start) / .seconds(1))
+            seconds: (ContinuousClock.now - start) / .seconds(1),
+            isRecorded: isFirst || workspace.recordedPasses > recorded)
     }
 
     package func zeroGradients() throws(VulkanError) {

@@ -170,7 +170,7 @@ class TrainerConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
         ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
-        ("recomputed_blocks", c_int32), ("reserved", c_int32)]
+        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("optimizer", c_char_p)]
 
 
 class StepResult(VersionedStructure):
@@ -188,6 +188,8 @@ class Progress(VersionedStructure):
         ("validation_loss", c_double), ("tokens", c_int64), ("counted_tokens", c_int64)]
 
 ProgressCallback = CFUNCTYPE(c_bool, c_void_p, POINTER(Progress))
+SaveCallback = CFUNCTYPE(None, c_void_p, c_int64, c_void_p)
+SampleCallback = CFUNCTYPE(None, c_void_p, c_int64, c_void_p, c_void_p)
 
 
 class RunConfig(VersionedStructure):
@@ -198,14 +200,18 @@ class RunConfig(VersionedStructure):
         ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
         ("steps", c_int64), ("tokens_per_pass", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback),
         ("on_warning", WarningCallback), ("user_data", c_void_p), ("epochs", c_double), ("resume", c_bool),
-        ("reserved_2", c_uint8 * 7), ("validation", POINTER(DataConfig))]
+        ("reserved_2", c_uint8 * 7), ("validation", POINTER(DataConfig)), ("keep_checkpoints", c_int32),
+        ("patience", c_int32), ("min_improvement", c_double), ("max_seconds", c_double), ("keep_best", c_bool),
+        ("reserved_3", c_uint8 * 3), ("sample_tokens", c_int32), ("sample_prompts", POINTER(c_char_p)),
+        ("sample_count", c_size_t), ("on_sample", SampleCallback), ("on_save", SaveCallback)]
 
 
 class RunResult(VersionedStructure):
     _name_ = "run_result"
     _fields_ = [
         ("struct_size", c_size_t), ("steps", c_int64), ("stopped", c_bool), ("reserved", c_uint8 * 7),
-        ("loss", c_double), ("validation_loss", c_double)]
+        ("loss", c_double), ("validation_loss", c_double), ("best_step", c_int64),
+        ("best_validation_loss", c_double), ("ending", c_int32), ("reserved_2", c_int32)]
 
 
 class PlanConfig(VersionedStructure):
@@ -213,7 +219,7 @@ class PlanConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("weights", c_char_p), ("adapter", POINTER(AdapterConfig)),
         ("budget_bytes", c_int64), ("batch_size", c_int32), ("length", c_int32), ("recomputed_blocks", c_int32),
-        ("reserved", c_int32)]
+        ("reserved", c_int32), ("optimizer", c_char_p)]
 
 
 class MemoryPlan(VersionedStructure):
