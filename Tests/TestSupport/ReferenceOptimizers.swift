@@ -253,7 +253,12 @@ private struct ReferenceAdam8bit: ReferenceOptimizer {
         return values.enumerated().map { i, value in
             guard let scale = blocks[block(i)], scale > 0 else { return 0 }
             let part = value / scale
-            return scale * (table.min { abs($0 - part) < abs($1 - part) } ?? 0)
+            var (low, high) = (0, table.count - 1)  // the last that is no more than it, and the next
+            while high - low > 1 {
+                let middle = (low + high) / 2
+                if table[middle] <= part { low = middle } else { high = middle }
+            }
+            return scale * (abs(table[high] - part) < abs(table[low] - part) ? table[high] : table[low])
         }
     }
 
