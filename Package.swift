@@ -80,21 +80,26 @@ let package = Package(
                 .linkedLibrary("_FoundationCShims", .when(platforms: [.linux])),
             ]),
 
+        // Pages and figures of what was trained.
+        .target(name: "Reports", dependencies: ["Checkpoints"], swiftSettings: settings),
+
         // Many runs and what they found, which is kept in SQLite.
         .systemLibrary(name: "CSQLite", path: "Sources/CSQLite", pkgConfig: "sqlite3"),
-        .target(name: "Sweeps", dependencies: ["LoRAVK", "CSQLite"], swiftSettings: settings),
+        .target(name: "Sweeps", dependencies: ["LoRAVK", "Reports", "CSQLite"], swiftSettings: settings),
 
         // What people run.
         .executableTarget(
             name: "CLI",
             dependencies: [
-                "LoRAVK", "Sweeps", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "LoRAVK", "Reports", "Sweeps",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         .executableTarget(
             name: "Studies",
             dependencies: [
-                "LoRAVK", "Sweeps", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "LoRAVK", "Reports", "Sweeps",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         .executableTarget(
@@ -125,6 +130,7 @@ let package = Package(
         .testTarget(
             name: "LoRAVKCTests", dependencies: ["LoRAVKC", "CLoRAVK", "TestSupport"], swiftSettings: settings
         ),
+        .testTarget(name: "ReportsTests", dependencies: ["Reports", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "SweepsTests", dependencies: ["Sweeps", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "CLITests", dependencies: ["CLI"], swiftSettings: settings),
     ]

@@ -64,7 +64,8 @@ int32_t loravk_abi_version(void);
  *   "init-functions"   loravk_..._init
  *   "ragged-batches"   loravk_..._ragged
  *   "rows-in-memory"   loravk_data_config.rows, loravk_run_config.validation
- *   "token-losses"     loravk_model_token_losses */
+ *   "token-losses"     loravk_model_token_losses
+ *   "objectives"       loravk_trainer_config.objective, loravk_data_config.format and .objective, and metrics */
 bool loravk_has_feature(const char *name);
 
 /* The names that loravk_has_feature knows, `index` from 0; NULL behind the last. They live for ever. */
@@ -515,9 +516,12 @@ typedef struct loravk_data_config {
     const char *const *rows; /* examples in memory, in the place of `path` (NULL then): each a JSON object, as a line of a .jsonl
                                 file is. Errors name them data.rows[i]. Read only inside the call */
     size_t row_count;
+    const char *format;    /* what the rows are ("chat", "preference" …, as `lora-vk train --help` lists them); NULL: their keys tell */
+    const char *objective; /* what the examples are for, as in loravk_trainer_config; NULL: the trainer's, or "causal" */
 } loravk_data_config;
 
-#define LORAVK_DATA_CONFIG_INIT {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}, NULL, NULL, NULL, 0}
+#define LORAVK_DATA_CONFIG_INIT                                                                                             \
+    {sizeof(loravk_data_config), NULL, NULL, NULL, 512, false, false, {0}, NULL, NULL, NULL, 0, NULL, NULL}
 
 loravk_status loravk_data_config_init(loravk_data_config *config, size_t struct_size);
 
@@ -621,10 +625,12 @@ typedef struct loravk_trainer_config {
     uint64_t seed;        /* of dropout */
     int32_t recomputed_blocks; /* lowest blocks whose activations the backward computes again instead of keeping them */
     int32_t reserved;
+    const char *objective; /* what is minimised: "name" or "name:option=number,option=number", as `lora-vk train --help` lists them
+                              ("dpo:beta=0.1"); NULL: "causal". Those that compare answers train by loravk_trainer_run */
     const char *optimizer; /* NULL: "adamw" with beta1, beta2 and epsilon above. Else "lion:beta2=0.98", with its own options */
 } loravk_trainer_config;
 
-#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL}
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL}
 
 loravk_status loravk_trainer_config_init(loravk_trainer_config *config, size_t struct_size);
 
@@ -687,6 +693,12 @@ loravk_status loravk_trainer_save_state(loravk_trainer *trainer, const char *pat
  * the same device. A state of another optimizer is refused. On failure the trainer is as before. */
 loravk_status loravk_trainer_load_state(loravk_trainer *trainer, const char *path);
 
+/* What an objective tells beside the loss: "rewards/chosen", "rewards/accuracies" … (TRL's names). The name lives for ever. */
+typedef struct loravk_metric {
+    const char *name;
+    double value;
+} loravk_metric;
+
 typedef struct loravk_progress {
     size_t struct_size;
     int64_t step; /* steps done, from 1 */
@@ -700,6 +712,10 @@ typedef struct loravk_progress {
     double validation_loss; /* NaN where this step had none */
     int64_t tokens;
     int64_t counted_tokens;
+    const loravk_metric *metrics; /* of the step; these live for the call */
+    size_t metric_count;
+    const loravk_metric *validation_metrics; /* none where this step had no validation */
+    size_t validation_metric_count;
 } loravk_progress;
 
 /* After each step of a run, on the thread that runs it. Return false to stop: the adapter is saved and the run ends well.
@@ -883,16 +899,20 @@ loravk_status loravk_context_forget_tuning(loravk_context *context);
 
 /* --------------------------------------------------------------------------------------------------------- Evaluation -- */
 
+#define LORAVK_MAX_METRICS 16
+
 typedef struct loravk_evaluation {
     size_t struct_size;
-    double loss; /* mean of -log p(target) over the counted targets, in nats */
+    double loss; /* mean of -log p(target) over the counted targets, in nats; of other objectives their own */
     int64_t counted_tokens;
     int64_t correct; /* targets that were the model's first choice */
     int64_t examples;
     int64_t correct_examples; /* whose every target was */
+    size_t metric_count;
+    loravk_metric metrics[LORAVK_MAX_METRICS];
 } loravk_evaluation;
 
-#define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0, 0}
+#define LORAVK_EVALUATION_INIT {sizeof(loravk_evaluation), 0, 0, 0, 0, 0, 0, {{NULL, 0}}}
 
 loravk_status loravk_evaluation_init(loravk_evaluation *evaluation, size_t struct_size);
 
@@ -912,7 +932,7 @@ loravk_status loravk_model_token_losses(
     loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, const int32_t *lengths,
     size_t sequences, float *losses, size_t count);
 
-/* The loss on a data file, in a folder on its valid.jsonl, or on rows in memory. */
+/* The loss on a data file, in a folder on its valid.jsonl, or on rows in memory, by data.objective. */
 loravk_status loravk_model_evaluate_data(
     loravk_model *model, loravk_adapter *adapter, const loravk_data_config *data, loravk_evaluation *evaluation);
 

@@ -4,6 +4,7 @@ The text comes from Debian's packages `bible-kjv` and `bible-kjv-text`. Half of 
 chat in which the assistant finishes the verse that the user began, so that the chat template means something to it.
 usage: recipe.py model OUT_DIR [--steps 3200] [--threads 1]     a Hugging Face folder; about 13 minutes on one core
        recipe.py data OUT_DIR       train.jsonl and valid.jsonl: verses that the model never saw, sung as a shanty
+       recipe.py pairs OUT_DIR      pairs/train.jsonl and pairs/valid.jsonl from that train.jsonl: answers that are sung and said
 """
 import argparse, json, math, random, re, subprocess, time
 from pathlib import Path
@@ -55,6 +56,21 @@ def write_data(out):
                                            dict(role="assistant", content=shanty(rest))])) for user, rest in rows]
         (out / f"{name}.jsonl").write_text("\n".join(lines) + "\n")
         print(f"{name}.jsonl: {len(lines)} examples")
+
+
+def write_pairs(out):
+    """Answers that are sung (chosen) and said (rejected), from the chats that are there."""
+    chats = [json.loads(line)["messages"] for line in (out / "train.jsonl").read_text().splitlines()]
+    pairs = []
+    for user, assistant in chats:
+        sung = assistant["content"]
+        said = re.sub(", heave ho!", ",", sung).rstrip(",") + "."
+        if sung.count("heave") > 1:
+            pairs.append(dict(prompt=[user], chosen=[assistant], rejected=[{**assistant, "content": said}]))
+    folder = out / "pairs"
+    folder.mkdir(exist_ok=True)
+    for name, part in [("train", pairs[:80]), ("valid", pairs[80:96])]:
+        (folder / f"{name}.jsonl").write_text("".join(json.dumps(pair) + "\n" for pair in part))
 
 
 def tokenizer(texts, size=1536):
@@ -130,13 +146,15 @@ def train_model(out, steps, threads):
 
 def main():
     ap = argparse.ArgumentParser()
-    ap.add_argument("what", choices=["model", "data"])
+    ap.add_argument("what", choices=["model", "data", "pairs"])
     ap.add_argument("out", type=Path)
     ap.add_argument("--steps", type=int, default=3200)
     ap.add_argument("--threads", type=int, default=1)
     args = ap.parse_args()
     if args.what == "data":
         write_data(args.out)
+    elif args.what == "pairs":
+        write_pairs(args.out)
     else:
         train_model(args.out, args.steps, args.threads)
 

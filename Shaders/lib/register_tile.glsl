@@ -14,12 +14,17 @@ layout(constant_id = 4) const bool TRANSPOSED = false;  // y is (n, m)
 layout(constant_id = 5) const bool ACCUMULATE = false;  // y = oldY + … instead of y = …
 layout(constant_id = 8) const bool SUMMED = false;      // a step's products are summed before they reach c
 
+#if !defined(OWN_PUSH)
 layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
     uint xStride, xOffset, wStride, wOffset, yStride, yOffset, hStride, hOffset;  // row to row, first column; in runs of four floats
     float scale;
 } push;
+#endif
+#if !defined(ROW_END)
+#define ROW_END push.M  // behind the last row of y, where it is not TRANSPOSED
+#endif
 
 OUTPUT4(0, y);
 INPUT4(1, oldY);  // what is added to: y once more, since a formatted load is the fast one, or another tensor that lies as it does
@@ -81,7 +86,7 @@ void finish(uint row, uint column) {
             }
         } else {
             EACH(m, ROWS) EACH(g, GROUPS) {
-                uint n4 = min(column + g * LANES, push.N / 4 - 1), at = min(row + m, push.M - 1);
+                uint n4 = min(column + g * LANES, push.N / 4 - 1), at = min(row + m, ROW_END - 1);
                 vec4 old = ACCUMULATE ? LOAD4(oldY, at * push.yStride + push.yOffset + n4) : vec4(0);
                 c[m][g] = c[m][g] * push.scale + old;
             }
@@ -102,7 +107,7 @@ void store(uint row, uint column) {
     } else {
         EACH(m, ROWS) EACH(g, GROUPS) {
             uint n4 = column + g * LANES;
-            if (row + m < push.M && n4 * 4 < push.N) STORE4(y, (row + m) * push.yStride + push.yOffset + n4, c[m][g]);
+            if (row + m < ROW_END && n4 * 4 < push.N) STORE4(y, (row + m) * push.yStride + push.yOffset + n4, c[m][g]);
         }
     }
 }

@@ -19,6 +19,7 @@ const uint ACROSS = TILE_N / BLOCK_N;  // invocations along n; LANES = ACROSS ·
 const uint A_BLOCKS = QUADS_M * QUADS_K, B_BLOCKS = QUADS_N * QUADS_K;
 const uint A_TURNS = (A_BLOCKS + LANES - 1) / LANES, B_TURNS = (B_BLOCKS + LANES - 1) / LANES;
 
+#if !defined(OWN_PUSH)
 layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
@@ -26,6 +27,10 @@ layout(push_constant) uniform Push {
     uint xPitch, xOffset, wPitch, wOffset, yPitch, yOffset, hPitch, hOffset;  // in runs of four floats
     float scale;
 } push;
+#endif
+#if !defined(ROW_END)
+#define ROW_END push.M  // behind the last row of y
+#endif
 
 layout(std430, binding = 0) writeonly buffer YStorage { vec4 y[]; };
 layout(std430, binding = 1) readonly buffer OldStorage { vec4 old[]; };
@@ -83,7 +88,7 @@ void store(uint row, uint column, uint part) {
     uint across = me() % ACROSS, down = me() / ACROSS * BLOCK_M, N4 = push.N / 4;
     EACH(m, BLOCK_M) EACH(n, BLOCK_N / 4) {
         uint atRow = row + down + m, atColumn = column / 4 + across + n * ACROSS;
-        if (atRow < push.M && atColumn < N4) {
+        if (atRow < ROW_END && atColumn < N4) {
             uint i = (part * push.M + atRow) * push.yPitch + push.yOffset + atColumn;
             vec4 value = push.scale * c[m][n];
             y[i] = ACCUMULATE ? old[i] + value : value;

@@ -13,7 +13,8 @@ struct Eval: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Loss, perplexity and accuracy on data.",
         discussion: """
-            Counted are the tokens that training would learn. Accuracy is the share of them that is the model's first choice.
+            Counted are the tokens that training would learn. Accuracy is the share of them that is the model's first choice. With \
+            --objective, what training tells of it.
             """)
 
     @OptionGroup var modelOptions: ModelOptions
@@ -33,24 +34,27 @@ struct Eval: ParsableCommand {
     )
     var each = false
 
+    @OptionGroup(title: "Objective") var objectiveOptions: ObjectiveOptions
     @OptionGroup var chat: ChatOptions
     @OptionGroup(title: "Data") var formatOptions: FormatOptions
 
     func run() throws {
         if let limit, limit < 1 { throw ConfigError("--limit is \(limit); it must be at least 1") }
-        _ = try formatOptions.format  // wrong options are told before a model is loaded
+        let objective = try objectiveOptions.named
+        _ = try formatOptions.textFormat(objective)  // wrong options are told before a model is loaded
         Interrupt.install()
         let (model, adapter, tokenizer) = try modelOptions.open(
             template: chat.chatTemplate, adapter: adapter)
-        let format = try formatOptions.format(for: model.spec)
+        let format = try formatOptions.textFormat(for: model.spec, objective)
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Interrupt.watching {
             try Dataset(data, split: split, tokenizer: tokenizer, format: format)
         }
         for warning in all.warnings { Terminal.warn("\(all.path): \(warning)") }
-        let dataset = limit.map(all.prefix) ?? all
-        let evaluator = try Evaluator(model, adapter)
+        let evaluator = try Evaluator(model, adapter, objective: objective)
+        let dataset = try evaluator.compared(
+            limit.map(all.prefix) ?? all, shouldStop: { Interrupt.isRequested })
         let report =
             each
             ? try evaluateEach(dataset, evaluator)
@@ -64,10 +68,16 @@ struct Eval: ParsableCommand {
         Terminal.endStatus()
         model.device.savePipelines()
         if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
-        let accuracy = Double(report.correct) / Double(max(1, report.countedTokens))
         Terminal.print("examples    \(dataset.examples.count)")
         Terminal.print("tokens      \(report.countedTokens)")
         Terminal.print("loss        \(Terminal.number(report.loss, digits: 6))")
+        guard report.metrics.values.isEmpty else {
+            for (name, value) in report.metrics.values {
+                Terminal.print("\(name)  \(Terminal.number(value, digits: 6))")
+            }
+            return
+        }
+        let accuracy = Double(report.correct) / Double(max(1, report.countedTokens))
         Terminal.print("perplexity  \(Terminal.number(exp(report.loss), digits: 6))")
         Terminal.print("accuracy    \(Terminal.number(100 * accuracy)) %")
     }

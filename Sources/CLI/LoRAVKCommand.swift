@@ -26,7 +26,8 @@ struct LoRAVKCommand: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            Train.self, Sweep.self, Plan.self, Generate.self, Eval.self, Merge.self, Export.self,
+            Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Generate.self, Eval.self,
+            Merge.self, Export.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

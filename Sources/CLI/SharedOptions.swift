@@ -150,6 +150,16 @@ struct BatchOptions: ParsableArguments {
     var batchSize = Defaults.batchSize
 }
 
+struct ObjectiveOptions: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "What is minimised, with its options: \(Registries.objectives.descriptions.joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var objective = Defaults.objective
+
+    var named: any Objective { get throws { try Registries.objectives.named(objective) } }
+}
+
 struct FormatOptions: ParsableArguments {
     @OptionGroup var length: LengthOptions
 
@@ -165,6 +175,12 @@ struct FormatOptions: ParsableArguments {
             valueName: "template"))
     var completion: String?
 
+    @Option(
+        help: ArgumentHelp(
+            "What the lines are: \(Registries.formats.names.joined(separator: ", ")). Default: each line's keys tell.",
+            valueName: "name"))
+    var format: String?
+
     @Flag(help: "Learn the tokens of prompts too, not only completions and the assistant's turns.")
     var learnPrompts = false
 
@@ -172,23 +188,24 @@ struct FormatOptions: ParsableArguments {
     var noEnd = false
 
     /// Examples are cut to what the model's positions allow, too.
-    func format(for model: ModelSpec) throws -> TextFormat {
-        var format = try self.format
+    func textFormat(for model: ModelSpec, _ objective: any Objective = CausalLM()) throws -> TextFormat {
+        var format = try textFormat(objective)
         format.maxTokens = min(format.maxTokens, model.contextLength)
         return format
     }
 
-    var format: TextFormat {
-        get throws {
-            try length.validateLength()
-            var format = TextFormat()
-            // A shell passes backslash and n; people mean a new line.
-            format.promptTemplate = prompt?.replacing("\\n", with: "\n")
-            format.completionTemplate = completion?.replacing("\\n", with: "\n")
-            format.learnsPrompts = learnPrompts
-            format.appendsEndOfText = !noEnd
-            format.maxTokens = length.maxLength
-            return format
-        }
+    func textFormat(_ objective: any Objective = CausalLM()) throws -> TextFormat {
+        try length.validateLength()
+        var format = TextFormat()
+        format.kind = objective.examples
+        format.name = self.format
+        // A shell passes backslash and n; people mean a new line.
+        format.promptTemplate = prompt?.replacing("\\n", with: "\n")
+        format.completionTemplate = completion?.replacing("\\n", with: "\n")
+        format.learnsPrompts = learnPrompts
+        format.appendsEndOfText = !noEnd
+        format.maxTokens = length.maxLength
+        try format.validate()
+        return format
     }
 }

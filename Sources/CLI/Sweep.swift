@@ -61,7 +61,7 @@ struct Sweep: ParsableCommand {
 
     func run() throws {
         Interrupt.install()
-        _ = try formatOptions.format
+        _ = try formatOptions.textFormat()
         let points = try points
         for point in points {
             try adapter(point).validate()
@@ -69,7 +69,7 @@ struct Sweep: ParsableCommand {
         }
         let optimizer = try training.optimizerConfig
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
-        let format = try formatOptions.format(for: checkpoint.spec)
+        let format = try formatOptions.textFormat(for: checkpoint.spec)
         let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
         let validation = try Interrupt.watching {
             Dataset.has(.valid, in: data)
@@ -174,6 +174,7 @@ struct Sweep: ParsableCommand {
         settings["module lr"] =
             layers.moduleRates.isEmpty ? .null : .string(layers.moduleRates.joined(separator: ","))
         settings["chat template"] = chat.chatTemplate.map(JSON.string) ?? .null
+        settings["format"] = formatOptions.format.map(JSON.string) ?? .null
         settings["prompt"] = formatOptions.prompt.map(JSON.string) ?? .null
         settings["completion"] = formatOptions.completion.map(JSON.string) ?? .null
         return settings

@@ -2,6 +2,7 @@
 
 import Checkpoints
 import LoRAVK
+import Reports
 import Sweeps
 import Tokenizer
 import VulkanCompute
@@ -27,9 +28,15 @@ enum Terminal {
     static func warn(_ text: String) { error("lora-vk: warning: \(text)") }
     static func print(_ text: String) { write(safe(text) + "\n", to: STDOUT_FILENO) }
 
-    /// A model's text, or a part of it: another program gets it as it is.
-    static func generated(_ text: String, terminator: String = "") {
-        write((isatty(STDOUT_FILENO) == 1 ? safe(text) : text) + terminator, to: STDOUT_FILENO)
+    /// A model's text, or a part of it: another program gets it as it is. `marks` come before and behind.
+    static func generated(_ text: String, terminator: String = "", marks: (String, String) = ("", "")) {
+        let text = isatty(STDOUT_FILENO) == 1 ? safe(text) : text
+        write(marks.0 + text + marks.1 + terminator, to: STDOUT_FILENO)
+    }
+
+    /// Whether what is printed may have colours (no-color.org).
+    static var showsColours: Bool {
+        isatty(STDOUT_FILENO) == 1 && (getenv("NO_COLOR").map { $0.pointee == 0 } ?? true)
     }
 
     /// A status that the next one replaces on a terminal.

@@ -13,7 +13,8 @@ struct Train: ParsableCommand {
               {"prompt": "…", "completion": "…"}
               {"text": "…"}
             A JSON array, CSV, TSV and files packed by gzip are read too. Of the first two only completions and the assistant's turns are learned. A folder with train.jsonl and \
-            valid.jsonl gives a validation loss too. OUT gets a PEFT adapter and metrics.jsonl.
+            valid.jsonl gives a validation loss too. With --objective dpo and its like, lines are pairs of answers \
+            ({"prompt": "…", "chosen": "…", "rejected": "…"}). OUT gets a PEFT adapter and metrics.jsonl.
 
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
 
@@ -58,6 +59,7 @@ struct Train: ParsableCommand {
     }
 
     @OptionGroup(title: "Adapter") var lora: LoRAOptions
+    @OptionGroup(title: "Objective") var objectiveOptions: ObjectiveOptions
     @OptionGroup(title: "Training") var training: TrainingOptions
     @OptionGroup(title: "Memory") var memory: MemoryOptions
     @OptionGroup var chat: ChatOptions
@@ -66,14 +68,15 @@ struct Train: ParsableCommand {
     func run() throws {
         Interrupt.install()
         // Wrong options are told before a model is loaded.
-        _ = try formatOptions.format
+        let objective = try objectiveOptions.named
+        _ = try formatOptions.textFormat(objective)
         if adapter != nil { try lora.refuseBesideAdapter() }
         let loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
         try training.runConfig(examples: 1).validate()
         let optimizer = try training.run.optimizerConfig
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
-        var format = try formatOptions.format(for: checkpoint.spec)
+        var format = try formatOptions.textFormat(for: checkpoint.spec, objective)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
         let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
         let validation = try Interrupt.watching {
@@ -86,12 +89,12 @@ struct Train: ParsableCommand {
                 try Adapter.load(
                     $0, for: model, dropout: lora.layers.dropout, learningRates: loraConfig.learningRates)
             }
-                ?? Adapter.create(for: model, loraConfig, examples: dataset.examples)
+                ?? Adapter.create(for: model, loraConfig, examples: dataset.examples.map(\.first))
         }
         var config = try training.runConfig(examples: dataset.examples.count)
         let planner = try MemoryPlanner(
             checkpoint, weights: modelOptions.weights, capabilities: device.capabilities,
-            optimizer: optimizer, makeAdapter: makeAdapter)
+            optimizer: optimizer, objective: objective, makeAdapter: makeAdapter)
         let layout = try memory.layout(
             planner, dataset.sizes, batchSize: config.batchSize, device.capabilities,
             // How much memory is free may have changed; the passes decide the bits.
@@ -103,7 +106,7 @@ struct Train: ParsableCommand {
         let adapter = try makeAdapter(model)
         let trainer = try Trainer(
             model, adapter, optimizer: optimizer, seed: training.seed,
-            recomputedBlocks: layout.recomputedBlocks)
+            recomputedBlocks: layout.recomputedBlocks, objective: objective)
         let sampler =
             training.sample.isEmpty
             ? nil
@@ -116,7 +119,7 @@ struct Train: ParsableCommand {
         if run.firstStep > 0 { Terminal.error("going on after step \(run.firstStep) of \(config.steps)") }
         let outcome = try run.run(
             shouldStop: { Interrupt.isRequested }, onProgress: report,
-            onWarning: Terminal.warn)
+            onWarning: Terminal.warn, onReference: reportReference)
         model.device.savePipelines()
         if case .outOfPatience(let step) = outcome {
             Terminal.error("ended after step \(step) of \(config.steps): the validation loss falls no more")
@@ -175,9 +178,23 @@ struct Train: ParsableCommand {
         )
     }
 
+    private func reportReference(_ done: Int, of all: Int) {
+        if Terminal.isInteractive || done == all {
+            Terminal.status("\(done)/\(all) examples seen without the adapter")
+        }
+        if done == all { Terminal.endStatus() }
+    }
+
+    /// What tells most of a comparison of answers.
+    private func comparison(_ metrics: Metrics) -> String {
+        let told = [("accuracy", metrics["rewards/accuracies"]), ("margin", metrics["rewards/margins"])]
+        return told.map { name, value in value.map { "  \(name) \(Terminal.number($0))" } ?? "" }.joined()
+    }
+
     private func report(_ progress: RunProgress) {
         let line =
             "step \(progress.step)/\(progress.steps)  loss \(Terminal.number(progress.report.loss))"
+            + comparison(progress.report.metrics)
             + "  lr \(Terminal.number(progress.learningRate, digits: 3))"
             + "  \(Terminal.number(progress.tokensPerSecond, digits: 3)) tokens/s"
             + (progress.step == progress.steps
@@ -188,7 +205,8 @@ struct Train: ParsableCommand {
             Terminal.endStatus()
             Terminal.error(
                 "step \(progress.step)  validation loss \(Terminal.number(loss))"
-                    + (training.keepBest && progress.isBest ? ", the best so far" : ""))
+                    + (training.keepBest && progress.isBest ? ", the best so far" : "")
+                    + comparison(progress.validation?.metrics ?? Metrics()))
         } else if progress.step == progress.steps || !progress.samples.isEmpty {
             Terminal.endStatus()
         }

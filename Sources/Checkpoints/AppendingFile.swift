@@ -18,8 +18,10 @@ package final class AppendingFile {
 
     deinit { close(descriptor) }
 
-    package func append(_ text: String) throws(FileError) {
-        var rest = Array(text.utf8)[...]
+    package func append(_ text: String) throws(FileError) { try append(Array(text.utf8)) }
+
+    package func append(_ bytes: [UInt8]) throws(FileError) {
+        var rest = bytes[...]
         while !rest.isEmpty {
             let written = try FileSystem.check(path, "write", as: .write) {
                 rest.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }

@@ -5,10 +5,11 @@ import Glibc
 package final class DirectoryLock: Sendable {
     package let folder: String
     private let descriptor: Int32
+    private static let name = ".loravk.lock"
 
     /// Locks the folder and removes what a killed run left half-written there.
     package init(_ folder: String) throws(FileError) {
-        let path = "\(folder)/.loravk.lock"
+        let path = "\(folder)/\(Self.name)"
         descriptor = try FileSystem.openOwn(path, "create the lock")
         self.folder = folder  // complete: a throw from here on runs deinit
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
@@ -27,6 +28,13 @@ package final class DirectoryLock: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// The lock is still what its name in the folder means: nobody removed the one or the other.
+    package var isInPlace: Bool {
+        var (held, named) = (stat(), stat())
+        return fstat(descriptor, &held) == 0 && lstat("\(folder)/\(Self.name)", &named) == 0
+            && held.st_dev == named.st_dev && held.st_ino == named.st_ino
+    }
 
     private func record(_ path: String) throws(FileError) {
         let owner = Array("\(getpid())\n".utf8)

@@ -30,7 +30,7 @@ package struct RandomModel {
     package func writeGGUF(to path: String, type: (ExpectedTensor, Int) -> StorageType) throws(FileError) {
         let spec = try file.spec
         var matrices = 0
-        let sources = spec.expectedTensors.enumerated().map { index, tensor in
+        let sources = spec.expectedTensors(of: .gguf).enumerated().map { index, tensor in
             var values = Values(seed: seed &+ UInt64(index) &* 0x1000_0001)
             guard tensor.shape.count > 1 else {
                 return TensorSource(
@@ -48,8 +48,10 @@ package struct RandomModel {
         _ tensor: ExpectedTensor, _ type: StorageType, _ values: Values, _ spec: ModelSpec
     ) -> TensorSource {
         let isTable = tensor.shape[0] == spec.vocabulary
-        let deviation = isTable ? 0.5 : 1 / Float(tensor.shape[1]).squareRoot()
         let (rows, columns) = (tensor.shape.dropLast().reduce(1, *), tensor.shape[tensor.shape.count - 1])
+        let deviation = isTable ? 0.5 : 1 / Float(columns).squareRoot()
+        // Rows that are not whole blocks, as those of a convolution's taps.
+        let type = columns % type.blockElements == 0 ? type : .f32
         return TensorSource(tensor.ggufName, type, shape: tensor.shape) { (emit) throws(FileError) in
             var values = values
             let most = max(1, min(rows, (1 << 20) / columns))

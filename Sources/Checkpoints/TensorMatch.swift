@@ -17,7 +17,7 @@ struct TensorMatch {
         for tensor in stored where remaining.updateValue(tensor, forKey: ExactString(tensor.name)) != nil {
             problems.append("'\(tensor.name.shortened)' is there twice")
         }
-        for expected in spec.expectedTensors {
+        for expected in spec.expectedTensors(of: format) {
             let isGGUF = format == .gguf
             let names = isGGUF ? [expected.ggufName] : spec.fileNames(of: expected.name)
             let name = names.first { remaining[ExactString($0)] != nil } ?? names[0]

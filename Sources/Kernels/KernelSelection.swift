@@ -88,7 +88,7 @@ enum KernelSelection {
         return threads >= 256 ? sharedSides(64, 64, tileK, 4, 4) : sharedSides(32, 32, tileK, 4, 4)
     }
 
-    private static func sharedSides(
+    static func sharedSides(
         _ tileM: UInt32, _ tileN: UInt32, _ tileK: UInt32, _ blockM: UInt32, _ blockN: UInt32
     ) -> Tuning.Constants {
         ["TILE_M": tileM, "TILE_N": tileN, "TILE_K": tileK, "BLOCK_M": blockM, "BLOCK_N": blockN]

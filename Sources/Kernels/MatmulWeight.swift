@@ -121,8 +121,8 @@ package struct Weight: Sendable {
         self.scales = scales
     }
 
-    /// A range of rows that starts at a multiple of the layout's granule.
-    func rows(_ range: Range<Int>) -> Weight {
+    /// A range of rows that starts at a multiple of four, and where it is to be bound at one of the layout's granule.
+    package func rows(_ range: Range<Int>) -> Weight {
         let part = WeightLayout(layout.type, rows: range.count, columns: layout.columns)
         let band = range.lowerBound / 4
         return Weight(
@@ -215,13 +215,11 @@ extension Device {
         let part = WeightLayout(weight.layout.type, rows: rows.count, columns: weight.layout.columns)
         precondition(source.count == rows.count * part.sourceRowByteCount && rows.lowerBound % 4 == 0)
         let band = rows.lowerBound / 4
-        var scales: [UInt8] = []
+        var scales = [UInt8](repeating: 0, count: part.scalesByteCount)
         let tiles = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
-            scales = [UInt8](unsafeUninitializedCapacity: part.scalesByteCount) { scales, scaleCount in
+            scales.withUnsafeMutableBytes {
                 part.repack(
-                    source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles),
-                    scales: UnsafeMutableRawBufferPointer(scales))
-                scaleCount = part.scalesByteCount
+                    source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles), scales: $0)
             }
             tileCount = part.tilesByteCount
         }

@@ -8,6 +8,8 @@ package enum Defaults {
     package static func alpha(rank: Int) -> Double { 2 * Double(rank) }
     package static let dropout = 0.0
 
+    package static let objective = "causal"
+
     // The optimizer. The largest rate is one for all methods.
     package static let optimizer: any Optimizer = AdamW()
     package static let learningRate = 5e-4

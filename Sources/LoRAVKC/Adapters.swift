@@ -51,10 +51,14 @@ func adapterObject(_ handle: OpaquePointer?) throws -> AdapterObject {
         let output = try Output(adapter, "adapter")
         let settings = try read(config, defaults: .defaults)
         let config = try LoRAConfig(settings)
-        let data = try settings.data.map { try model.dataset(try read($0, defaults: .defaults), .train) }
+        let data = try settings.data.map { data in
+            let data = try read(data, defaults: .defaults)
+            return try model.dataset(
+                data, .train, try objective(data.objective, "data.objective") ?? CausalLM())
+        }
         if let data { try model.requireFits(tokens: data.longestBatch(of: 1)) }
         let adapter = try model.context.locked {
-            try Adapter.create(for: model.model, config, examples: data?.examples ?? [])
+            try Adapter.create(for: model.model, config, examples: data?.examples.map(\.first) ?? [])
         }
         output.give(AdapterObject(model, adapter))
     }

@@ -336,9 +336,10 @@ extension ModelObject {
         let object = try modelObject(handle)
         let adapter = try optionalAdapter(adapter, of: object)
         let config = try read(try required(data, "data"), defaults: .defaults)
-        let data = try object.dataset(config, .valid)
+        let objective = try objective(config.objective, "data.objective") ?? CausalLM()
+        let data = try object.dataset(config, .valid, objective)
         let total = Int64(data.examples.count)
-        try evaluate(object, adapter, data, evaluation) { done in
+        try evaluate(object, adapter, data, evaluation, objective: objective) { done in
             config.on_progress.map { $0(config.user_data, Int64(done), total) } ?? true
         }
     }
@@ -346,14 +347,16 @@ extension ModelObject {
 
 private func evaluate(
     _ object: ModelObject, _ adapter: Adapter?, _ data: Dataset,
-    _ evaluation: UnsafeMutablePointer<loravk_evaluation>?, onProgress: (Int) -> Bool
+    _ evaluation: UnsafeMutablePointer<loravk_evaluation>?, objective: any Objective = CausalLM(),
+    onProgress: (Int) -> Bool
 ) throws {
     try checkRoom(try required(evaluation, "evaluation"))
     try object.requireFits(tokens: data.longestBatch(of: 1))
     var goesOn = true
     let report = try object.context.locked {
-        try Evaluator(object.model, adapter).evaluate(
-            data, shouldStop: { !goesOn },
+        let evaluator = try Evaluator(object.model, adapter, objective: objective)
+        return try evaluator.evaluate(
+            try evaluator.compared(data), shouldStop: { !goesOn },
             onProgress: { done in goesOn = object.context.unlocked { onProgress(done) } })
     }
     guard goesOn else { throw APIError(LORAVK_ERROR_INVALID_STATE, "on_progress gave up the evaluation") }
@@ -363,6 +366,7 @@ private func evaluate(
     result.correct = Int64(report.correct)
     result.examples = Int64(data.examples.count)
     result.correct_examples = Int64(report.correctExamples)
+    result.set(loravk_metric.all(report.metrics))
     try write(result, to: evaluation)
 }
 
@@ -408,12 +412,21 @@ extension Dataset {
 extension ModelObject {
     /// `date`: what chat templates take for today.
     func dataset(
-        _ config: loravk_data_config, _ split: Dataset.Split, date: TemplateDate = .now()
+        _ config: loravk_data_config, _ split: Dataset.Split, _ objective: any Objective = CausalLM(),
+        date: TemplateDate = .now()
     ) throws -> Dataset {
+        if let own = try LoRAVKC.objective(config.objective, "data.objective"),
+            own.description != objective.description
+        {
+            throw APIError.argument(
+                "data.objective is \(own.description), and the objective is \(objective.description)")
+        }
         guard config.max_tokens >= 2 else {
             throw APIError.argument("data.max_tokens is \(config.max_tokens); it must be 2 or more")
         }
         var format = TextFormat()
+        format.kind = objective.examples
+        format.name = try optionalText(config.format, "data.format")
         format.promptTemplate = try optionalText(config.prompt_template, "data.prompt_template")
         format.completionTemplate = try optionalText(config.completion_template, "data.completion_template")
         format.learnsPrompts = config.learn_prompts

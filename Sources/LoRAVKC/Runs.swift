@@ -23,8 +23,8 @@ import VulkanCompute
                 isRequested: { StopFlags.isRequested(stopSlot) }
             ) {
                 (
-                    try trainer.model.dataset(source, .train, date: date),
-                    try trainer.model.validation(config, source, date)
+                    try trainer.model.dataset(source, .train, trainer.trainer.objective, date: date),
+                    try trainer.model.validation(config, source, trainer.trainer.objective, date)
                 )
             }
             let sampler = try trainer.model.sampler(config, date)
@@ -44,15 +44,16 @@ import VulkanCompute
 extension ModelObject {
     /// The validation data that is named, or that lies beside the training data.
     fileprivate func validation(
-        _ config: loravk_run_config, _ source: loravk_data_config, _ date: TemplateDate
+        _ config: loravk_run_config, _ source: loravk_data_config, _ objective: any Objective,
+        _ date: TemplateDate
     ) throws -> Dataset? {
         if let own = config.validation {
-            return try dataset(try read(own, defaults: .defaults), .valid, date: date)
+            return try dataset(try read(own, defaults: .defaults), .valid, objective, date: date)
         }
         guard let path = try optionalText(source.path, "data.path"), Dataset.has(.valid, in: path) else {
             return nil
         }
-        return try dataset(source, .valid, date: date)
+        return try dataset(source, .valid, objective, date: date)
     }
 }
 
@@ -85,7 +86,17 @@ extension TrainerObject {
                 context.unlocked { config.tell(progress.samples, at: progress.step) }
                 guard let callback = config.on_progress else { return }
                 var told = loravk_progress(progress)
-                let goesOn = context.unlocked { callback(config.user_data, &told) }
+                let metrics = loravk_metric.all(progress.report.metrics)
+                let validation = progress.validation.map { loravk_metric.all($0.metrics) } ?? []
+                let goesOn = metrics.withUnsafeBufferPointer { metrics in
+                    validation.withUnsafeBufferPointer { validation in
+                        (told.metrics, told.metric_count) = (metrics.baseAddress, metrics.count)
+                        (told.validation_metrics, told.validation_metric_count) = (
+                            validation.baseAddress, validation.count
+                        )
+                        return context.unlocked { callback(config.user_data, &told) }
+                    }
+                }
                 if !goesOn { stopped = true }
             },
             onSave: { step, folder in

@@ -28,11 +28,12 @@ final class TrainerObject: HandleObject, @unchecked Sendable {
             throw APIError.argument(
                 "config.recomputed_blocks is \(config.recomputed_blocks); it must not be negative")
         }
+        let objective = try objective(config.objective, "config.objective") ?? CausalLM()
         let slot = try StopFlags.take()
         do {
             trainer = try Trainer(
                 model.model, adapter.adapter, optimizer: optimizer, seed: config.seed,
-                recomputedBlocks: Int(config.recomputed_blocks))
+                recomputedBlocks: Int(config.recomputed_blocks), objective: objective)
         } catch {
             StopFlags.give(slot)
             throw error

@@ -2,6 +2,7 @@
 // the features at the best one, and the exponents of power laws in the width fitted to these.
 
 import Checkpoints
+import Reports
 import Sweeps
 
 #if canImport(Glibc)

@@ -2,6 +2,7 @@
 
 import Checkpoints
 import LoRAVK
+import Reports
 
 package struct SweepProgress: Sendable {
     package var point: SweepPoint

@@ -1,5 +1,7 @@
 // The figures of a sweep's report: a line a series, through the means over seeds.
 
+import Reports
+
 extension SweepReport {
     struct Series {
         let name: SweepPoint.Series

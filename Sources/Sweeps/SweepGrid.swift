@@ -2,6 +2,7 @@
 
 import Checkpoints
 import LoRAVK
+import Reports
 
 /// One run.
 package struct SweepPoint: Hashable, Sendable {

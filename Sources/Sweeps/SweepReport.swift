@@ -3,6 +3,7 @@
 
 import Checkpoints
 import LoRAVK
+import Reports
 
 package struct SweepReport {
     let results: [SweepResult]
@@ -73,45 +74,39 @@ package struct SweepReport {
     // MARK: HTML
 
     private func html(_ figures: [SVGPlot]) -> String {
-        """
-        <!DOCTYPE html>
-        <html xmlns="http://www.w3.org/1999/xhtml" lang="en">
-        <head><meta charset="utf-8"/><title>Sweep</title><style>
-        body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: #222 }
-        table { border-collapse: collapse; margin: 1em 0 } td, th { padding: 0.2em 0.7em; border-bottom: 1px solid #ddd; text-align: right }
-        td:first-child, th:first-child { text-align: left } svg { width: 100%; height: auto }
-        </style></head>
-        <body>
-        <h1>Sweep</h1>
-        <p>\(results.count) runs are done, \(results.count { $0.divergedAt != nil }) of them diverged. Lines are means over seeds, bands reach
-        from the least to the greatest; rings mark the best learning rate, crosses rates at which a run diverged. Accuracy is the share of
-        the validation's examples whose every target is the model's first choice; z_A = A·x and z_B = B·A·x are measured on a batch of them,
-        as the mean over layers of the root mean square of their norms.</p>
-        \(figures.map(\.svg).joined(separator: "\n"))
-        <h2>Best learning rates</h2>
-        \(table(
+        let about = """
+            \(results.count) runs are done, \(results.count { $0.divergedAt != nil }) of them diverged. Lines are means over seeds, bands reach \
+            from the least to the greatest; rings mark the best learning rate, crosses rates at which a run diverged. Accuracy is the share of \
+            the validation's examples whose every target is the model's first choice; z_A = A·x and z_B = B·A·x are measured on a batch of them, \
+            as the mean over layers of the root mean square of their norms.
+            """
+        let best = HTMLPage.table(
             [
-                "series", "best lr", lossName + ", mean", "deviation", "accuracy", "deviation", "seeds", "diverged",
+                "series", "best lr", lossName + ", mean", "deviation", "accuracy", "deviation", "seeds",
+                "diverged",
                 "parameters", "MB of the device", "s a step",
             ],
-            series.map(bestRow)))
-        <h2>All runs</h2>
-        \(table(
+            series.map(bestRow))
+        let all = HTMLPage.table(
             ["series", "lr", "seed", lossName, "accuracy", "of tokens", "state"],
             results.map { result in
                 [
-                    "\(result.point.series)", result.point.learningRate.text(digits: 6), "\(result.point.seed)",
-                    result.loss.map { $0.text(digits: 6) } ?? "", result.exampleAccuracy.map { $0.text() } ?? "",
+                    "\(result.point.series)", result.point.learningRate.text(digits: 6),
+                    "\(result.point.seed)",
+                    result.loss.map { $0.text(digits: 6) } ?? "",
+                    result.exampleAccuracy.map { $0.text() } ?? "",
                     result.accuracy.map { $0.text() } ?? "",
                     result.divergedAt.map { "diverged at step \($0)" } ?? "finished",
                 ]
-            }))
-        <h2>Settings</h2>
-        \(table(["setting", "value"], settings.map { [$0.key, $0.value] }))
-        </body>
-        </html>
-
-        """
+            })
+        let settings = HTMLPage.table(["setting", "value"], settings.map { [$0.key, $0.value] })
+        return HTMLPage(
+            title: "Sweep",
+            body: [HTMLPage.paragraph(about)] + figures.map(\.svg) + [
+                HTMLPage.heading("Best learning rates"), best, HTMLPage.heading("All runs"), all,
+                HTMLPage.heading("Settings"), settings,
+            ]
+        ).text
     }
 
     private func bestRow(_ series: Series) -> [String] {
@@ -130,14 +125,6 @@ package struct SweepReport {
             accuracies.isEmpty ? "" : accuracies.deviation.text(digits: 2),
             "\(best.runs.count)", diverged,
         ] + costs
-    }
-
-    private func table(_ head: [String], _ rows: [[String]]) -> String {
-        func row(_ cells: [String], _ kind: String) -> String {
-            "<tr>" + cells.map { "<\(kind)>\($0.escaped)</\(kind)>" }.joined() + "</tr>"
-        }
-        return (["<table>", row(head, "th")] + rows.map { row($0, "td") } + ["</table>"]).joined(
-            separator: "\n")
     }
 }
 

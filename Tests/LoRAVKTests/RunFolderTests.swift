@@ -48,7 +48,8 @@ import VulkanCompute
 
     private func run(
         _ trainer: Trainer, _ folder: String, data: Dataset? = nil, config: RunConfig? = nil,
-        resumes: Bool = false, stopAfter: Int = .max, onProgress: (RunProgress) -> Void = { _ in }
+        resumes: Bool = false, stopAfter: Int = .max, onProgress: (RunProgress) -> Void = { _ in },
+        onWarning: (String) -> Void = { Issue.record("\($0)") }
     ) throws -> RunOutcome {
         let run = try TrainingRun(
             trainer, data: data ?? self.data, validation: self.data, config: config ?? self.config,
@@ -60,7 +61,7 @@ import VulkanCompute
                 done += 1
                 #expect($0.step == done && $0.tokensPerSecond > 0)
                 onProgress($0)
-            }, onWarning: { Issue.record("\($0)") })
+            }, onWarning: onWarning)
     }
 
     /// What does not change from run to run: both files of the adapter, and the metrics without their times.
@@ -130,6 +131,32 @@ import VulkanCompute
                 #expect(steps == Array(first + 1...6))
                 #expect(try results(copy) == results(whole))
             }
+        }
+    }
+
+    /// The adapter is not lost, and the folder has its lock, its metrics and its state again.
+    @Test func aFolderThatIsRemovedDuringTheRunIsMadeAgain() throws {
+        let model = try TinyModel().load(TestDevices.main)
+        let recipe = Recipe(dropout: 0.3)
+        try withTemporaryFolder { folder in
+            let (whole, removed) = ("\(folder)/whole", "\(folder)/removed")
+            _ = try run(recipe.trainer(model), whole)
+            var told: [String] = []
+            var other: String?
+            let outcome = try run(
+                recipe.trainer(model), removed,
+                onProgress: { progress in
+                    if progress.step == 1 { try? FileManager.default.removeItem(atPath: removed) }
+                    if progress.step == 3 { other = errorText { _ = try DirectoryLock(removed) } }
+                }, onWarning: { told.append($0) })
+            #expect(outcome == .finished)
+            #expect(told.count == 1 && told[0].contains("was removed while the run was writing"), "\(told)")
+            #expect(other?.contains("another run (process") == true, "\(other ?? "it was free")")
+            #expect(try FileSystem.names(in: removed) == Self.names)
+            let weights = "/\(AdapterFiles.weightsName)"
+            #expect(try contents(removed + weights) == contents(whole + weights))
+            let lines = try contents("\(removed)/metrics.jsonl").split(separator: UInt8(ascii: "\n"))
+            #expect(lines.count == 5)
         }
     }
 

@@ -59,7 +59,9 @@ class Architecture:
 
     @property
     def targets(self):
-        """PEFT's target_modules: all linear layers of the language model."""
+        """PEFT's target_modules: all linear layers of the language model. Of experts, which are none, PEFT makes target_parameters."""
+        if self.model_type in ("qwen3_moe", "olmoe", "mixtral"):
+            return r".*self_attn.*_proj"
         return "all-linear" if self.text is None else r".*language_model.*_proj"
 
 
@@ -70,6 +72,7 @@ PHI4_MINI = dict(original_max_position_embeddings=16, partial_rotary_factor=0.75
 MINISTRAL = dict(
     head_dim=16, num_attention_heads=4, rope_parameters=dict(
         YARN_SHORT, beta_fast=16.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5))
+EXPERTS = dict(moe_intermediate_size=24)
 GPT2 = dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, bos_token_id=END, eos_token_id=END)
 
 ALL = {
@@ -132,6 +135,19 @@ ALL = {
             full_attention=dict(YARN, rope_theta=500000.0), sliding_attention=dict(rope_type="default", rope_theta=500000.0)))),
     "glm4": Architecture("glm4", dict(
         head_dim=16, num_attention_heads=4, attention_bias=True, partial_rotary_factor=0.5, rope_parameters=THETA)),
+    "lfm2": Architecture("lfm2", dict(
+        num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"], block_multiple_of=8, rope_parameters=THETA,
+        tie_word_embeddings=True)),
+    "lfm2-bias": Architecture("lfm2", dict(
+        num_hidden_layers=3, full_attn_idxs=[0], conv_bias=True, conv_L_cache=5, block_auto_adjust_ff_dim=False), gguf=False),
+    "qwen3_moe": Architecture("qwen3_moe", dict(EXPERTS, head_dim=16, num_experts=6, num_experts_per_tok=3, norm_topk_prob=True)),
+    "qwen3_moe-shares": Architecture("qwen3_moe", dict(
+        EXPERTS, head_dim=16, num_experts=9, num_experts_per_tok=2, num_hidden_layers=4, mlp_only_layers=[0], decoder_sparse_step=2),
+        gguf=False),
+    "olmoe": Architecture("olmoe", dict(intermediate_size=24, num_experts=5, num_experts_per_tok=2)),
+    "mixtral": Architecture("mixtral", dict(intermediate_size=24, num_local_experts=4, num_experts_per_tok=2)),
+    "mixtral-window": Architecture("mixtral", dict(
+        intermediate_size=24, num_local_experts=4, num_experts_per_tok=3, sliding_window=7), gguf=False),
     "mistral3-multimodal": Architecture(
         "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
         text=dict(BASE, **MINISTRAL, model_type="ministral3"), lengths=(48,)),
@@ -169,7 +185,9 @@ def randomise(model, seed):
         if p.ndim > 1 and ("embed" in name or "wte" in name or "wpe" in name):
             p.copy_(noise * (p.shape[-1] ** -0.5 if "gemma" in model.config.model_type else 1))
         elif p.ndim > 1:
-            p.copy_(noise * 1.2 * (p.shape[0] if transposed else p[0].numel()) ** -0.5)
+            # Of three dimensions are convolutions of single channels, and the matrices of experts.
+            inputs = p.shape[0] if transposed else p.shape[-1] if p.ndim == 3 else p[0].numel()
+            p.copy_(noise * 1.2 * inputs ** -0.5)
         elif "bias" in name:
             p.copy_(0.3 * noise)
         else:

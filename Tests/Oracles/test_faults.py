@@ -290,6 +290,46 @@ def test_tokens_that_only_the_config_names_are_one_token(tiny, tmp_path, name):
         assert list(got.encode(text, add_special=False)) == wanted(text, add_special_tokens=False).input_ids, text
 
 
+# A text that itself has the token of the beginning
+
+
+BEGIN, END = "<|im_start|>", "<|im_end|>"
+TURNS = "{% for m in messages %}{{ m.role + ': ' + m.content + '" + END + "' }}{% endfor %}"
+
+
+def counted(program, model, row, tmp_path):
+    """Tokens of the one example."""
+    (tmp_path / "one.jsonl").write_text(json.dumps(row))
+    said = call(program, "train", "--model", model, "--data", tmp_path / "one.jsonl", "--out", tmp_path / "out", "--steps", 1, "--overwrite")
+    assert said.returncode == 0, said.stderr
+    return json.loads((tmp_path / "out" / "metrics.jsonl").read_text())["tokens"]
+
+
+@pytest.mark.parametrize("start", ["", BEGIN, BEGIN + " "], ids=["none", "one", "one-and-a-space"])
+def test_the_token_of_the_beginning_comes_once(program, tiny, tmp_path, start):
+    model = variant(tiny, tmp_path / "model", dict(bos_token=BEGIN, eos_token=END))
+    path = model / "tokenizer.json"
+    tokenizer = json.loads(path.read_text())
+    [id] = [token["id"] for token in tokenizer["added_tokens"] if token["content"] == BEGIN]
+    tokenizer["post_processor"] = dict(
+        type="TemplateProcessing", single=[dict(SpecialToken=dict(id=BEGIN, type_id=0)), dict(Sequence=dict(id="A", type_id=0))],
+        pair=[dict(Sequence=dict(id="A", type_id=0)), dict(Sequence=dict(id="B", type_id=1))],
+        special_tokens={BEGIN: dict(id=BEGIN, ids=[id], tokens=[BEGIN])})
+    path.write_text(json.dumps(tokenizer))
+    hf = load_tokenizer(model)
+    text = "the king went out"
+    bare = hf(start.replace(BEGIN, "") + text, add_special_tokens=False).input_ids
+    for row in (dict(text=start + text), dict(prompt=start + text, completion="")):
+        assert counted(program, model, row, tmp_path) == 1 + len(bare) + 1, row
+    # A template writes what it wants: its token is the only one, and where it writes none there is none.
+    chat = dict(messages=[dict(role="user", content=text), dict(role="assistant", content="and came")])
+    config = json.loads((model / "tokenizer_config.json").read_text())
+    (model / "tokenizer_config.json").write_text(json.dumps(config | dict(chat_template="{{ '" + start + "' }}" + TURNS)))
+    (model / "chat_template.jinja").unlink(missing_ok=True)
+    wanted = load_tokenizer(model).apply_chat_template(chat["messages"], tokenize=False)
+    assert counted(program, model, chat, tmp_path) == len(hf(wanted, add_special_tokens=False).input_ids)
+
+
 def test_a_special_token_that_is_none_is_told(program, tiny, lines, tmp_path):
     model = variant(tiny, tmp_path / "model", dict(eos_token="<|nothing|>"))
     assert "'<|nothing|>', which the tokenizer's config names as a special token, is no token" in call(

@@ -87,4 +87,4 @@ def test_samples_are_shown_and_written(program, tiny, tmp_path):
     assert [row["loss"] for row in rows] == [row["loss"] for row in without]
     assert [[s["prompt"] for s in row.get("samples", [])] for row in rows] == [[], ["Who sails, and where?", "Where to?"]] * 2
     said = program.run("generate", "--model", tiny, "--adapter", tmp_path / "out", "--prompt", "Where to?", "--max-tokens", 5)
-    assert said.strip().endswith(rows[3]["samples"][1]["answer"].strip())
+    assert said.strip().endswith(rows[3]["samples"][1]["text"].strip())

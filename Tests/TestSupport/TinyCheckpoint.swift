@@ -35,7 +35,7 @@ package struct TinyCheckpoint {
     package func writeFolder(_ folder: String) throws {
         try AtomicFile.write(JSON.object(config).text(.python), to: "\(folder)/config.json")
         let spec = try spec
-        let sources = try values(spec).map { expected, values in
+        let sources = try values(spec, .huggingFace).map { expected, values in
             let isOffset = spec.offsets[expected.name] ?? 0
             let own = values.map { $0 - Float(isOffset) }
             return TensorSource(
@@ -48,9 +48,9 @@ package struct TinyCheckpoint {
     package func writeGGUF(_ path: String) throws {
         let file = try file
         let spec = try file.spec
-        let sources = try values(spec).map { expected, values in
-            let width = expected.shape.count == 1 ? 1 : expected.shape[1]
-            let rows = (0..<expected.shape[0]).flatMap { place in
+        let sources = try values(spec, .gguf).map { expected, values in
+            let width = expected.shape.count == 1 ? 1 : expected.shape[expected.shape.count - 1]
+            let rows = (0..<values.count / width).flatMap { place in
                 let row = expected.ggufOrder.row(storedAt: place)
                 return values[row * width..<(row + 1) * width]
             }
@@ -69,17 +69,19 @@ package struct TinyCheckpoint {
         return metadata
     }
 
-    /// Values in Hugging Face's row order, with what norms add.
-    private func values(_ spec: ModelSpec) throws -> [(ExpectedTensor, [Float])] {
+    /// Values in Hugging Face's row order, with what norms add. Those of experts are the same one behind the other and as one tensor.
+    private func values(
+        _ spec: ModelSpec, _ format: Checkpoint.Format
+    ) throws -> [(ExpectedTensor, [Float])] {
         var random = RandomValues(seed: seed)
-        return spec.expectedTensors.map { expected in
+        return spec.expectedTensors(of: format).map { expected in
             let count = expected.shape.reduce(1, *)
             if expected.shape.count == 1 {
                 let isBias = expected.name.hasSuffix(".bias")
                 return (expected, random.uniform(count, in: isBias ? -0.25...0.25 : 0.75...1.25))
             }
             let isTable = expected.shape[0] == spec.vocabulary || expected.shape[0] == spec.positions
-            let deviation = isTable ? 0.5 : 1.3 / Float(expected.shape[1]).squareRoot()
+            let deviation = isTable ? 0.5 : 1.3 / Float(expected.shape.last ?? 1).squareRoot()
             let values = random.normal(count, deviation: deviation)
                 .map { min(max(($0 * 64).rounded() / 64, -3), 3) }
             return (expected, values)
@@ -104,7 +106,7 @@ package struct TinyCheckpoint {
                         + 1)
             }
             let offset = Float(offsets[expected.name] ?? 0)
-            return TensorSource(expected.ggufName, shape: tensor.shape, rows.map { $0 + offset })
+            return TensorSource(expected.ggufName, shape: expected.shape, rows.map { $0 + offset })
         }
         try GGUFWriter.write(tensors + file.ggufTensors, metadata: file.ggufMetadata, to: path)
     }

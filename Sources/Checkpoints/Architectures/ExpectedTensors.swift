@@ -8,21 +8,28 @@ package struct ExpectedTensor: Sendable, Equatable {
     package var ggufOrder = RowOrder.asStored
     /// Hugging Face's file has the matrix as (in, out).
     package var isTransposed = false
+    private var ownShape: [Int]?
 
     fileprivate init(_ name: TensorName, _ shape: [Int], part: String = ".weight") {
         (self.name, ggufName, self.shape) = (name.huggingFace + part, name.gguf + part, shape)
     }
 
     /// As Hugging Face's file has it.
-    package var huggingFaceShape: [Int] { isTransposed ? shape.reversed() : shape }
+    package fileprivate(set) var huggingFaceShape: [Int] {
+        get { ownShape ?? (isTransposed ? shape.reversed() : shape) }
+        set { ownShape = newValue }
+    }
 }
 
 extension ModelSpec {
-    /// Every tensor of the model, in the order of its layers.
-    package var expectedTensors: [ExpectedTensor] {
+    /// Every tensor of the model as Hugging Face's files have them, in the order of its layers.
+    package var expectedTensors: [ExpectedTensor] { expectedTensors(of: .huggingFace) }
+
+    /// The same of a kind of files: those of experts are one tensor in GGUF.
+    package func expectedTensors(of format: Checkpoint.Format) -> [ExpectedTensor] {
         var tensors = [ExpectedTensor(embedding.name, [vocabulary, width])]
         if let name = embedding.positions { tensors.append(ExpectedTensor(name, [positions, width])) }
-        for branch in branches { tensors += branch.expectedTensors }
+        for branch in branches { tensors += branch.expectedTensors(format) }
         tensors += finalNorm.expectedTensors
         if let name = head.name { tensors.append(ExpectedTensor(name, [vocabulary, width])) }
         return tensors
@@ -30,13 +37,17 @@ extension ModelSpec {
 }
 
 extension BranchSpec {
-    fileprivate var expectedTensors: [ExpectedTensor] {
+    fileprivate func expectedTensors(_ format: Checkpoint.Format) -> [ExpectedTensor] {
         var tensors = before?.expectedTensors ?? []
         for linear in inputs { tensors += linear.expectedTensors }
-        if case .attention(let attention) = mixer {
+        switch mixer {
+        case .attention(let attention):
             for norm in [attention.queryNorm, attention.keyNorm] { tensors += norm?.expectedTensors ?? [] }
+        case .convolution(let convolution): tensors += convolution.expectedTensors
+        case .experts(let experts): tensors += experts.expectedTensors(format)
+        case .activation: break
         }
-        return tensors + output.expectedTensors + (after?.expectedTensors ?? [])
+        return tensors + (output?.expectedTensors ?? []) + (after?.expectedTensors ?? [])
     }
 }
 
@@ -48,6 +59,26 @@ extension LinearSpec {
         var bias = ExpectedTensor(name, [outFeatures], part: ".bias")
         bias.ggufOrder = ggufOrder
         return [weight, bias]
+    }
+}
+
+extension ConvolutionSpec {
+    fileprivate var expectedTensors: [ExpectedTensor] {
+        var weight = ExpectedTensor(name, [channels, taps])
+        weight.huggingFaceShape = [channels, 1, taps]
+        return [weight] + (hasBias ? [ExpectedTensor(name, [channels], part: ".bias")] : [])
+    }
+}
+
+extension ExpertsSpec {
+    fileprivate func expectedTensors(_ format: Checkpoint.Format) -> [ExpectedTensor] {
+        [ExpectedTensor(router, [count, gate.inFeatures])]
+            + [gate, up, down].flatMap { matrix in
+                let shape = [matrix.outFeatures, matrix.inFeatures]
+                return format == .gguf
+                    ? [ExpectedTensor(matrix.name, [count] + shape)]
+                    : matrix.names.map { ExpectedTensor(TensorName($0, gguf: matrix.name.gguf), shape) }
+            }
     }
 }
 

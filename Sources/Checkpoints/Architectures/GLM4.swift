@@ -18,7 +18,7 @@ package struct GLM4: Architecture {
         let hidden = try file.integer(.feedForward, in: ModelKey.Range.width)
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
-            branch.output.hasBias = false
+            branch.output?.hasBias = false
             branch.after = layer.rms("post_self_attn_layernorm", gguf: "post_attention_norm")
             attention.rope?.isInterleaved = true
         }

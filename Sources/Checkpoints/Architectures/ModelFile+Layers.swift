@@ -13,7 +13,17 @@ extension ModelFile {
     package func heads() throws(FileError) -> HeadCounts {
         let width = try integer(.width, in: ModelKey.Range.width)
         let heads = try integer(.heads, in: ModelKey.Range.heads)
-        let keys = try integer(.kvHeads, in: 1...heads, default: heads)
+        let keys: Int
+        if let counts = try layerIntegers(.kvHeads) {
+            // Layers that have none do not attend.
+            let own = Set(counts.filter { $0 != 0 })
+            guard own.count == 1, let count = own.first, 1...heads ~= count else {
+                throw wrong(.kvHeads, expected: "one count of 1 to \(heads) heads")
+            }
+            keys = count
+        } else {
+            keys = try integer(.kvHeads, in: 1...heads, default: heads)
+        }
         var size = try optionalInteger(.headSize, in: ModelKey.Range.width)
         if size == nil {
             guard width % heads == 0 else {
@@ -34,10 +44,26 @@ extension ModelFile {
         return HeadCounts(queries: heads, keys: keys, size: headSize)
     }
 
+    /// How many experts there are, how many of them a token uses, and their width.
+    package func experts(
+        hidden: ModelKey, default other: Int
+    ) throws(FileError) -> (count: Int, used: Int, hidden: Int) {
+        // Newer files call them local, and may have both names.
+        let newer = try optionalInteger(ModelKey("num_local_experts"), in: 1...1024)
+        let key = ModelKey("num_experts", gguf: "expert_count")
+        let older = try integer(key, in: 1...1024, default: isGGUF ? nil : newer ?? other)
+        let count = newer ?? older
+        note(key, .uint32(UInt32(count)))
+        let used = try integer(
+            ModelKey("num_experts_per_tok", gguf: "expert_used_count"), in: 1...count,
+            default: isGGUF ? nil : min(8, count))
+        return (count, used, try integer(hidden, in: ModelKey.Range.width))
+    }
+
     /// The window of each layer, nil where it looks back all the way. `slides` says which have one where the file does not.
     package func windows(_ slides: (Int) -> Bool) throws(FileError) -> [Int?] {
         let layers = try integer(.layers, in: ModelKey.Range.layers)
-        let types = try layerTypes()
+        let types = try slidingLayers()
         guard let window = try optionalInteger(.window, in: 0...Int.max), window > 0 else {
             return [Int?](repeating: nil, count: layers)
         }
@@ -52,18 +78,31 @@ extension ModelFile {
         return pattern.map { $0 ? window : nil }
     }
 
+    /// config.json's kinds of layers; nil where it does not name them.
+    package func layerTypes(among known: [String]) throws(FileError) -> [String]? {
+        guard case .huggingFace(let fields, _) = source else { return nil }
+        notes.read.insert("layer_types")
+        guard let types = try fields.optionalStrings("layer_types") else { return nil }
+        if let other = types.first(where: { !known.contains($0) }) {
+            throw fields.wrong(
+                "layer_types", holding: .string(other), expected: known.joined(separator: " and "))
+        }
+        return types
+    }
+
+    /// A number of GGUF's that each layer has its own of; nil where all have one.
+    package func layerIntegers(_ key: ModelKey) throws(FileError) -> [Int]? {
+        guard case .gguf(let file) = source, let name = readGGUF(key), case .array = file.metadata[name]
+        else { return nil }
+        return try file.metadata.optionalIntegers(name)
+    }
+
     /// Which layers slide, as `layer_types` or GGUF's pattern says.
-    private func layerTypes() throws(FileError) -> [Bool]? {
+    private func slidingLayers() throws(FileError) -> [Bool]? {
         switch source {
-        case .huggingFace(let fields, _):
-            notes.read.insert("layer_types")
-            guard let types = try fields.optionalStrings("layer_types") else { return nil }
-            let known = ["full_attention", "sliding_attention"]
-            if let other = types.first(where: { !known.contains($0) }) {
-                throw fields.wrong(
-                    "layer_types", holding: .string(other), expected: known.joined(separator: " and "))
-            }
-            return types.map { $0 == "sliding_attention" }
+        case .huggingFace:
+            return try layerTypes(among: ["full_attention", "sliding_attention"])?
+                .map { $0 == "sliding_attention" }
         case .gguf(let file):
             let name = self.name(ModelKey(gguf: "attention.sliding_window_pattern"))
             notes.read.insert(name)

@@ -168,7 +168,7 @@ package struct ModelFile {
         return name
     }
 
-    private func readGGUF(_ key: ModelKey) -> String? {
+    func readGGUF(_ key: ModelKey) -> String? {
         guard key.gguf != nil else { return nil }
         let name = name(key)
         notes.read.insert(name)

@@ -57,7 +57,9 @@ extension ModelFile {
         "use_bidirectional_attention": [.bool(false)], "is_decoder": [.bool(true)],
         "add_cross_attention": [.bool(false)], "scale_attn_by_inverse_layer_idx": [.bool(false)],
         "scale_attn_weights": [.bool(true)], "reorder_and_upcast_attn": [.bool(false), .bool(true)],
-        "quantization_config": [],
+        "quantization_config": [], "conv_L_cache": [], "conv_bias": [.bool(false)], "full_attn_idxs": [],
+        "norm_topk_prob": [], "mlp_only_layers": [.array([])], "decoder_sparse_step": [.integer(1)],
+        "num_experts_per_tok": [], "moe_intermediate_size": [],
     ]
 
     /// The same of GGUF's metadata, behind the architecture's name: beginnings of keys.

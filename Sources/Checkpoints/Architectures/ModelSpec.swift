@@ -20,25 +20,29 @@ package struct ModelSpec: Sendable, Equatable {
 /// x := x + scale·after(output(mixer(inputs(before(x)))))
 package struct BranchSpec: Sendable, Equatable {
     package var before: NormSpec?
-    /// They all read the normed x: q, k, v; gate, up.
+    /// They all read the normed x: q, k, v; gate, up. None: the mixer reads it.
     package var inputs: [LinearSpec]
     package var mixer: MixerSpec
-    package var output: LinearSpec
+    /// nil: what the mixer gives is the branch's output.
+    package var output: LinearSpec?
     /// Of the output, before it is added.
     package var after: NormSpec?
     package var scale = 1.0
 
-    package init(before: NormSpec?, inputs: [LinearSpec], mixer: MixerSpec, output: LinearSpec) {
+    package init(before: NormSpec?, inputs: [LinearSpec], mixer: MixerSpec, output: LinearSpec?) {
         (self.before, self.inputs, self.mixer, self.output) = (before, inputs, mixer, output)
     }
 
-    package var linears: [LinearSpec] { inputs + [output] }
+    package var linears: [LinearSpec] { inputs + (output.map { [$0] } ?? []) }
 }
 
-/// What happens between the layers that read a branch's input and the one that writes its output. It has no matrices.
+/// What happens between the layers that read a branch's input and the one that writes its output. It has no layers that
+/// can be adapted.
 package enum MixerSpec: Sendable, Equatable {
     case attention(AttentionSpec)
     case activation(ActivationSpec)
+    case convolution(ConvolutionSpec)
+    case experts(ExpertsSpec)
 }
 
 /// Causal attention with grouped heads: softmax(cap(scale·q·kᵀ))·v.
@@ -72,6 +76,51 @@ package struct ActivationSpec: Sendable, Equatable {
     package init(_ function: Activation, isGated: Bool) {
         (self.function, self.isGated) = (function, isGated)
     }
+}
+
+/// c·conv(b·x): a causal convolution of each channel by itself over the tokens.
+package struct ConvolutionSpec: Sendable, Equatable {
+    package var name: TensorName
+    package var channels: Int  // C
+    package var taps: Int  // L
+    package var hasBias = false
+
+    package init(_ name: TensorName, channels: Int, taps: Int, hasBias: Bool = false) {
+        (self.name, self.channels, self.taps, self.hasBias) = (name, channels, taps, hasBias)
+    }
+}
+
+/// Σ s·down(f(gate(n))·up(n)) over the `used` experts of the largest logits of a router, s the softmax of their logits.
+package struct ExpertsSpec: Sendable, Equatable {
+    package var router: TensorName  // (E, C)
+    package var count: Int  // E
+    package var used: Int  // k
+    /// The softmax is over the chosen experts' logits alone.
+    package var renormalises: Bool
+    package var function: Activation
+    package var gate: ExpertMatrixSpec  // (F, C) each
+    package var up: ExpertMatrixSpec
+    package var down: ExpertMatrixSpec  // (C, F) each
+
+    package init(
+        router: TensorName, used: Int, renormalises: Bool, _ function: Activation, gate: ExpertMatrixSpec,
+        up: ExpertMatrixSpec, down: ExpertMatrixSpec
+    ) {
+        (self.router, self.used, self.renormalises) = (router, used, renormalises)
+        (self.function, self.gate, self.up, self.down) = (function, gate, up, down)
+        count = gate.count
+    }
+}
+
+/// A matrix of each expert: one tensor of all in GGUF files, a tensor each in Hugging Face's.
+package struct ExpertMatrixSpec: Sendable, Equatable {
+    /// Of all; Hugging Face's is made up from those of each, `mlp.experts.7.up_proj`.
+    package var name: TensorName
+    package var names: [String]
+    package var outFeatures: Int
+    package var inFeatures: Int
+
+    package var count: Int { names.count }
 }
 
 package enum Activation: String, CaseIterable, Sendable {
@@ -155,13 +204,21 @@ extension ModelSpec {
         branches.compactMap { if case .attention(let attention) = $0.mixer { attention } else { nil } }
     }
 
+    package var experts: [ExpertsSpec] {
+        branches.compactMap { if case .experts(let experts) = $0.mixer { experts } else { nil } }
+    }
+
     /// The widest product of a layer.
     package var widest: Int { linears.reduce(width) { max($0, $1.outFeatures, $1.inFeatures) } }
 
     /// Numbers between the two layers of a feed-forward branch.
     package var feedForward: Int {
         branches.reduce(0) { widest, branch in
-            if case .activation = branch.mixer { max(widest, branch.output.inFeatures) } else { widest }
+            switch branch.mixer {
+            case .activation: max(widest, branch.output?.inFeatures ?? 0)
+            case .experts(let experts): max(widest, experts.used * experts.gate.outFeatures)
+            case .attention, .convolution: widest
+            }
         }
     }
 

@@ -14,7 +14,7 @@ package struct Qwen2: Architecture {
         try model.changeAttention { branch, attention, layer in
             branch.storesRowsInOrder()
             for index in branch.inputs.indices { branch.inputs[index].hasBias = true }
-            branch.output.hasBias = false
+            branch.output?.hasBias = false
             attention.window = windows[layer.index]
         }
         return model

@@ -48,29 +48,6 @@ extension ExampleReader {
         if findsEnds, pieces.last?.isTarget ?? false, !example.endsTurn(stops) { notes.openAnswers += 1 }
         return example
     }
-
-    /// A line whose prompt and completion are messages, as one with `messages`: of the prompt none is learned.
-    func answered(_ prompt: [JSON], _ fields: JSONFields) throws -> JSONFields {
-        let asked = prompt.map { message -> JSON in
-            guard case .object(var message) = message else { return message }
-            message["train"] = .bool(false)
-            return .object(message)
-        }
-        var line = fields.object
-        line["messages"] = .array(asked + (try fields.array("completion")))
-        return fields.replaced(by: line)
-    }
-
-    /// Instruction, what it is about, and the answer.
-    func alpaca(_ fields: JSONFields) throws -> Chat {
-        let input = try fields.optionalString("input") ?? ""
-        let instruction = try fields.string("instruction") + (input.isEmpty ? "" : "\n\n\(input)")
-        var messages = [(role: "user", content: instruction)]
-        if let system = try fields.optionalString("system"), !system.isEmpty {
-            messages.insert((role: "system", content: system), at: 0)
-        }
-        return Chat(messages + [(role: "assistant", content: try fields.string("output"))])
-    }
 }
 
 extension Example {

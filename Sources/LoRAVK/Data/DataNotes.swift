@@ -3,7 +3,7 @@
 import Checkpoints
 import Tokenizer
 
-struct DataNotes {
+package struct DataNotes {
     var chat = ChatNotes()
     /// Answers of chats without a token that ends the model's turn.
     var openAnswers = 0
@@ -12,11 +12,13 @@ struct DataNotes {
     /// Numbers of examples that were cut, and of lines without anything to learn.
     var cut: [Int] = []
     var skipped: [Int] = []
+    /// Of pairs whose two answers are equal.
+    var undecided: [Int] = []
 
     /// `unit`: what the numbers count.
     func warnings(_ unit: String, maxTokens: Int) -> [String] {
         var sentences: [String] = []
-        let left = Set(skipped)
+        let left = Set(skipped + undecided)
         let cut = cut.filter { !left.contains($0) }
         if !cut.isEmpty {
             sentences.append(
@@ -27,6 +29,12 @@ struct DataNotes {
             sentences.append(
                 "\(Self.counted(skipped.count, unit + " has", unit + "s have")) nothing to learn and "
                     + "\(skipped.count == 1 ? "is" : "are") left out (\(Self.list(skipped, unit)))")
+        }
+        if !undecided.isEmpty {
+            sentences.append(
+                "\(Self.counted(undecided.count, unit + " has", unit + "s have")) a chosen and a rejected answer that are "
+                    + "equal, and \(undecided.count == 1 ? "is" : "are") left out (\(Self.list(undecided, unit)))"
+            )
         }
         for (key, count) in unusedKeys.sorted(by: { $0.key < $1.key }) {
             sentences.append(

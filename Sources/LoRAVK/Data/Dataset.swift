@@ -39,8 +39,11 @@ package struct Dataset: Sendable {
     /// The first examples.
     package func prefix(_ count: Int) -> Dataset { Dataset(prefix: count, of: self) }
 
-    private init(prefix count: Int, of data: Dataset) {
-        examples = Array(data.examples.prefix(count))
+    /// The same with other examples in their places.
+    func with(_ examples: [Example]) -> Dataset { Dataset(prefix: examples.count, of: self, examples) }
+
+    private init(prefix count: Int, of data: Dataset, _ examples: [Example]? = nil) {
+        self.examples = examples ?? Array(data.examples.prefix(count))
         places = Array(data.places.prefix(count))
         (path, unit, date) = (data.path, data.unit, data.date)
         (cutExamples, skippedExamples, warnings) = (data.cutExamples, data.skippedExamples, data.warnings)
@@ -53,6 +56,9 @@ package struct Dataset: Sendable {
         let reader = try ExampleReader(format: format, tokenizer: tokenizer)
         var text: [Example]?
         if case .text = file.form {
+            guard format.kind == .plain else {
+                throw FileError(path, "is plain text; the objective learns from \(format.kind.words)")
+            }
             text = Self.pieces(try reader.example(text: file.text()), of: format.maxTokens)
             try Interruption.check(path)
         }
@@ -75,8 +81,12 @@ package struct Dataset: Sendable {
             let (example, isCut) = try reader.example(fields, &notes)
             try Interruption.check(fields.path)
             if isCut { notes.cut.append(number) }
-            guard example.countedTokens > 0 else {
+            guard example.isLearnable else {
                 notes.skipped.append(number)
+                return
+            }
+            guard !example.isUndecided else {
+                notes.undecided.append(number)
                 return
             }
             examples.append(example)
@@ -84,14 +94,27 @@ package struct Dataset: Sendable {
         }
         guard !examples.isEmpty else {
             let skipped = notes.skipped.count
+            guard notes.undecided.isEmpty else {
+                throw FileError(
+                    name,
+                    "has no pair of two different answers (\(notes.undecided.count) pairs are of equal ones)")
+            }
             throw FileError(
                 name,
                 "has no example with a token to learn"
                     + (skipped > 0
                         ? " (\(skipped) were empty, or longer than \(format.maxTokens) tokens)" : ""))
         }
+        if format.kind == .judged {
+            guard examples.count > 1 else {
+                throw FileError(
+                    name, "has one judged answer",
+                    remedy: "give at least two: each is compared with another's")
+            }
+            examples = examples.withOthers(maxTokens: format.maxTokens)
+        }
         (path, self.examples, self.places, self.unit) = (name, examples, places, unit)
-        (cutExamples, skippedExamples) = (notes.cut.count, notes.skipped.count)
+        (cutExamples, skippedExamples) = (notes.cut.count, notes.skipped.count + notes.undecided.count)
         self.warnings = warnings + notes.warnings(unit, maxTokens: format.maxTokens)
         date = notes.chat.readsDate ? format.date : nil
     }
@@ -122,5 +145,18 @@ package struct Dataset: Sendable {
         stride(from: 0, to: example.tokens.count, by: size)
             .map { example.part($0..<min($0 + size, example.tokens.count)) }
             .filter { $0.countedTokens > 0 }
+    }
+}
+
+extension Example {
+    /// Each answer has a token to learn.
+    fileprivate var isLearnable: Bool {
+        guard kind == .pair else { return countedTokens > 0 }
+        return sequences.allSatisfy { labels[$0].dropFirst().contains { $0 >= 0 } }
+    }
+
+    /// A pair of equal answers.
+    fileprivate var isUndecided: Bool {
+        kind == .pair && tokens[sequences[0]] == tokens[sequences[1]]
     }
 }

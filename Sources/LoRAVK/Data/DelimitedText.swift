@@ -19,6 +19,9 @@ struct DelimitedText {
         "completion_mask", "loss_mask", "assistant_masks",
     ]
 
+    /// Columns of texts or lists of messages.
+    private static let answers: Set = ["prompt", "completion", "chosen", "rejected"]
+
     init(_ bytes: [UInt8], separator: UInt8, path: String) throws(FileError) {
         (self.bytes, self.separator, self.path) = (bytes, separator, path)
         guard let (first, line) = try row() else { return }
@@ -39,7 +42,9 @@ struct DelimitedText {
         }
         var object = JSON.Object()
         for (name, value) in zip(names, values) {
-            let isList = Self.lists.contains(name) && value.first == "["
+            let isList =
+                Self.lists.contains(name) && value.first == "["
+                || Self.answers.contains(name) && value.hasPrefix("[{")
             object[name] = isList ? try JSON.parse(Array(value.utf8), path: place) : .string(value)
         }
         return (.object(object), line)

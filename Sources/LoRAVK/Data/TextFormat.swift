@@ -1,10 +1,14 @@
-// How a line of data becomes tokens with labels. Prompts are read, completions are learned: their tokens are targets,
+// How a row of data becomes tokens with labels. Prompts are read, completions are learned: their tokens are targets,
 // the prompt's are not.
 
 import Checkpoints
 import Tokenizer
 
 package struct TextFormat: Sendable {
+    /// What the objective learns from: only formats of such examples are recognised.
+    package var kind = Example.Kind.plain
+    /// The format of all rows (`Registries.formats`); nil: each row's keys tell.
+    package var name: String?
     /// Templates that make prompt and completion from any fields of a line: `Review: {text}`; `{label:bad|good}` picks
     /// by a number.
     package var promptTemplate: String?
@@ -19,6 +23,25 @@ package struct TextFormat: Sendable {
     package var date = TemplateDate.now()
 
     package init() {}
+
+    /// Refuses what has no meaning together.
+    package func validate() throws {
+        guard (promptTemplate == nil) == (completionTemplate == nil) else {
+            throw ConfigError("a prompt template needs a completion template, and the other way round")
+        }
+        guard kind == .plain || (!learnsPrompts && promptTemplate == nil) else {
+            throw ConfigError(
+                "\(kind.words) are compared by their answers alone: templates and learned prompts have no meaning there"
+            )
+        }
+        guard let name else { return }
+        let form = try Registries.formats.named(name)
+        guard form.examples == kind else {
+            throw ConfigError(
+                "rows of the format \(name) are \(form.examples.words), and the objective learns from \(kind.words)"
+            )
+        }
+    }
 }
 
 /// A piece of an example's text, and whether its tokens are targets.
@@ -27,61 +50,58 @@ struct TextPiece: Equatable {
     var isTarget: Bool
 }
 
-struct ExampleReader {
+package struct ExampleReader {
     let format: TextFormat
     let tokenizer: Tokenizer
     let chatRenderer: ChatRenderer?
+    /// The format of all rows, where it is given.
+    private let form: (any ExampleFormat)?
 
     init(format: TextFormat, tokenizer: Tokenizer) throws {
+        try format.validate()
         self.format = format
         self.tokenizer = tokenizer
+        form = try format.name.map(Registries.formats.named)
         chatRenderer = try ChatRenderer(tokenizer, date: format.date)
-        guard (format.promptTemplate == nil) == (format.completionTemplate == nil) else {
-            throw ConfigError("a prompt template needs a completion template, and the other way round")
-        }
     }
 
-    private static let expected =
-        "'messages', 'conversations', 'prompt' and 'completion', 'instruction' and 'output', 'text', or 'input_ids'"
+    /// The example of one row, cut to the longest allowed.
+    func example(_ row: JSONFields, _ notes: inout DataNotes) throws -> (Example, isCut: Bool) {
+        let form = try self.form ?? recognised(row)
+        let whole = try form.example(row, self, &notes)
+        if form.readsAllKeys {
+            for key in row.unreadKeys { notes.unusedKeys[key, default: 0] += 1 }
+        }
+        let example = whole.cut(to: format.maxTokens)
+        return (example, example.tokens.count < whole.tokens.count)
+    }
 
-    /// The example of one line's fields, cut to the longest allowed.
-    func example(_ fields: JSONFields, _ notes: inout DataNotes) throws -> (Example, isCut: Bool) {
-        var whole: Example
-        if let prompt = format.promptTemplate, let completion = format.completionTemplate {
-            whole = try tokenized([
-                TextPiece(text: try fields.filled(prompt), isTarget: format.learnsPrompts),
-                TextPiece(text: try fields.filled(completion), isTarget: true),
-            ])
-        } else if fields["messages"] != nil || fields["conversations"] != nil {
-            whole = try chatExample(try Chat(fields), fields, &notes)
-        } else if fields["instruction"] != nil, fields["output"] != nil {
-            whole = try chatExample(try alpaca(fields), fields, &notes)
-        } else if case .array(let asked)? = fields["prompt"] {
-            whole = try chatExample(try Chat(answered(asked, fields)), fields, &notes)
-        } else if fields["prompt"] != nil || fields["completion"] != nil {
-            whole = try tokenized([
-                TextPiece(text: try fields.string("prompt"), isTarget: format.learnsPrompts),
-                TextPiece(text: try fields.string("completion"), isTarget: true),
-            ])
-        } else if fields["text"] != nil {
-            whole = try tokenized([TextPiece(text: try fields.string("text"), isTarget: true)])
-        } else if fields["input_ids"] != nil {
-            whole = try TokenizedLine(fields, vocabularySize: tokenizer.vocabularySize).example
-        } else {
-            throw FileError(
-                fields.path, "has the keys \(fields.object.keys.prefix(8)), expected \(Self.expected)")
-        }
-        // With templates the line's other fields are left out on purpose.
-        if format.promptTemplate == nil {
-            for key in fields.unreadKeys { notes.unusedKeys[key, default: 0] += 1 }
-        }
-        let isCut = whole.tokens.count > format.maxTokens
-        if isCut { whole = whole.part(0..<format.maxTokens) }
-        return (whole, isCut)
+    private func recognised(_ row: JSONFields) throws -> any ExampleFormat {
+        let forms = Registries.formats.all.filter { $0.recognises(row, format) }
+        if let form = forms.first(where: { $0.examples == format.kind }) { return form }
+        let expected = Registries.formats.all.filter { $0.examples == format.kind && $0.readsAllKeys }
+        throw FileError(
+            row.path,
+            "has the keys \(row.object.keys.prefix(8)), expected "
+                + (expected.dropLast().map(\.keys).joined(separator: ", ")
+                    + (expected.count > 1 ? ", or " : "") + (expected.last?.keys ?? "")),
+            remedy: forms.first.map {
+                "rows of the format \($0.name) are \($0.examples.words): choose an objective that learns from them"
+            })
     }
 
     /// One example of plain text.
-    func example(text: String) throws -> Example { try tokenized([TextPiece(text: text, isTarget: true)]) }
+    package func example(text: String) throws -> Example {
+        try tokenized([TextPiece(text: text, isTarget: true)])
+    }
+
+    /// A prompt, and what is learned behind it.
+    package func completed(_ prompt: String, _ completion: String) throws -> Example {
+        try tokenized([
+            TextPiece(text: prompt, isTarget: format.learnsPrompts),
+            TextPiece(text: completion, isTarget: true),
+        ])
+    }
 
     /// Texts get the special tokens that the tokenizer adds, and an end.
     private func tokenized(_ pieces: [TextPiece]) throws -> Example {
@@ -108,6 +128,18 @@ struct ExampleReader {
 }
 
 extension Example {
+    /// At most so many tokens of each of its sequences.
+    func cut(to most: Int) -> Example {
+        guard sequences.contains(where: { $0.count > most }) else { return self }
+        let parts = sequences.map { part($0.prefix(most)) }
+        guard var comparison else { return parts[0] }
+        comparison.second = parts[0].tokens.count
+        var example = Example(
+            tokens: parts.flatMap(\.tokens), labels: parts.flatMap(\.labels))
+        example.comparison = comparison
+        return example
+    }
+
     mutating func append(_ more: [Int32], isTarget: Bool) {
         tokens += more
         labels += isTarget ? more : more.map { _ in TokenBatch.ignored }

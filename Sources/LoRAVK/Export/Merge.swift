@@ -39,7 +39,7 @@ package enum Merge {
             throw FileError(plan.out, "is a folder", remedy: "a GGUF model merges into a file: name one")
         }
         let names = Dictionary(
-            first: model.spec.expectedTensors.map { ($0.ggufName, $0.name) })
+            first: model.spec.expectedTensors(of: .gguf).map { ($0.ggufName, $0.name) })
         var tensors: [TensorSource] = []
         for stored in model.storedTensors {
             if let name = names[stored.name] {

@@ -8,7 +8,9 @@ extension Branch {
     /// Replaces `x` (1, C) by y. False, with nothing recorded, where the device, a weight's size or an adapter's method asks for the
     /// general forward.
     func step(_ x: Tensor, _ state: LayerState?, _ pass: Pass) throws(VulkanError) -> Bool {
-        guard x.rows == 1, !pass.isTraining, let fused = FusedBranch(self, pass) else { return false }
+        guard x.rows == 1, !pass.isTraining, let output, let fused = FusedBranch(self, pass) else {
+            return false
+        }
         let (encoder, arena) = (pass.encoder, pass.arena)
         var (n, norm) = (x, InputNorm?.none)
         if let before {
@@ -42,14 +44,14 @@ extension Branch {
             for tensor in mixed { arena.give(tensor) }
         }
         if n.slice.offset != x.slice.offset || n.slice.buffer !== x.slice.buffer { arena.give(n) }
-        try stepOutput(x, a, fused.outputAdapter, pass)
+        try step(output, x, a, fused.outputAdapter, pass)
         arena.give(a)
         return true
     }
 
     /// x += scale·after(output(a))
-    private func stepOutput(
-        _ x: Tensor, _ a: Tensor, _ adapter: LowRankFactors?, _ pass: Pass
+    private func step(
+        _ output: Linear, _ x: Tensor, _ a: Tensor, _ adapter: LowRankFactors?, _ pass: Pass
     ) throws(VulkanError) {
         if after == nil, scale == 1 {
             return try pass.encoder.linearStep(
@@ -79,6 +81,7 @@ private struct FusedBranch {
 
     init?(_ branch: Branch, _ pass: Pass) {
         let (encoder, members) = (pass.encoder, branch.inputs.members)
+        guard !members.isEmpty else { return nil }
         var adapters: [LowRankFactors?] = []
         for linear in branch.linears {
             var factors: LowRankFactors?

@@ -6,14 +6,17 @@ import VulkanCompute
 
 struct Branch: Sendable {
     let before: Norm?
+    /// None: the mixer reads the normed x.
     let inputs: LinearGroup
     let mixer: any Mixer
-    let output: Linear
+    /// nil: what the mixer gives is the branch's.
+    let output: Linear?
     /// Of the output, before it is added.
     let after: Norm?
     let scale: Float
 
-    var linears: [Linear] { inputs.members + [output] }
+    var linears: [Linear] { inputs.members + (output.map { [$0] } ?? []) }
+    private var hasInputs: Bool { !inputs.members.isEmpty }
 
     /// What the backward needs of the forward.
     struct Saved {
@@ -42,12 +45,12 @@ struct Branch: Sendable {
         var (a, residual, saved) = try mix(x, saves: saves, state, rows: rows, pass)
         let isInPlace = !saves || rows != nil
         let y = isInPlace ? residual : pass.arena.take(like: residual)
-        let h: Tensor?
-        if addsOutput {
+        var h: Tensor?
+        if let output, addsOutput {
             h = try output.forward(isInPlace ? .addingTo(y) : .sum(y, plus: residual), a, pass)
         } else {
-            let z = pass.arena.take(y.rows, y.width)
-            h = try output.forward(.into(z), a, pass)
+            let z = output == nil ? a : pass.arena.take(y.rows, y.width)
+            h = try output?.forward(.into(z), a, pass)
             let norm = try add(z, into: y, plus: residual, pass)
             if after != nil { saved?.z = z }
             saved?.zNorm = norm
@@ -55,7 +58,7 @@ struct Branch: Sendable {
             if !saves { norm?.give(to: pass.arena) }
         }
         if !saves { pass.arena.give(h) }
-        if !saves || !mixer.savesOutput { pass.arena.give(a) }
+        if output != nil, !saves || !mixer.savesOutput { pass.arena.give(a) }
         saved?.output = h
         return (y, saved)
     }
@@ -71,22 +74,49 @@ struct Branch: Sendable {
 
     /// What a backward needs, computed again from the branch's input, which it takes over.
     func recompute(_ x: Tensor, rows: Tensor?, _ pass: Pass) throws(VulkanError) -> Saved {
+        guard output != nil || after != nil else {
+            let (products, norm, h) = try read(x, pass)
+            let mixed = try mixer.recordSaved(products, pass)
+            for product in products { pass.arena.give(product) }
+            return Saved(x: x, norm: norm, products: [], mixed: mixed, a: nil, selected: nil, inputs: h)
+        }
         let (a, residual, saved) = try mix(x, saves: true, nil, rows: rows, pass)
         guard var saved else { preconditionFailure("a forward that saves saved nothing") }
         if let after {
             // The norm's backward needs what it read.
-            let z = pass.arena.take(a.rows, x.width)
-            saved.output = try output.forward(.into(z), a, pass)
+            let z = output == nil ? a : pass.arena.take(a.rows, x.width)
+            saved.output = try output?.forward(.into(z), a, pass)
             let norm = after.takeSaved(rows: z.rows, pass.arena)
             let n = pass.arena.take(z.rows, z.width)
             try after.again(into: n, z, norm, pass)
             pass.arena.give(n)
             (saved.z, saved.zNorm) = (z, norm)
         } else {
-            saved.output = try output.recordSaved(of: a, pass)
+            saved.output = try output?.recordSaved(of: a, pass)
         }
-        if rows != nil { pass.arena.give(residual) } else if !mixer.savesOutput { pass.arena.give(a) }
+        if rows != nil {
+            pass.arena.give(residual)
+        } else if output != nil, !mixer.savesOutput {
+            pass.arena.give(a)
+        }
         return saved
+    }
+
+    /// What the mixer reads.
+    private func read(
+        _ x: Tensor, _ pass: Pass
+    ) throws(VulkanError) -> (products: [Tensor], norm: Norm.Saved?, h: LinearGroup.Saved) {
+        let arena = pass.arena
+        var (n, norm) = (x, Norm.Saved?.none)
+        if let before {
+            n = arena.take(x.rows, x.width)
+            norm = try before.forward(into: n, x, pass)
+        }
+        guard hasInputs else { return ([before == nil ? try pass.copy(x) : n], norm, .apart([])) }
+        let whole = inputs.members.map { mixer.take(x.rows, $0.outFeatures, arena) }
+        let h = try inputs.forward(into: whole, n, pass)
+        if before != nil { arena.give(n) }
+        return (try split(whole, pass), norm, h)
     }
 
     /// Everything up to what the output layer reads: a and x, of the rows that are needed, and what is saved.
@@ -94,19 +124,12 @@ struct Branch: Sendable {
         _ x: Tensor, saves: Bool, _ state: LayerState?, rows: Tensor?, _ pass: Pass
     ) throws(VulkanError) -> (a: Tensor, residual: Tensor, saved: Saved?) {
         let arena = pass.arena
-        var (n, norm) = (x, Norm.Saved?.none)
-        if let before {
-            n = arena.take(x.rows, x.width)
-            norm = try before.forward(into: n, x, pass)
-        }
-        let whole = inputs.members.map { mixer.take(x.rows, $0.outFeatures, arena) }
-        let h = try inputs.forward(into: whole, n, pass)
-        if before != nil { arena.give(n) }
-        let products = try split(whole, pass)
+        let (products, norm, h) = try read(x, pass)
         let a = mixer.take(x.rows, mixer.width, arena)
         let mixed = try mixer.forward(into: a, products, state, pass)
+        if !saves || !hasInputs { for product in products { arena.give(product) } }
         if !saves {
-            for tensor in products + mixed { arena.give(tensor) }
+            for tensor in mixed { arena.give(tensor) }
             norm?.give(to: arena)
             inputs.give(h, to: arena)
         }
@@ -115,7 +138,8 @@ struct Branch: Sendable {
         if rows != nil, !saves { arena.give(x) }
         if rows != nil, !(saves && mixer.savesOutput) { arena.give(a) }
         let saved = Saved(
-            x: x, norm: norm, products: products, mixed: mixed, a: mixer.savesOutput ? a : nil,
+            x: x, norm: norm, products: hasInputs ? products : [], mixed: mixed,
+            a: mixer.savesOutput ? a : nil,
             selected: selected, inputs: h)
         return (selected ?? a, residual ?? x, saves ? saved : nil)
     }
@@ -169,6 +193,7 @@ struct Branch: Sendable {
     ) throws(VulkanError) -> Tensor {
         let arena = pass.arena
         let needsProducts = needsInput || inputs.members.contains { $0.isAdapted(pass) }
+        guard let output else { return try backwardMixer(dx, saved, pass) }
         var dx = dx
         let dz = try outputGradient(dx, saved, pass)
         var da = mixer.take(dx.rows, mixer.width, arena)
@@ -209,6 +234,19 @@ struct Branch: Sendable {
         return dx
     }
 
+    /// The backward of a branch without an output layer, of which something below needs the gradient, since it has no adapter.
+    private func backwardMixer(_ dx: Tensor, _ saved: Saved, _ pass: Pass) throws(VulkanError) -> Tensor {
+        let dz = try outputGradient(dx, saved, pass)
+        let gradients = try mixer.backward(dz, output: saved.a, saved.products, saved.mixed, pass)
+        pass.arena.give(addsOutput ? nil : dz, saved.z, saved.a)
+        saved.zNorm?.give(to: pass.arena)
+        try backwardInputs(dx, gradients, saved, needsInput: true, pass)
+        for gradient in gradients { pass.arena.give(gradient) }
+        saved.norm?.give(to: pass.arena)
+        pass.arena.give(saved.x)
+        return dx
+    }
+
     /// dz of y = x + scale·after(z); dx itself where z is added as it comes.
     private func outputGradient(
         _ dx: Tensor, _ saved: Saved, _ pass: Pass
@@ -226,6 +264,12 @@ struct Branch: Sendable {
     private func backwardInputs(
         _ dx: Tensor, _ gradients: [Tensor], _ saved: Saved, needsInput: Bool, _ pass: Pass
     ) throws(VulkanError) {
+        guard hasInputs else {
+            guard let before, let norm = saved.norm else {
+                return try pass.encoder.add(gradients[0], addingTo: dx)
+            }
+            return try before.backward(addingTo: dx, gradients[0], x: saved.x, norm, pass)
+        }
         guard let before, let norm = saved.norm else {
             return try inputs.backward(
                 needsInput ? .addingTo(dx) : .none, gradients, x: saved.x, saved.inputs, pass)

@@ -29,25 +29,30 @@ package struct Head: Sendable {
 
     /// Records loss and gradient. Takes over `x` (n, C) and returns dx (n, C).
     func trainingLoss(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor {
-        let (encoder, arena) = (pass.encoder, pass.arena)
         let (n, saved) = try normed(x, pass)
-        let dn = arena.take(n.rows, n.width)
-        let losses = arena.take(n.rows)
-        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
-            try encoder.crossEntropy(
-                into: losses.elements(rows), gradientInPlaceOf: logits,
-                labels: pass.batch.targets.elements(rows), weights: pass.batch.weights.elements(rows),
-                columns: vocabulary, state: pass.state, cap: logitCap)
-            try encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
-        }
-        try encoder.lossSum(into: pass.result, losses)
-        arena.give(losses)
-        let dx = arena.take(n.rows, n.width)
-        try norm.backward(into: dx, dn, x: x, saved, pass, label: "final norm dx")
-        saved.give(to: arena)
-        arena.give(dn, n, x)
-        return dx
+        let dn = pass.arena.take(n.rows, n.width)
+        let losses = pass.arena.take(n.rows)
+        try gradient(into: dn, n, weights: pass.batch.weights, losses: losses, pass)
+        try pass.encoder.lossSum(into: pass.result, losses)
+        pass.arena.give(losses)
+        return try normBackward(x, n, dn, saved, pass)
+    }
+
+    /// Records the gradient of Σ −log p(target)·w·scale, where `weigh` records w (n), given −log p (n) of all targets. Takes over `x`
+    /// (n, C) and returns dx (n, C).
+    func weightedLoss(
+        _ x: Tensor, _ pass: Pass, weigh: (_ losses: Tensor, _ weights: Tensor) throws(VulkanError) -> Void
+    ) throws(VulkanError) -> Tensor {
+        let (n, saved) = try normed(x, pass)
+        let (losses, weights) = (pass.arena.take(n.rows), pass.arena.take(n.rows))
+        let correct = pass.arena.take(n.rows, dtype: .i32)
+        try self.losses(into: losses, correct: correct, n, pass)
+        pass.arena.give(correct)
+        try weigh(losses, weights)
+        let dn = pass.arena.take(n.rows, n.width)
+        try gradient(into: dn, n, weights: weights, losses: losses, pass)
+        pass.arena.give(losses, weights)
+        return try normBackward(x, n, dn, saved, pass)
     }
 
     /// Records per-target losses and whether the model's first choice was right. Takes over `x`.
@@ -55,12 +60,7 @@ package struct Head: Sendable {
         _ x: Tensor, losses: Tensor, correct: Tensor, _ pass: Pass
     ) throws(VulkanError) {
         let (n, saved) = try normed(x, pass)
-        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
-            try pass.encoder.crossEntropy(
-                into: losses.elements(rows), correct: correct.elements(rows), logits,
-                labels: pass.batch.targets.elements(rows), columns: vocabulary, cap: logitCap)
-        }
+        try self.losses(into: losses, correct: correct, n, pass)
         saved.give(to: pass.arena)
         pass.arena.give(n, x)
     }
@@ -72,6 +72,43 @@ package struct Head: Sendable {
         if let logitCap { try pass.encoder.cap(into: logits, logits, by: logitCap) }
         saved.give(to: pass.arena)
         pass.arena.give(n, x)
+    }
+
+    /// From n (n, C), the normed states: −log p of the targets, and whether each was the model's first choice.
+    private func losses(
+        into losses: Tensor, correct: Tensor, _ n: Tensor, _ pass: Pass
+    ) throws(VulkanError) {
+        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
+            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
+            try pass.encoder.crossEntropy(
+                into: losses.elements(rows), correct: correct.elements(rows), logits,
+                labels: pass.batch.targets.elements(rows), columns: vocabulary, cap: logitCap)
+        }
+    }
+
+    /// The gradient of n (n, C), and the losses times their weights.
+    private func gradient(
+        into dn: Tensor, _ n: Tensor, weights: Tensor, losses: Tensor, _ pass: Pass
+    ) throws(VulkanError) {
+        try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
+            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
+            try pass.encoder.crossEntropy(
+                into: losses.elements(rows), gradientInPlaceOf: logits,
+                labels: pass.batch.targets.elements(rows), weights: weights.elements(rows),
+                columns: vocabulary, state: pass.state, cap: logitCap)
+            try pass.encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
+        }
+    }
+
+    /// From dn the gradient of x, which it takes over with n and dn.
+    private func normBackward(
+        _ x: Tensor, _ n: Tensor, _ dn: Tensor, _ saved: Norm.Saved, _ pass: Pass
+    ) throws(VulkanError) -> Tensor {
+        let dx = pass.arena.take(n.rows, n.width)
+        try norm.backward(into: dx, dn, x: x, saved, pass, label: "final norm dx")
+        saved.give(to: pass.arena)
+        pass.arena.give(dn, n, x)
+        return dx
     }
 
     private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved) {

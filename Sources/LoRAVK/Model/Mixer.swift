@@ -1,5 +1,5 @@
-// What happens between the layers that read a branch's input and the one that writes its output. It has no matrices, so it knows
-// nothing of adapters.
+// What happens between the layers that read a branch's input and the one that writes its output. It has no layers that can be adapted, so
+// it knows nothing of adapters.
 
 import Kernels
 import VulkanCompute
@@ -16,10 +16,14 @@ protocol Mixer: Sendable {
     /// f in f(first)·second, where it is nothing else: a fused kernel then applies it.
     var gate: Shader.Activation? { get }
 
-    /// Records `a` (N, W) from the inputs' products (N, …), which it may overwrite. Returns what else a backward needs.
+    /// Records `a` (N, W) from the inputs' products (N, …), which it may overwrite, or, where the branch has no inputs, from its normed
+    /// x. Returns what else a backward needs.
     func forward(
         into a: Tensor, _ products: [Tensor], _ state: LayerState?, _ pass: Pass
     ) throws(VulkanError) -> [Tensor]
+
+    /// What a forward returns, without its output.
+    func recordSaved(_ products: [Tensor], _ pass: Pass) throws(VulkanError) -> [Tensor]
 
     /// Records the products' gradients and returns them. Takes over `products` and `saved`. Where `savesOutput` is false, `a` is nil
     /// and is recorded again in place of `da`.
@@ -38,6 +42,12 @@ extension Mixer {
     var gate: Shader.Activation? { nil }
     func makeState(capacity: Int, _ device: Device, label: String) throws(VulkanError) -> LayerState? { nil }
 
+    func recordSaved(_ products: [Tensor], _ pass: Pass) throws(VulkanError) -> [Tensor] {
+        let a = take(products[0].rows, width, pass.arena)
+        defer { pass.arena.give(a) }
+        return try forward(into: a, products, nil, pass)
+    }
+
     func take(_ rows: Int, _ width: Int, _ arena: Arena) -> Tensor {
         spreadsRows ? arena.takeSpread(rows, width) : arena.take(rows, width)
     }
@@ -47,12 +57,15 @@ extension Mixer {
 enum LayerState {
     /// (S, KVH·D) each: room for the tokens so far and the new ones.
     case keysAndValues(Tensor, Tensor)
+    /// (L, C): what a convolution of L taps needs of the last tokens.
+    case past(Tensor)
 
     /// As a recording sees it that ends with token `count`.
     func seeing(_ count: Int) -> LayerState {
         switch self {
         case .keysAndValues(let keys, let values):
             .keysAndValues(keys.rows(0..<count), values.rows(0..<count))
+        case .past: self
         }
     }
 }

@@ -94,8 +94,8 @@ extension WeightLoader {
     ) throws -> Branch {
         let before = try spec.before.map { try norm($0) }
         let inputs = try linears(spec.inputs, layer: layer, site: &site)
-        let mixer = try mixer(spec.mixer, width: spec.output.inFeatures, &tables)
-        let output = try linears([spec.output], layer: layer, site: &site)[0]
+        let mixer = try mixer(spec, layer: layer, &tables)
+        let output = try linears(spec.output.map { [$0] } ?? [], layer: layer, site: &site).first
         return Branch(
             before: before, inputs: LinearGroup(members: inputs, bias: try joinedBias(spec.inputs)),
             mixer: mixer,
@@ -124,12 +124,13 @@ extension WeightLoader {
     }
 
     private mutating func mixer(
-        _ spec: MixerSpec, width: Int, _ tables: inout RotaryTables
+        _ spec: BranchSpec, layer: Int, _ tables: inout RotaryTables
     ) throws -> any Mixer {
-        switch spec {
+        switch spec.mixer {
         case .activation(let activation):
             return ActivationMixer(
-                width: width, function: Shader.Activation(activation.function), isGated: activation.isGated)
+                width: spec.output?.inFeatures ?? 0, function: Shader.Activation(activation.function),
+                isGated: activation.isGated)
         case .attention(let attention):
             return AttentionMixer(
                 shape: AttentionShape(
@@ -138,7 +139,52 @@ extension WeightLoader {
                 rotary: try attention.rope.map { try tables.rotary($0) },
                 queryNorm: try attention.queryNorm.map { try norm($0) },
                 keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window)
+        case .convolution(let spec):
+            return ShortConvMixer(convolution: try convolution(spec))
+        case .experts(let spec):
+            return ExpertsMixer(
+                routing: ExpertRouting(
+                    experts: spec.count, used: spec.used, renormalises: spec.renormalises),
+                router: try weight(spec.router), gate: try experts(spec.gate), up: try experts(spec.up),
+                down: try experts(spec.down), function: Shader.Activation(spec.function),
+                width: spec.gate.inFeatures, hidden: spec.gate.outFeatures, label: "block \(layer) experts")
         }
+    }
+
+    /// The weights of all experts one behind the other: one tensor in GGUF files, one an expert in Hugging Face's.
+    private mutating func experts(_ spec: ExpertMatrixSpec) throws -> ExpertWeights {
+        let names = checkpoint.format == .gguf ? [spec.name.huggingFace] : spec.names
+        let stored = try names.map { try checkpoint.tensor($0 + ".weight") }
+        let types = Set(stored.map { chosenType($0) })
+        let type = types.count == 1 ? types.first ?? .f16 : types.contains(.f32) ? .f32 : .f16
+        let layout = WeightLayout(type, rows: spec.count * spec.outFeatures, columns: spec.inFeatures)
+        let spans = layout.expertSpans(spec.count, .shared, device.capabilities)
+        guard spans != nil else {
+            throw FileError(
+                checkpoint.path,
+                "an expert of '\(spec.name.huggingFace)' has \(layout.byteCount / spec.count) bytes, more than a kernel of this "
+                    + "device can be given", remedy: "use a file with fewer bits a weight, or another device")
+        }
+        let whole = try device.makeWeight(layout, label: spec.name.huggingFace)
+        let rows = layout.rows / stored.count
+        for (index, stored) in stored.enumerated() {
+            try fill(whole.rows(index * rows..<(index + 1) * rows), stored)
+        }
+        return ExpertWeights(whole, experts: spec.count)
+    }
+
+    /// The taps of a file, (C, L) from the oldest token to its own, are turned: (L, C), its own first.
+    private mutating func convolution(_ spec: ConvolutionSpec) throws -> ShortConvolution {
+        let stored = try checkpoint.tensor(spec.name.huggingFace + ".weight")
+        let (rows, taps) = (try stored.floats(rows: 0..<spec.channels), spec.taps)
+        try requireFinite(rows, stored)
+        let values = (0..<taps).flatMap { tap in
+            (0..<spec.channels).map { rows[$0 * taps + taps - 1 - tap] }
+        }
+        byteCount += values.count * 4
+        return ShortConvolution(
+            weight: try device.makeTensor(values, [taps, spec.channels], label: stored.name),
+            bias: spec.hasBias ? try vector(spec.name.huggingFace + ".bias") : nil)
     }
 
     fileprivate mutating func norm(_ spec: NormSpec, scaledBy scale: Double = 1) throws -> Norm {
@@ -189,6 +235,10 @@ private struct WeightLoader {
             for width in [linear.inFeatures] + linear.outputs {
                 try require(width % 8 == 0, "'\(linear.name.huggingFace)' has a width of \(width)")
             }
+        }
+        for experts in spec.experts {
+            let width = experts.gate.outFeatures
+            try require(width % 8 == 0, "'\(experts.gate.name.huggingFace)' has a width of \(width)")
         }
         for size in Set(spec.attentions.map(\.headSize)) {
             try require(size % 8 == 0, "head_dim is \(size)")

@@ -20,6 +20,7 @@ package struct TokenBuffers {
     let targets: Tensor  // (n)
     let weights: Tensor  // (n), floats
     let keyOffset: Tensor  // (1): cached tokens before these
+    let answers: AnswerBuffers
     private let rules: TokenRules
     /// All of them: one upload fills them.
     private let whole: BufferSlice
@@ -43,6 +44,9 @@ package struct TokenBuffers {
         targets = part(shape.counted)
         weights = part(shape.counted, dtype: .f32)
         keyOffset = part(1)
+        answers = AnswerBuffers(
+            ranges: part(shape.pairs * 2, 2), references: part(shape.pairs * 2, dtype: .f32),
+            signs: part(shape.pairs, dtype: .f32))
         var windowSpans: [Int: Tensor] = [:]
         for window in rules.windows { windowSpans[window] = part(shape.tokens, 2) }
         self.windowSpans = windowSpans
@@ -53,7 +57,7 @@ package struct TokenBuffers {
     /// In words.
     private static func sizes(_ shape: BatchShape, _ rules: TokenRules) -> [Int] {
         [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, shape.counted, 1]
-            + rules.windows.map { _ in shape.tokens * 2 }
+            + AnswerBuffers.sizes(pairs: shape.pairs) + rules.windows.map { _ in shape.tokens * 2 }
     }
 
     private static func aligned(_ words: Int) -> Int { (words * 4 + 255) / 256 * 256 }
@@ -68,9 +72,9 @@ package struct TokenBuffers {
             [
                 (tokens, batch.tokens), (positions, batch.positions(rules)), (spans, batch.spans),
                 (countedPositions, batch.countedPositions), (targets, batch.targets),
-                (weights, batch.weights.map { Int32(bitPattern: $0.bitPattern) }),
-                (keyOffset, [batch.keyOffset]),
-            ] + windowSpans.map { window, tensor in (tensor, batch.spans(window: Int32(clamping: window))) }
+                (weights, batch.weights.words), (keyOffset, [batch.keyOffset]),
+            ] + answers.values(batch.answers)
+            + windowSpans.map { window, tensor in (tensor, batch.spans(window: Int32(clamping: window))) }
         for (tensor, values) in all {
             precondition(values.count == tensor.count, "\(values.count) values for \(tensor.shape)")
             let start = (tensor.slice.offset - whole.offset) / 4

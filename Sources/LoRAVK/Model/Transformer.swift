@@ -54,9 +54,10 @@ package final class Transformer: Sendable {
 
     /// Refuses what kernels would read wrongly: tokens outside the vocabulary, more tokens than there are positions.
     package func check(_ example: Example) throws(ConfigError) {
-        guard example.tokens.count <= spec.contextLength else {
+        let longest = example.sequences.map(\.count).max() ?? 0
+        guard longest <= spec.contextLength else {
             throw ConfigError(
-                "an example has \(example.tokens.count) tokens, and the model has \(spec.contextLength) positions; cut it"
+                "an example has \(longest) tokens, and the model has \(spec.contextLength) positions; cut it"
             )
         }
         let vocabulary = 0..<Int32(spec.vocabulary)

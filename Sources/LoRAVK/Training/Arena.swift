@@ -57,7 +57,9 @@ package final class Arena {
 
     package var plan: ArenaPlan { ArenaPlan(chunks: chunks.map(\.peak)) }
 
-    package func take(_ shape: Int..., dtype: DType = .f32) -> Tensor {
+    package func take(_ shape: Int..., dtype: DType = .f32) -> Tensor { take(shape: shape, dtype: dtype) }
+
+    package func take(shape: [Int], dtype: DType) -> Tensor {
         let byteCount = max(shape.reduce(dtype.byteCount, *), 16)
         let size = (byteCount + Self.alignment - 1) / Self.alignment * Self.alignment
         for index in chunks.indices {

@@ -7,36 +7,48 @@ import VulkanCompute
 package final class Evaluator {
     package let model: Transformer
     package let adapter: Adapter?
+    package let objective: any Objective
     let workspace: Workspace
     var device: Device { model.device }
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
 
-    package convenience init(_ model: Transformer, _ adapter: Adapter?) throws(VulkanError) {
+    package convenience init(
+        _ model: Transformer, _ adapter: Adapter?, objective: any Objective = CausalLM()
+    ) throws(VulkanError) {
         try self.init(
-            model, adapter, Workspace(model), model.device.makeStepState(),
+            model, adapter, objective, Workspace(model), model.device.makeStepState(),
             model.device.makeStepResult())
     }
 
     /// Evaluates what `trainer` trains, in the memory of its steps.
     package convenience init(sharing trainer: Trainer) {
-        self.init(trainer.model, trainer.adapter, trainer.workspace, trainer.state, trainer.result)
+        self.init(
+            trainer.model, trainer.adapter, trainer.objective, trainer.workspace, trainer.state,
+            trainer.result)
     }
 
     private init(
-        _ model: Transformer, _ adapter: Adapter?, _ workspace: Workspace, _ unusedState: BufferSlice,
-        _ unusedResult: BufferSlice
+        _ model: Transformer, _ adapter: Adapter?, _ objective: any Objective, _ workspace: Workspace,
+        _ unusedState: BufferSlice, _ unusedResult: BufferSlice
     ) {
         (self.model, self.adapter, self.workspace) = (model, adapter, workspace)
+        self.objective = objective
         (self.unusedState, self.unusedResult) = (unusedState, unusedResult)
     }
 
-    package func evaluate(_ examples: [Example]) throws(VulkanError) -> EvaluationReport {
+    /// What this evaluates without its adapter, in the same memory.
+    var withoutAdapter: Evaluator {
+        Evaluator(model, nil, objective, workspace, unusedState, unusedResult)
+    }
+
+    package func evaluate(_ examples: [Example]) throws -> EvaluationReport {
+        try objective.check(examples)
         let batch = TokenBatch(examples)
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }
         let (losses, correct) = try losses(batch)
-        report.lossSum = zip(losses, batch.weights).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+        report.objective = objective.report(losses, batch, examples)
         report.correct = correct.count { $0 != 0 }
         var first = correct.startIndex
         for example in examples where example.countedTokens > 0 {
@@ -67,10 +79,11 @@ package final class Evaluator {
     }
 
     /// Of the counted targets: the loss, and whether each was the model's first choice.
-    private func losses(
+    func losses(
         _ batch: TokenBatch
     ) throws(VulkanError) -> (losses: ArraySlice<Float>, correct: ArraySlice<Int32>) {
-        let pass = try workspace.prepare(batch, for: .evaluation, recordLosses)
+        let pass = try workspace.prepare(
+            batch, for: .evaluation(adapted: adapter != nil), recordLosses)
         try adapter?.refresh()
         try pass.graph.run()
         return (

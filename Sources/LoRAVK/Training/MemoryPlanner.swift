@@ -38,6 +38,7 @@ package struct MemoryPlanner {
     private let model: Transformer
     private let adapter: Adapter
     private let optimizer: OptimizerConfig
+    private let objective: any Objective
     private var fixed = MemoryUse()
 
     /// Passes of so many tokens are as fast as longer ones: a batch is split down to here before anything is computed twice.
@@ -45,9 +46,10 @@ package struct MemoryPlanner {
 
     package init(
         _ checkpoint: Checkpoint, weights: WeightStorage, capabilities: Capabilities,
-        optimizer: OptimizerConfig = OptimizerConfig(), makeAdapter: (Transformer) throws -> Adapter
+        optimizer: OptimizerConfig = OptimizerConfig(), objective: any Objective = CausalLM(),
+        makeAdapter: (Transformer) throws -> Adapter
     ) throws {
-        self.optimizer = optimizer
+        (self.optimizer, self.objective) = (optimizer, objective)
         device = Device(planning: capabilities)
         model = try Transformer.load(checkpoint, device: device, weights: weights)
         fixed.weights = device.bufferByteCount
@@ -66,7 +68,7 @@ package struct MemoryPlanner {
             return device.bufferByteCount - counted
         }
         let trainer = try Trainer(
-            model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks)
+            model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks, objective: objective)
         use.optimizer = added()
         try trainer.reserve(shape)
         use.activations = try trainer.plan(shape).arena.byteCount
@@ -77,8 +79,14 @@ package struct MemoryPlanner {
 
     /// What passes of a layout run.
     package func pipelines(_ layout: StepLayout) throws -> Set<PipelineUse> {
-        try Trainer(model, adapter, optimizer: optimizer, recomputedBlocks: layout.recomputedBlocks)
-            .plan(BatchShape(tokens: layout.tokensPerPass, counted: 64)).pipelines
+        try Trainer(
+            model, adapter, optimizer: optimizer, recomputedBlocks: layout.recomputedBlocks,
+            objective: objective
+        )
+        .plan(
+            BatchShape(
+                tokens: layout.tokensPerPass, counted: 64, pairs: objective.examples == .plain ? 0 : 8)
+        ).pipelines
     }
 
     /// Steps with batches of `batchSize` of these examples, in passes of so many tokens.
@@ -161,13 +169,20 @@ package struct MemoryPlanner {
 package struct ExampleSize: Sendable, Equatable {
     package var tokens: Int
     package var counted: Int
+    /// It is a pair of sequences.
+    package var isPair: Bool
 
-    package init(tokens: Int, counted: Int) { (self.tokens, self.counted) = (tokens, counted) }
+    package init(tokens: Int, counted: Int, isPair: Bool = false) {
+        (self.tokens, self.counted, self.isPair) = (tokens, counted, isPair)
+    }
 }
 
 extension Dataset {
     package var sizes: [ExampleSize] {
-        examples.map { ExampleSize(tokens: $0.tokens.count, counted: $0.countedTokens) }
+        examples.map {
+            ExampleSize(
+                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparison != nil)
+        }
     }
 }
 
@@ -178,7 +193,9 @@ extension BatchShape {
         let tokens = examples.map(\.tokens).sorted(by: >).prefix(batchSize)
         let counted = examples.map(\.counted).sorted(by: >).prefix(batchSize).reduce(0, +)
         let most = min(tokens.reduce(0, +), max(tokensPerPass, tokens.first ?? 0))
+        let pairs = min(batchSize, examples.count { $0.isPair })
         self.init(
-            tokens: TokenBatch.bucket(most), counted: TokenBatch.bucket(max(1, min(counted, most))))
+            tokens: TokenBatch.bucket(most), counted: TokenBatch.bucket(max(1, min(counted, most))),
+            pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs))
     }
 }

@@ -8,6 +8,9 @@ final class MetricsFile {
     /// Begins the file anew.
     init(_ path: String) throws(FileError) { file = try AppendingFile(path) }
 
+    /// Goes on behind what is there, if anything is.
+    init(continuing path: String) throws(FileError) { file = try AppendingFile(path, continues: true) }
+
     /// Goes on behind the lines of the first `steps` steps; what a run wrote after them is dropped.
     init(_ path: String, after steps: Int) throws(FileError) {
         let lines = try FileSystem.contents(ofExisting: path)?.split(separator: UInt8(ascii: "\n")) ?? []
@@ -33,11 +36,15 @@ final class MetricsFile {
         line["tokens"] = .integer(progress.report.tokens)
         line["seconds"] = .double(progress.report.seconds)
         line["tokens_per_second"] = .double(progress.tokensPerSecond)
+        for (name, value) in progress.report.metrics.values { line[name] = .double(value) }
         if let loss = progress.validationLoss { line["validation_loss"] = .double(loss) }
+        for (name, value) in progress.validation?.metrics.values ?? [] {
+            line["validation_\(name)"] = .double(value)
+        }
         if !progress.samples.isEmpty {
             line["samples"] = .array(
                 progress.samples.map { sample in
-                    .object(["prompt": .string(sample.prompt), "answer": .string(sample.answer)])
+                    .object(["prompt": .string(sample.prompt), "text": .string(sample.answer)])
                 })
         }
         try file.append(JSON.object(line).text(.compact) + "\n")

@@ -14,8 +14,8 @@ final class RunFolder {
     let warning: String?
     private let settings: RunSettings
     private let computer: String
-    private let lock: DirectoryLock
-    private let metrics: MetricsFile
+    private var lock: DirectoryLock
+    private var metrics: MetricsFile
 
     private static let (doneKey, computerKey) = ("lora_vk.done", "lora_vk.computer")
 
@@ -110,6 +110,15 @@ final class RunFolder {
 
     /// Whether a run with `resumes` goes on from what is in the folder now.
     var holdsState: Bool { FileSystem.exists(Self.state(in: path)) }
+
+    /// Makes and locks the folder again where somebody removed it; returns what to tell then.
+    func retake() throws(FileError) -> String? {
+        guard !lock.isInPlace else { return nil }
+        try FileSystem.makeFolder(path)
+        lock = try DirectoryLock(path)
+        metrics = try MetricsFile(continuing: "\(path)/metrics.jsonl")
+        return "\(path) was removed while the run was writing into it; it was made again, and the run goes on"
+    }
 
     func append(_ progress: RunProgress) throws(FileError) { try metrics.append(progress) }
 

@@ -18,6 +18,7 @@ struct RunSettings {
         settings += trainer.adapter.settings
         settings.add("data", data.identity)
         if let date = data.date { settings.add(Self.dateName, date) }
+        settings.add("objective", trainer.objective.description)
         settings.add("batch size", config.batchSize)
         settings.add("accumulation", config.accumulation)
         // Larger passes than there are change nothing.
@@ -63,6 +64,9 @@ extension Dataset {
             print.add(example.tokens)
             print.add(example.labels)
             if let weights = example.weights { print.add(weights) }
+            if let comparison = example.comparison {
+                print.add([comparison.second, comparison.isDesired ?? true ? 1 : 0])
+            }
         }
         return "\(examples.count) examples, \(tokens) tokens, \(print.text)"
     }

@@ -1,32 +1,6 @@
 // A batch as the model sees it: one flat list of tokens, each with its position and the span of its sequence, and
 // the positions whose next token counts in the loss. Padding is a sequence of its own that nothing counts.
 
-/// Tokens of one example. `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
-package struct Example: Sendable, Equatable {
-    package var tokens: [Int32]
-    package var labels: [Int32]
-    /// What the loss of each target is multiplied by; nil: 1. A negative one makes the target less likely.
-    package var weights: [Float]?
-
-    package init(tokens: [Int32], labels: [Int32]? = nil, weights: [Float]? = nil) {
-        precondition(labels == nil || labels?.count == tokens.count, "one label a token")
-        precondition(weights == nil || weights?.count == tokens.count, "one weight a token")
-        self.tokens = tokens
-        self.labels = labels ?? tokens
-        self.weights = weights
-    }
-
-    /// Some of its tokens, with all that belongs to them.
-    package func part(_ indices: some Collection<Int>) -> Example {
-        Example(
-            tokens: indices.map { tokens[$0] }, labels: indices.map { labels[$0] },
-            weights: weights.map { weights in indices.map { weights[$0] } })
-    }
-
-    /// Targets that the loss counts: the first token has nothing before it to be predicted from.
-    package var countedTokens: Int { labels.dropFirst().count { $0 >= 0 } }
-}
-
 package struct TokenBatch: Sendable {
     /// Label of a token that is not a target. Any negative label is ignored; this one is Hugging Face's.
     package static let ignored: Int32 = -100
@@ -39,6 +13,8 @@ package struct TokenBatch: Sendable {
     package private(set) var countedPositions: [Int32] = []
     package private(set) var targets: [Int32] = []
     package private(set) var weights: [Float] = []
+    /// Of examples that compare two answers: their two sequences behind each other, 2·pairs in all.
+    package private(set) var answers = Answers()
     /// Tokens of examples, and targets, without the padding.
     package private(set) var tokenCount = 0
     package private(set) var countedCount = 0
@@ -49,17 +25,22 @@ package struct TokenBatch: Sendable {
 
     package init(_ examples: [Example]) {
         for example in examples where !example.tokens.isEmpty {
-            let start = Int32(tokens.count)
-            let end = start + Int32(example.tokens.count)
+            let first = tokens.count
             tokens += example.tokens
-            for position in 0..<example.tokens.count {
-                positions.append(Int32(position))
-                spans += [start, end]
-                guard position > 0, example.labels[position] >= 0 else { continue }
-                countedPositions.append(start + Int32(position) - 1)
-                targets.append(example.labels[position])
-                weights.append(example.weights?[position] ?? 1)
+            for sequence in example.sequences {
+                let (start, end) = (Int32(first + sequence.lowerBound), Int32(first + sequence.upperBound))
+                let firstTarget = targets.count
+                for position in sequence {
+                    positions.append(Int32(position - sequence.lowerBound))
+                    spans += [start, end]
+                    guard position > sequence.lowerBound, example.labels[position] >= 0 else { continue }
+                    countedPositions.append(Int32(first + position) - 1)
+                    targets.append(example.labels[position])
+                    weights.append(example.weights?[position] ?? 1)
+                }
+                if example.comparison != nil { answers.append(targets: firstTarget..<targets.count) }
             }
+            if let comparison = example.comparison { answers.append(comparison) }
         }
         tokenCount = tokens.count
         countedCount = targets.count
@@ -125,7 +106,9 @@ package struct TokenBatch: Sendable {
     }
 
     package var shape: BatchShape {
-        BatchShape(tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)))
+        BatchShape(
+            tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)),
+            pairs: answers.pairs == 0 ? 0 : Self.bucket(answers.pairs))
     }
 
     /// Filled up to a shape with single-token sequences and targets that nothing counts.
@@ -141,14 +124,18 @@ package struct TokenBatch: Sendable {
         batch.countedPositions += [Int32](repeating: -1, count: missing)
         batch.targets += [Int32](repeating: Self.ignored, count: missing)
         batch.weights += [Float](repeating: 0, count: missing)
+        batch.answers.pad(toPairs: shape.pairs)
         return batch
     }
 }
 
-/// Tokens and counted targets of a recorded step.
+/// Tokens and counted targets of a recorded step, and the pairs of answers that it compares.
 package struct BatchShape: Hashable, Sendable {
     package var tokens: Int
     package var counted: Int
+    package var pairs: Int
 
-    package init(tokens: Int, counted: Int) { (self.tokens, self.counted) = (tokens, counted) }
+    package init(tokens: Int, counted: Int, pairs: Int = 0) {
+        (self.tokens, self.counted, self.pairs) = (tokens, counted, pairs)
+    }
 }

@@ -6,19 +6,21 @@ import VulkanCompute
 
 /// What a step did.
 package struct StepReport: Sendable {
-    /// Mean over the counted targets.
+    /// Mean over what the objective counts: the counted targets, or the pairs.
     package var loss: Double
     package var gradientNorm: Double
     package var tokens: Int
     package var countedTokens: Int
     package var seconds: Double
+    /// What else the objective tells.
+    package var metrics = Metrics()
     /// A pass of a shape that was not there before was recorded, and its kernels compiled.
     package var isRecorded = false
 }
 
 package struct EvaluationReport: Sendable {
-    /// Σ −log p(target)·weight, in nats.
-    package var lossSum = 0.0
+    /// The objective's loss: of plain training the mean of −log p(target)·weight, in nats.
+    package var objective = LossReport()
     package var countedTokens = 0
     /// Targets that were the model's first choice.
     package var correct = 0
@@ -28,10 +30,12 @@ package struct EvaluationReport: Sendable {
 
     package init() {}
 
-    package var loss: Double { countedTokens == 0 ? 0 : lossSum / Double(countedTokens) }
+    package var lossSum: Double { objective.sum }
+    package var loss: Double { objective.mean }
+    package var metrics: Metrics { objective.metrics }
 
     package mutating func add(_ other: EvaluationReport) {
-        lossSum += other.lossSum
+        objective.add(other.objective)
         countedTokens += other.countedTokens
         correct += other.correct
         examples += other.examples
@@ -48,6 +52,7 @@ package struct DivergenceError: Error, Sendable, CustomStringConvertible {
 package final class Trainer {
     package let model: Transformer
     package let adapter: Adapter
+    package let objective: any Objective
     package var replays: Bool {
         get { workspace.keepsRecordings }
         set { workspace.keepsRecordings = newValue }
@@ -66,9 +71,9 @@ package final class Trainer {
 
     package init(
         _ model: Transformer, _ adapter: Adapter, optimizer: OptimizerConfig = OptimizerConfig(),
-        seed: UInt64 = 0,
-        recomputedBlocks: Int = 0
+        seed: UInt64 = 0, recomputedBlocks: Int = 0, objective: any Objective = CausalLM()
     ) throws {
+        self.objective = objective
         self.recomputedBlocks = recomputedBlocks
         self.model = model
         self.adapter = adapter
@@ -90,15 +95,16 @@ package final class Trainer {
         let start = ContinuousClock.now
         let recorded = workspace.recordedPasses
         let isFirst = optimizerGraph == nil
-        let counted = microBatches.joined().reduce(0) { $0 + $1.countedTokens }
+        let examples = microBatches.joined()
+        let counted = examples.reduce(0) { $0 + objective.count($1) }
         try zeroGradients()
-        var lossSum = 0.0
-        for examples in microBatches { lossSum += try forwardBackward(examples, counted: counted) }
+        var report = LossReport()
+        for examples in microBatches { report.add(try pass(examples, counted: counted)) }
         let norm = try apply(learningRate: learningRate)
         return StepReport(
-            loss: lossSum / Double(max(counted, 1)), gradientNorm: norm,
-            tokens: microBatches.joined().reduce(0) { $0 + $1.tokens.count }, countedTokens: counted,
-            seconds: (ContinuousClock.now - start) / .seconds(1),
+            loss: report.mean, gradientNorm: norm, tokens: examples.reduce(0) { $0 + $1.tokens.count },
+            countedTokens: examples.reduce(0) { $0 + $1.countedTokens },
+            seconds: (ContinuousClock.now - start) / .seconds(1), metrics: report.metrics,
             isRecorded: isFirst || workspace.recordedPasses > recorded)
     }
 
@@ -111,23 +117,29 @@ package final class Trainer {
         try graph.run()
     }
 
-    /// Adds the gradients of Σ loss / `counted` to those that are there; returns Σ loss over this batch's targets.
+    /// Adds the gradients of Σ loss / `counted` to those that are there; returns Σ loss over this batch's targets, or pairs.
     package func forwardBackward(_ examples: [Example], counted: Int) throws -> Double {
+        try pass(examples, counted: counted).sum
+    }
+
+    private func pass(_ examples: [Example], counted: Int) throws -> LossReport {
+        try objective.check(examples)
         let batch = TokenBatch(examples)
-        guard batch.countedCount > 0 else { return 0 }
+        guard batch.countedCount > 0 else { return LossReport() }
         hostState.pass &+= 1
         hostState.lossScale = 1 / Float(counted)
         try device.upload([hostState], into: state)
         let pass = try workspace.prepare(batch, for: .training, record)
         try adapter.refresh()
         try pass.graph.run()
-        let loss = Double(try readResult().lossSum)
-        guard loss.isFinite else {
+        let report = try objective.report(
+            FinishedPass(examples: examples, outputs: pass.outputs, result: result, device: device))
+        guard report.sum.isFinite else {
             throw DivergenceError(
-                description: "the loss became \(loss) at step \(step + 1); "
+                description: "the loss became \(report.sum) at step \(step + 1); "
                     + "try a smaller learning rate, a warm-up, or clipping the gradient norm at 1")
         }
-        return loss
+        return report
     }
 
     /// Updates the adapter by its gradients and returns their global norm (before clipping).
@@ -194,9 +206,10 @@ package final class Trainer {
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
             isTraining: true, recomputedBlocks: recomputedBlocks)
         let (x, saved) = try model.forward(pass)
-        let dx = try model.head.trainingLoss(x, pass)
+        let (dx, outputs) = try objective.record(x, model.head, pass)
         try model.backward(dx, saved, pass)
+        for output in outputs { arena.give(output) }
         precondition(arena.isEmpty, "a step kept activations")
-        return []
+        return outputs
     }
 }

@@ -44,8 +44,8 @@ package enum RunOutcome: Sendable, Equatable {
 
 package final class TrainingRun {
     private let trainer: Trainer
-    private let data: Dataset
-    private let validation: Dataset?
+    private var data: Dataset
+    private var validation: Dataset?
     private let probe: [Example]
     private let config: RunConfig
     private let output: RunFolder?
@@ -76,6 +76,7 @@ package final class TrainingRun {
         for example in data.examples + (validation?.examples ?? []) + probe {
             try trainer.model.check(example)
         }
+        try trainer.objective.check(data.examples + (validation?.examples ?? []))
         output = try folder.map { folder in
             try RunFolder(
                 folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
@@ -111,10 +112,12 @@ package final class TrainingRun {
     }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
-    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
+    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed. `onReference`: so many of
+    /// the examples have been seen by the model without the adapter, where the objective needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
-        onSave: (_ step: Int, _ folder: String) -> Void = { _, _ in }, onWarning: (String) -> Void = { _ in }
+        onSave: (_ step: Int, _ folder: String) -> Void = { _, _ in },
+        onWarning: (String) -> Void = { _ in }, onReference: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws -> RunOutcome {
         if let warning = output?.warning { onWarning(warning) }
         if let warning = config.schedule.warning { onWarning(warning) }
@@ -127,6 +130,7 @@ package final class TrainingRun {
             for warning in data.warnings { onWarning("\(data.path): \(warning)") }
         }
         try reserve()
+        try compare(shouldStop, onReference)
         var order = BatchOrder(
             examples: data.examples.count, batchSize: config.batchSize, seed: config.seed,
             shuffles: config.shuffles)
@@ -158,12 +162,13 @@ package final class TrainingRun {
             if done == config.steps || (config.validateEvery > 0 && done % config.validateEvery == 0) {
                 try look(&progress, onWarning)
             }
+            if let warning = try output?.retake() { onWarning(warning) }
             let isOver = config.patience > 0 && watch.stale >= config.patience
             let isLast = isOver || done == config.steps
             do { try output?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
-                try takeBest(after: done)
+                try takeBest(after: done, onWarning)
                 try keepingLastGoodAdapter { try save(done, onSave) }
                 do { try output?.removeState() } catch { onWarning("\(error)") }
                 if isOver && done < config.steps { return .outOfPatience(step: done) }
@@ -182,8 +187,11 @@ package final class TrainingRun {
     }
 
     /// The parameters of the best validation, where they are not the last.
-    private func takeBest(after done: Int) throws {
-        if let best, best.step != done { try best.restore(trainer) }
+    private func takeBest(after done: Int, _ onWarning: (String) -> Void) throws {
+        guard let best, best.step != done else { return }
+        do { try best.restore(trainer) } catch let error as FileError {
+            onWarning("\(error); the run ends with its last adapter and not with its best")
+        }
     }
 
     /// The step of the lowest validation loss so far, and that loss.
@@ -209,6 +217,19 @@ package final class TrainingRun {
         try trainer.reserve(
             BatchShape(
                 largestOf: data.sizes, batchSize: config.batchSize, tokensPerPass: config.tokensPerPass))
+    }
+
+    /// Looks at all data without the adapter, where the objective needs that.
+    private func compare(_ shouldStop: () -> Bool, _ onReference: (Int, Int) -> Void) throws {
+        let count = data.examples.count + (validation?.examples.count ?? 0)
+        let evaluator = Evaluator(sharing: trainer)
+        func compared(_ data: Dataset, after before: Int) throws -> Dataset {
+            try evaluator.compared(
+                data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
+                onProgress: { onReference(before + $0, count) })
+        }
+        data = try compared(data, after: 0)
+        validation = try validation.map { try compared($0, after: data.examples.count) }
     }
 
     private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {

@@ -37,11 +37,16 @@ I32 = 3
 MATMUL_NN = 0
 MATMUL_NT = 1
 MATMUL_TN = 2
+RUN_FINISHED = 0
+RUN_STOPPED = 1
+RUN_PATIENCE = 2
+RUN_TIME = 3
 VERSION_MAJOR = 0
 VERSION_MINOR = 1
 VERSION_PATCH = 0
 ABI_VERSION = 0
 MAX_DIMENSIONS = 8
+MAX_METRICS = 16
 
 
 class Status(c_int32):
@@ -70,6 +75,8 @@ LoadCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 InspectCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char), POINTER(c_char), POINTER(c_int64), c_size_t)
 DataCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
+SaveCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char))
+SampleCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char), POINTER(c_char))
 TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
 ExportCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 
@@ -138,7 +145,8 @@ class DataConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("path", c_char_p), ("prompt_template", c_char_p), ("completion_template", c_char_p),
         ("max_tokens", c_int32), ("learn_prompts", c_bool), ("no_end", c_bool), ("reserved", c_uint8 * 2),
-        ("on_progress", DataCallback), ("user_data", c_void_p), ("rows", POINTER(c_char_p)), ("row_count", c_size_t)]
+        ("on_progress", DataCallback), ("user_data", c_void_p), ("rows", POINTER(c_char_p)), ("row_count", c_size_t),
+        ("format", c_char_p), ("objective", c_char_p)]
 
 
 class AdapterConfig(VersionedStructure):
@@ -170,7 +178,7 @@ class TrainerConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
         ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
-        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("optimizer", c_char_p)]
+        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p)]
 
 
 class StepResult(VersionedStructure):
@@ -180,16 +188,20 @@ class StepResult(VersionedStructure):
         ("tokens", c_int64), ("counted_tokens", c_int64)]
 
 
+class Metric(VersionedStructure):
+    _name_ = "metric"
+    _fields_ = [("name", c_char_p), ("value", c_double)]
+
+
 class Progress(VersionedStructure):
     _name_ = "progress"
     _fields_ = [
         ("struct_size", c_size_t), ("step", c_int64), ("steps", c_int64), ("loss", c_double), ("grad_norm", c_double),
         ("learning_rate", c_double), ("seconds", c_double), ("tokens_per_second", c_double), ("seconds_left", c_double),
-        ("validation_loss", c_double), ("tokens", c_int64), ("counted_tokens", c_int64)]
+        ("validation_loss", c_double), ("tokens", c_int64), ("counted_tokens", c_int64), ("metrics", POINTER(Metric)),
+        ("metric_count", c_size_t), ("validation_metrics", POINTER(Metric)), ("validation_metric_count", c_size_t)]
 
 ProgressCallback = CFUNCTYPE(c_bool, c_void_p, POINTER(Progress))
-SaveCallback = CFUNCTYPE(None, c_void_p, c_int64, c_void_p)
-SampleCallback = CFUNCTYPE(None, c_void_p, c_int64, c_void_p, c_void_p)
 
 
 class RunConfig(VersionedStructure):
@@ -210,8 +222,8 @@ class RunResult(VersionedStructure):
     _name_ = "run_result"
     _fields_ = [
         ("struct_size", c_size_t), ("steps", c_int64), ("stopped", c_bool), ("reserved", c_uint8 * 7),
-        ("loss", c_double), ("validation_loss", c_double), ("best_step", c_int64),
-        ("best_validation_loss", c_double), ("ending", c_int32), ("reserved_2", c_int32)]
+        ("loss", c_double), ("validation_loss", c_double), ("best_step", c_int64), ("best_validation_loss", c_double),
+        ("ending", c_int32), ("reserved_2", c_int32)]
 
 
 class PlanConfig(VersionedStructure):
@@ -251,7 +263,7 @@ class Evaluation(VersionedStructure):
     _name_ = "evaluation"
     _fields_ = [
         ("struct_size", c_size_t), ("loss", c_double), ("counted_tokens", c_int64), ("correct", c_int64),
-        ("examples", c_int64), ("correct_examples", c_int64)]
+        ("examples", c_int64), ("correct_examples", c_int64), ("metric_count", c_size_t), ("metrics", Metric * 16)]
 
 
 class FeatureNorms(VersionedStructure):

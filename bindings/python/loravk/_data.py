@@ -11,7 +11,7 @@ from . import _api
 from ._library import kind_of, optional_text, path_text
 
 #: A .jsonl or .txt file, a folder with train.jsonl (and valid.jsonl), or examples: {"messages": …}, {"prompt": …,
-#: "completion": …}, {"text": …} or plain text; also as a table of such columns (pandas, polars, pyarrow, datasets, or a dict of
+#: "completion": …}, {"text": …} or plain text, {"prompt": …, "chosen": …, "rejected": …} for objectives that compare answers; also as a table of such columns (pandas, polars, pyarrow, datasets, or a dict of
 #: lists).
 Data = Union[str, os.PathLike, Iterable[Union[str, Mapping[str, Any]]], Mapping[str, Any]]
 
@@ -24,16 +24,18 @@ class DataFormat(TypedDict, total=False):
     max_tokens: int | None
     learn_prompts: bool
     append_end: bool
+    format: str | None
 
 
 def data_config(
     data: Data, *, prompt_template: str | None = None, completion_template: str | None = None, max_tokens: int | None = None,
-    learn_prompts: bool = False, append_end: bool = True,
+    learn_prompts: bool = False, append_end: bool = True, format: str | None = None, objective: str | None = None,
 ) -> _api.DataConfig:
     config = _api.DataConfig(
         prompt_template=optional_text(prompt_template, "prompt_template"),
         completion_template=optional_text(completion_template, "completion_template"), max_tokens=max_tokens,
-        learn_prompts=learn_prompts, no_end=not append_end)
+        learn_prompts=learn_prompts, no_end=not append_end, format=optional_text(format, "format"),
+        objective=optional_text(objective, "objective"))
     if isinstance(data, (str, os.PathLike)):
         config.path = path_text(data, "data")
     else:

@@ -166,6 +166,9 @@ def record(cls: type[T], struct: ctypes.Structure) -> T:
         value = getattr(struct, field.name)
         if isinstance(value, bytes):
             value = value.decode(errors="replace")
+        elif field.name.endswith("metrics"):
+            count = getattr(struct, f"{field.name[:-1]}_count")
+            value = {value[index].name.decode(): value[index].value for index in range(count)}
         values[field.name] = None if value != value and "None" in str(field.type) else value
     return cls(**values)
 

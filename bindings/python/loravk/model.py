@@ -46,11 +46,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class Evaluation:
-    loss: float  #: mean of -log p(target) over the counted targets, in nats
+    loss: float  #: mean of -log p(target) over the counted targets, in nats; of other objectives their own
     counted_tokens: int
     correct: int  #: targets that were the model's first choice
     examples: int
     correct_examples: int  #: whose every target was
+    metrics: dict[str, float]  #: what the objective tells beside the loss: "rewards/accuracies" …
 
 
 @dataclass(frozen=True)
@@ -128,13 +129,13 @@ class Model(Object):
         return record(Evaluation, read(lib.loravk_model_evaluate_ragged, *arguments, kind=_api.Evaluation))
 
     def evaluate_data(
-        self, data: Data, adapter: Adapter | None = None, *, on_progress: Callable[[int, int], bool | None] | None = None,
-        **format: Unpack[DataFormat],
+        self, data: Data, adapter: Adapter | None = None, *, objective: str | None = None,
+        on_progress: Callable[[int, int], bool | None] | None = None, **format: Unpack[DataFormat],
     ) -> Evaluation:
         """The loss on a data file (in a folder: on its valid.jsonl) or on examples, with the options of `Trainer.fit` that say
-        how they are read. `on_progress` is called with how many of how many examples were gone through; returning False, or
+        how they are read, by an objective as `Trainer` takes it. `on_progress` is called with how many of how many examples were gone through; returning False, or
         raising, gives up."""
-        config = data_config(data, **format)
+        config = data_config(data, objective=objective, **format)
         with Callbacks() as callbacks:
             config.on_progress = callbacks.wrap(_api.DataCallback, on_progress or (lambda done, total: None))
             arguments = (self._handle, adapter and adapter._handle, config)

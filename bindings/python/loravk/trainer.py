@@ -42,6 +42,8 @@ class Progress:
     validation_loss: float | None  #: None where this step had none
     tokens: int
     counted_tokens: int
+    metrics: dict[str, float]  #: what the objective tells beside the loss: "rewards/accuracies" …
+    validation_metrics: dict[str, float]  #: empty where this step had none
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ class Trainer(Object):
     max_grad_norm      gradients are scaled down to this global norm; 0: never
     seed               of dropout
     recomputed_blocks  lowest blocks whose activations the backward computes again instead of keeping them
+    objective          what is minimised: "causal", "dpo:beta=0.1", "ipo", "hinge", "simpo", "orpo", "kto"; all but the first compare
+                       answers, which `fit` reads
     """
 
     _kind = "trainer"
@@ -70,12 +74,13 @@ class Trainer(Object):
     def __init__(
         self, model: Model, adapter: Adapter, learning_rate: float | None = None, weight_decay: float | None = None,
         betas: tuple[float, float] | None = None, eps: float | None = None, max_grad_norm: float | None = None, *,
-        seed: int = 0, recomputed_blocks: int = 0, optimizer: str | None = None,
+        seed: int = 0, recomputed_blocks: int = 0, objective: str | None = None, optimizer: str | None = None,
     ) -> None:
         if optimizer is not None and (betas is not None or eps is not None):
             raise errors.InvalidArgumentError(
                 "betas and eps are AdamW's where no optimizer is named; write them as options: optimizer='adamw:beta1=0.9,beta2=0.99'")
         config = _api.TrainerConfig(
+            objective=optional_text(objective, "objective"),
             learning_rate=learning_rate, beta1=betas and betas[0], beta2=betas and betas[1], epsilon=eps, weight_decay=weight_decay,
             max_grad_norm=max_grad_norm, seed=seed, recomputed_blocks=recomputed_blocks,
             optimizer=optional_text(optimizer, "optimizer"))
@@ -141,7 +146,7 @@ class Trainer(Object):
         warmup_steps: int | None = None, output: str | os.PathLike | None = None, overwrite: bool = False,
         resume: bool = False, tokens_per_pass: int = 0, save_every: int | None = None, validate_every: int | None = None,
         shuffle: bool = True, seed: int = 0, prompt_template: str | None = None, completion_template: str | None = None,
-        max_tokens: int | None = None, learn_prompts: bool = False, append_end: bool = True,
+        max_tokens: int | None = None, learn_prompts: bool = False, append_end: bool = True, format: str | None = None,
         keep_checkpoints: int = 0, keep_best: bool = False, patience: int = 0, min_improvement: float = 0.0,
         max_seconds: float = 0.0, samples: Sequence[str] = (), sample_tokens: int | None = None,
         on_progress: Callable[[Progress], bool | None] | None = None,
@@ -169,6 +174,7 @@ class Trainer(Object):
         max_tokens       longer examples are cut: 512
         learn_prompts    prompts' tokens are targets too
         append_end       put the end-of-text token behind texts and completions
+        format           what the examples are ("chat", "preference", "kto" …); None: their keys tell
         keep_checkpoints above 0: each save makes a folder checkpoint-STEP in `output` too, and so many of the last stay
         keep_best        end with the adapter of the lowest validation loss, here and in `output`
         patience         above 0: end after so many validations in a row whose loss was not lower than the best by more than
@@ -186,11 +192,11 @@ class Trainer(Object):
         if steps is not None and (steps < 1 or epochs is not None):
             raise errors.InvalidArgumentError(
                 f"steps is {steps}; it must be positive" if steps < 1 else "steps and epochs exclude each other: give one")
-        format: DataFormat = {
-            "prompt_template": prompt_template, "completion_template": completion_template, "max_tokens": max_tokens,
+        options: DataFormat = {
+            "format": format, "prompt_template": prompt_template, "completion_template": completion_template, "max_tokens": max_tokens,
             "learn_prompts": learn_prompts, "append_end": append_end}
-        source = data_config(data, **format)
-        held_out = None if validation is None else data_config(validation, **format)
+        source = data_config(data, **options)
+        held_out = None if validation is None else data_config(validation, **options)
         with Callbacks() as callbacks:
             config = _api.RunConfig(
                 data=ctypes.pointer(source), validation=held_out and ctypes.pointer(held_out),

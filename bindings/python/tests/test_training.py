@@ -308,6 +308,33 @@ def test_examples_need_no_file(tiny):
     trainer_for(tiny).fit([TEXT] * 4, 1, batch_size=2)
 
 
+def test_answers_are_compared(tiny):
+    """What a run of pairs tells, and that evaluating tells the same; a reference is the model itself before the first step."""
+    pairs = [json.loads(line) for line in (ROOT / "Examples" / "tiny" / "pairs" / "train.jsonl").read_text().splitlines()[:8]]
+    adapter = loravk.Adapter.create(tiny, rank=4)
+    trainer = loravk.Trainer(tiny, adapter, learning_rate=2e-3, objective="dpo:beta=0.2")
+    seen = []
+    trainer.fit(pairs, 6, batch_size=8, validation=pairs, on_progress=seen.append, schedule="constant", warmup_steps=0)
+    assert seen[0].loss == pytest.approx(np.log(2), abs=1e-5) and abs(seen[0].metrics["rewards/margins"]) < 1e-4
+    assert seen[-1].metrics["rewards/accuracies"] == 1 and seen[-1].metrics["rewards/margins"] > 0.1
+    assert seen[0].validation_metrics == {} and seen[-1].validation_metrics.keys() == seen[-1].metrics.keys()
+    told = tiny.evaluate_data(pairs, adapter, objective="dpo:beta=0.2")
+    assert told.metrics == pytest.approx(seen[-1].validation_metrics, rel=1e-5) and told.loss < seen[-1].loss
+    assert tiny.evaluate_data(SHANTIES).metrics == {}
+    judged = [dict(prompt=pair["prompt"], completion=pair["chosen"], label=index % 2 == 0) for index, pair in enumerate(pairs)]
+    kto = loravk.Trainer(tiny, loravk.Adapter.create(tiny, rank=4), objective="kto")
+    assert kto.fit(judged, 1).loss == pytest.approx(0.5, abs=1e-5)
+    for wrong, reason in [
+        (lambda: trainer.step([[1, 2, 3]]), "learns from pairs of a chosen and a rejected answer"),
+        (lambda: trainer.fit([TEXT], 1), "expected 'chosen' and 'rejected'"),
+        (lambda: trainer.fit(pairs, 1, format="chat"), "rows of the format chat are texts and answers"),
+        (lambda: loravk.Trainer(tiny, adapter, objective="dpo:gamma=1"), "takes no option 'gamma'"),
+        (lambda: loravk.Trainer(tiny, adapter, objective="ppo"), "there is no objective 'ppo'"),
+    ]:
+        with pytest.raises(loravk.Error, match=reason):
+            wrong()
+
+
 def test_rows_of_different_lengths_are_not_padded(tiny):
     rows = [tiny.tokenizer.encode(TEXT)[:length] for length in (5, 12, 9)]
     padded = np.array([row + [0] * (12 - len(row)) for row in rows])

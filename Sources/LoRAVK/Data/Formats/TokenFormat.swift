@@ -2,7 +2,19 @@
 
 import Checkpoints
 
-struct TokenizedLine {
+struct TokenFormat: ExampleFormat {
+    let name = "tokens"
+    let summary = "token ids, with labels or masks of what is learned"
+    let keys = "'input_ids'"
+
+    func recognises(_ row: JSONFields, _ format: TextFormat) -> Bool { row.has("input_ids") }
+
+    func example(_ row: JSONFields, _ reader: ExampleReader, _ notes: inout DataNotes) throws -> Example {
+        try TokenizedLine(row, vocabularySize: reader.tokenizer.vocabularySize).example
+    }
+}
+
+private struct TokenizedLine {
     let example: Example
 
     /// Where a mask holds 0 a token is not learned.

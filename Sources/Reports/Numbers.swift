@@ -16,8 +16,8 @@ extension Double {
     }
 }
 
-func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
-func decadic(_ value: Double) -> Double { log10(value) }
+package func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
+package func decadic(_ value: Double) -> Double { log10(value) }
 
 extension [Double] {
     package var mean: Double { isEmpty ? .nan : reduce(0, +) / Double(count) }

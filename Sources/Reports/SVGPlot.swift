@@ -17,8 +17,8 @@ package struct SVGPlot {
     }
 
     package struct Line: Sendable {
-        var name: String
-        var points: [Point]
+        package var name: String
+        package var points: [Point]
         /// Where there is no y: drawn as crosses at the top.
         var missing: [Double] = []
         /// The point to mark.
@@ -39,7 +39,7 @@ package struct SVGPlot {
     var isLogarithmic: Bool
     /// Larger values are drawn at the top edge.
     var mostY: Double = .infinity
-    var lines: [Line]
+    package var lines: [Line]
 
     package init(
         title: String, xName: String, yName: String, isLogarithmic: Bool, mostY: Double = .infinity,
@@ -51,9 +51,9 @@ package struct SVGPlot {
 
     private static let (width, height) = (760.0, 420.0)
     private static let (left, right, top, bottom) = (70.0, 20.0, 40.0, 50.0)
-    /// Okabe and Ito's colours, which people of any colour vision can tell apart, and the same ones dashed.
+    /// Okabe and Ito's colours, which people of any colour vision can tell apart (the page's own for black), and the same ones dashed.
     private static let colours = [
-        "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
+        "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor",
     ]
 
     package var svg: String {
@@ -113,21 +113,25 @@ package struct SVGPlot {
         var parts: [String] = []
         for y in Self.ticks(frame.y) {
             let at = frame.top(y)
-            parts.append("<path d=\"M\(Self.left) \(at.short)H\(right)\" stroke=\"#ddd\"/>")
+            parts.append(
+                "<path d=\"M\(Self.left) \(at.short)H\(right)\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>"
+            )
             parts.append(text(Self.left - 6, at + 4, y.text(), anchor: "end"))
         }
         for x in xTicks(frame) {
             let at = frame.left(x)
-            parts.append("<path d=\"M\(at.short) \(Self.top)V\(bottom)\" stroke=\"#ddd\"/>")
+            parts.append(
+                "<path d=\"M\(at.short) \(Self.top)V\(bottom)\" stroke=\"currentColor\" stroke-opacity=\"0.15\"/>"
+            )
             parts.append(text(at, bottom + 16, x.text(), anchor: "middle"))
         }
         parts.append(
             "<rect x=\"\(Self.left)\" y=\"\(Self.top)\" width=\"\(right - Self.left)\" height=\"\(bottom - Self.top)\" "
-                + "fill=\"none\" stroke=\"#888\"/>")
+                + "fill=\"none\" stroke=\"currentColor\" stroke-opacity=\"0.5\"/>")
         parts.append(text((Self.left + right) / 2, bottom + 36, xName, anchor: "middle"))
         let middle = ((Self.top + bottom) / 2).short
         parts.append(
-            "<text transform=\"translate(16 \(middle)) rotate(-90)\" text-anchor=\"middle\">\(yName.escaped)</text>"
+            "<text transform=\"translate(16 \(middle)) rotate(-90)\" text-anchor=\"middle\" fill=\"currentColor\">\(yName.escaped)</text>"
         )
         return parts
     }
@@ -198,7 +202,7 @@ package struct SVGPlot {
 
     private func text(
         _ x: Double, _ y: Double, _ content: String, anchor: String = "start", size: Int = 12,
-        colour: String = "#222"
+        colour: String = "currentColor"
     ) -> String {
         "<text x=\"\(x.short)\" y=\"\(y.short)\" text-anchor=\"\(anchor)\" font-size=\"\(size)\" fill=\"\(colour)\">"
             + "\(content.escaped)</text>"
@@ -209,26 +213,7 @@ extension Double {
     /// A tenth of a pixel is enough.
     fileprivate var short: String { "\((self * 10).rounded() / 10)" }
 
-    fileprivate func clamped(to range: ClosedRange<Double>) -> Double {
+    func clamped(to range: ClosedRange<Double>) -> Double {
         Swift.min(Swift.max(self, range.lowerBound), range.upperBound)
-    }
-}
-
-extension String {
-    /// As XML and HTML have it, in text and in attributes.
-    var escaped: String {
-        var result = ""
-        for scalar in unicodeScalars {
-            switch scalar {
-            case "&": result += "&amp;"
-            case "<": result += "&lt;"
-            case ">": result += "&gt;"
-            case "\"": result += "&quot;"
-            case "\t", "\n": result.unicodeScalars.append(scalar)
-            case "\u{0}"..."\u{1F}", "\u{FFFE}", "\u{FFFF}": result += "\u{FFFD}"
-            default: result.unicodeScalars.append(scalar)
-            }
-        }
-        return result
     }
 }

@@ -1,0 +1,9 @@
+extension Registries {
+    /// In the order in which a row is tried.
+    package static let formats = Registry<any ExampleFormat>(
+        "data format",
+        [
+            TemplateFormat(), ChatFormat(), AlpacaFormat(), PreferenceFormat(), KTOFormat(),
+            CompletionFormat(), PlainTextFormat(), TokenFormat(),
+        ])
+}

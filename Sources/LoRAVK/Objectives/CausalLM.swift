@@ -1,0 +1,34 @@
+// Causal language modelling: the mean of −log p(target)·weight over the counted targets.
+
+import Kernels
+import VulkanCompute
+
+package struct CausalLM: Objective {
+    package let name = "causal"
+    package let summary = "the mean of −log p of each token to learn"
+    package let examples = Example.Kind.plain
+
+    package init() {}
+
+    package func count(_ example: Example) -> Int { example.countedTokens }
+
+    package func record(
+        _ x: Tensor, _ head: Head, _ pass: Pass
+    ) throws(VulkanError) -> (dx: Tensor, outputs: [Tensor]) {
+        (try head.trainingLoss(x, pass), [])
+    }
+
+    package func report(_ pass: FinishedPass) throws(VulkanError) -> LossReport {
+        let result = try pass.device.download(pass.result, as: StepResult.self)[0]
+        return LossReport(
+            sum: Double(result.lossSum), count: pass.examples.reduce(0) { $0 + $1.countedTokens })
+    }
+
+    package func report(
+        _ losses: some Collection<Float>, _ batch: TokenBatch, _ examples: [Example]
+    ) -> LossReport {
+        LossReport(
+            sum: zip(losses, batch.weights).reduce(0) { $0 + Double($1.0) * Double($1.1) },
+            count: batch.countedCount)
+    }
+}

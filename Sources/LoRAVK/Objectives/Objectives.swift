@@ -1,0 +1,4 @@
+extension Registries {
+    package static let objectives = Registry<any Objective>(
+        "objective", [CausalLM(), DPO(.sigmoid), DPO(.hinge), DPO(.ipo), SimPO(), ORPO(), KTO()])
+}

@@ -1,0 +1,76 @@
+// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective compares.
+
+/// `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
+package struct Example: Sendable, Equatable {
+    package var tokens: [Int32]
+    package var labels: [Int32]
+    /// What the loss of each target is multiplied by; nil: 1. A negative one makes the target less likely.
+    package var weights: [Float]?
+    /// nil: the example is one sequence.
+    package var comparison: Comparison?
+
+    package init(tokens: [Int32], labels: [Int32]? = nil, weights: [Float]? = nil) {
+        precondition(labels == nil || labels?.count == tokens.count, "one label a token")
+        precondition(weights == nil || weights?.count == tokens.count, "one weight a token")
+        self.tokens = tokens
+        self.labels = labels ?? tokens
+        self.weights = weights
+    }
+
+    /// A pair: the chosen answer to a prompt and the rejected one, each behind the prompt.
+    package init(chosen: Example, rejected: Example) { self.init(chosen, rejected, isDesired: nil) }
+
+    /// An answer that is judged, and the same prompt with another's answer.
+    package init(judged: Example, isDesired: Bool, other: Example) {
+        self.init(judged, other, isDesired: isDesired)
+    }
+
+    private init(_ first: Example, _ second: Example, isDesired: Bool?) {
+        self.init(tokens: first.tokens + second.tokens, labels: first.labels + second.labels)
+        comparison = Comparison(second: first.tokens.count, isDesired: isDesired)
+    }
+
+    /// Some of its tokens as one sequence, with all that belongs to them.
+    package func part(_ indices: some Collection<Int>) -> Example {
+        Example(
+            tokens: indices.map { tokens[$0] }, labels: indices.map { labels[$0] },
+            weights: weights.map { weights in indices.map { weights[$0] } })
+    }
+
+    /// Where its sequences lie among its tokens.
+    package var sequences: [Range<Int>] {
+        guard let second = comparison?.second else { return [tokens.indices] }
+        return [0..<second, second..<tokens.count]
+    }
+
+    /// The example, or of two sequences the first.
+    package var first: Example { comparison == nil ? self : part(sequences[0]) }
+
+    package var kind: Kind { comparison.map { $0.isDesired == nil ? .pair : .judged } ?? .plain }
+
+    /// Targets that the loss counts: the first token of a sequence has nothing before it to be predicted from.
+    package var countedTokens: Int {
+        sequences.reduce(0) { $0 + labels[$1].dropFirst().count { $0 >= 0 } }
+    }
+
+    /// What an objective learns from.
+    package enum Kind: Sendable { case plain, pair, judged }
+}
+
+/// That an example is two sequences, of which the answers are compared.
+package struct Comparison: Sendable, Equatable {
+    /// The first token of the second sequence.
+    package var second: Int
+    /// Whether the first answer is wanted; nil: the first is better than the second.
+    package var isDesired: Bool?
+    /// log p of both answers by the model without its adapter.
+    package var reference = PairOf<Float>(0, 0)
+}
+
+/// A value of each sequence.
+package struct PairOf<Value: Sendable & Equatable>: Sendable, Equatable {
+    package var first: Value
+    package var second: Value
+
+    package init(_ first: Value, _ second: Value) { (self.first, self.second) = (first, second) }
+}
