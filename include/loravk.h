@@ -627,9 +627,10 @@ typedef struct loravk_trainer_config {
     int32_t reserved;
     const char *objective; /* what is minimised: "name" or "name:option=number,option=number", as `lora-vk train --help` lists them
                               ("dpo:beta=0.1"); NULL: "causal". Those that compare answers train by loravk_trainer_run */
+    const char *optimizer; /* NULL: "adamw" with beta1, beta2 and epsilon above. Else "lion:beta2=0.98", with its own options */
 } loravk_trainer_config;
 
-#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL}
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL}
 
 loravk_status loravk_trainer_config_init(loravk_trainer_config *config, size_t struct_size);
 
@@ -646,7 +647,8 @@ typedef struct loravk_step_result {
 
 loravk_status loravk_step_result_init(loravk_step_result *result, size_t struct_size);
 
-/* AdamW on an adapter of the model. `config` may be NULL. */
+/* AdamW, or the optimizer that `config` names, on an adapter of the model. `config` may be NULL. Optimizers are written
+ * name[:option=number,…], as the program's --optimizer, whose help and docs/training.md list them. */
 loravk_status loravk_trainer_create(
     loravk_model *model, loravk_adapter *adapter, const loravk_trainer_config *config, loravk_trainer **trainer);
 
@@ -656,7 +658,7 @@ loravk_status loravk_trainer_set_learning_rate(loravk_trainer *trainer, double l
 /* Steps that were applied. */
 loravk_status loravk_trainer_step_count(loravk_trainer *trainer, int64_t *steps);
 
-/* One whole step: gradients cleared, forward, backward, AdamW. tokens and labels (B, T); labels NULL: the tokens. Token t of
+/* One whole step: gradients cleared, forward, backward, optimizer. tokens and labels (B, T); labels NULL: the tokens. Token t of
  * a row is predicted from those before it, so labels are not shifted and the first of a row never counts; a negative label
  * (-100) does not count. `result` may be NULL. After LORAVK_ERROR_DIVERGED the parameters are as before. */
 loravk_status loravk_trainer_step(
@@ -678,17 +680,17 @@ loravk_status loravk_trainer_forward_backward_ragged(
     loravk_trainer *trainer, const int32_t *tokens, const int32_t *labels, const int32_t *lengths, size_t sequences,
     int64_t divisor, loravk_step_result *result);
 
-/* AdamW alone, on the gradients that are there. `grad_norm` may be NULL. */
+/* The optimizer alone, on the gradients that are there. `grad_norm` may be NULL. */
 loravk_status loravk_trainer_apply(loravk_trainer *trainer, double *grad_norm);
 loravk_status loravk_trainer_zero_gradients(loravk_trainer *trainer);
 
-/* The exact state between two steps, in one safetensors file: parameters, also those before the last step, AdamW's averages, how
- * many steps and passes were made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next. The file appears when
+/* The exact state between two steps, in one safetensors file: parameters, also those before the last step, what the optimizer
+ * keeps, how many steps and passes were made, and the seed. Not in it: the learning rate, gradients that were not applied, and which tokens come next. The file appears when
  * it is complete. */
 loravk_status loravk_trainer_save_state(loravk_trainer *trainer, const char *path);
 
 /* Goes on from that file, in a trainer whose model and adapter were made as those of the trainer that saved it: to the same bits, on
- * the same device. On failure the trainer is as before. */
+ * the same device. A state of another optimizer is refused. On failure the trainer is as before. */
 loravk_status loravk_trainer_load_state(loravk_trainer *trainer, const char *path);
 
 /* What an objective tells beside the loss: "rewards/chosen", "rewards/accuracies" … (TRL's names). The name lives for ever. */
@@ -706,7 +708,7 @@ typedef struct loravk_progress {
     double learning_rate;
     double seconds;
     double tokens_per_second;
-    double seconds_left;
+    double seconds_left;    /* NaN while only steps were made that compile kernels */
     double validation_loss; /* NaN where this step had none */
     int64_t tokens;
     int64_t counted_tokens;
@@ -723,11 +725,17 @@ typedef bool (*loravk_progress_callback)(void *user_data, const loravk_progress 
 /* Something went wrong that does not end the run (a save in between on a full disk). `text` lives for the call. */
 typedef void (*loravk_warning_callback)(void *user_data, const char *text);
 
+/* The adapter was saved into `folder` after `step` steps. */
+typedef void (*loravk_save_callback)(void *user_data, int64_t step, const char *folder);
+
+/* An answer to a prompt of `sample_prompts`, at a validation. */
+typedef void (*loravk_sample_callback)(void *user_data, int64_t step, const char *prompt, const char *answer);
+
 typedef struct loravk_run_config {
     size_t struct_size;
     const loravk_data_config *data; /* required */
     const char *output;   /* folder for the adapter and metrics.jsonl; NULL: nothing is written */
-    const char *schedule; /* NULL or "cosine"; "linear", "constant" */
+    const char *schedule; /* NULL or "cosine"; "linear", "constant", "wsd:decay=0.1" …, as the program's --schedule */
     int32_t warmup_steps; /* -1: a twentieth of all, at most 100 */
     int32_t batch_size;
     int32_t accumulation; /* batches a step */
@@ -747,13 +755,32 @@ typedef struct loravk_run_config {
                       adapter and all settings must be made as that run's were */
     uint8_t reserved_2[7];
     const loravk_data_config *validation; /* NULL: valid.jsonl, where `data` is a folder that has one */
+    int32_t keep_checkpoints; /* above 0: each save makes a folder checkpoint-STEP in `output` too, and so many of the last stay */
+    int32_t patience;         /* above 0: end after so many validations in a row whose loss was not lower than the best by more than */
+    double min_improvement;   /* this */
+    double max_seconds; /* above 0: stop at the end of the step in which so much time has passed; `resume` goes on */
+    bool keep_best;     /* end with the adapter of the lowest validation loss, in the trainer and in `output` */
+    uint8_t reserved_3[3];
+    int32_t sample_tokens; /* of an answer, at most */
+    const char *const *sample_prompts; /* answered at each validation, by the likeliest tokens; in metrics.jsonl too */
+    size_t sample_count;
+    loravk_sample_callback on_sample; /* may be NULL */
+    loravk_save_callback on_save;     /* may be NULL */
 } loravk_run_config;
 
 #define LORAVK_RUN_CONFIG_INIT                                                                                              \
     {sizeof(loravk_run_config), NULL, NULL, NULL, -1, 8, 1, 100, 100, false, false, {0}, 0, 0, 0, NULL,                      \
-     NULL, NULL, 0.0, false, {0}, NULL}
+     NULL, NULL, 0.0, false, {0}, NULL, 0, 0, 0.0, 0.0, false, {0}, 60, NULL, 0, NULL, NULL}
 
 loravk_status loravk_run_config_init(loravk_run_config *config, size_t struct_size);
+
+typedef int32_t loravk_run_ending;
+enum {
+    LORAVK_RUN_FINISHED = 0,
+    LORAVK_RUN_STOPPED = 1,  /* by a callback or loravk_trainer_request_stop */
+    LORAVK_RUN_PATIENCE = 2, /* the validation loss fell no more */
+    LORAVK_RUN_TIME = 3      /* `max_seconds` were over */
+};
 
 typedef struct loravk_run_result {
     size_t struct_size;
@@ -762,9 +789,13 @@ typedef struct loravk_run_result {
     uint8_t reserved[7];
     double loss; /* of the last step; NaN without one */
     double validation_loss; /* the last one; NaN without one */
+    int64_t best_step;           /* of the lowest validation loss; 0 without one */
+    double best_validation_loss; /* NaN without one */
+    loravk_run_ending ending;
+    int32_t reserved_2;
 } loravk_run_result;
 
-#define LORAVK_RUN_RESULT_INIT {sizeof(loravk_run_result), 0, false, {0}, 0, 0}
+#define LORAVK_RUN_RESULT_INIT {sizeof(loravk_run_result), 0, false, {0}, 0, 0, 0, 0, 0, 0}
 
 loravk_status loravk_run_result_init(loravk_run_result *result, size_t struct_size);
 
@@ -792,9 +823,10 @@ typedef struct loravk_plan_config {
     int32_t length;       /* tokens of each */
     int32_t recomputed_blocks; /* -1: none without a budget, as few as it allows with one */
     int32_t reserved;
+    const char *optimizer; /* as in loravk_trainer_config */
 } loravk_plan_config;
 
-#define LORAVK_PLAN_CONFIG_INIT {sizeof(loravk_plan_config), NULL, NULL, 0, 8, 512, -1, 0}
+#define LORAVK_PLAN_CONFIG_INIT {sizeof(loravk_plan_config), NULL, NULL, 0, 8, 512, -1, 0, NULL}
 
 loravk_status loravk_plan_config_init(loravk_plan_config *config, size_t struct_size);
 
@@ -802,7 +834,7 @@ typedef struct loravk_memory_plan {
     size_t struct_size;
     int64_t weight_bytes;
     int64_t adapter_bytes;   /* parameters and gradients */
-    int64_t optimizer_bytes; /* AdamW's averages, and what it needs to undo a step */
+    int64_t optimizer_bytes; /* what the optimizer keeps, and what is needed to undo a step */
     int64_t activation_bytes;
     int64_t token_bytes;
     int64_t unused_bytes; /* of the blocks that memory is taken from the driver in */

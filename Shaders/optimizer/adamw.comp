@@ -17,7 +17,7 @@ INPUT4(3, parameters);
 INPUT4(4, m);
 INPUT4(5, v);
 INPUT4(6, gradients);
-STEP_STATE(7);
+OPTIMIZER_STATE(7, ADAMW_SETTINGS);
 STEP_RESULT(8, readonly);
 #ifdef RATES_EACH
 INPUT4(9, rates);

@@ -35,7 +35,11 @@ struct ConfigFile {
                 guard texts.count == values.count else {
                     throw fields.wrong(key, expected: "an array of words or numbers")
                 }
-                options.append("--\(key)=\(texts.joined(separator: ","))")
+                if Self.repeated.contains(key) {
+                    options += texts.map { "--\(key)=\($0)" }
+                } else {
+                    options.append("--\(key)=\(texts.joined(separator: ","))")
+                }
             case .object(let object):
                 let texts = object.members.compactMap { inner in
                     Self.text(inner.value).map { "\(inner.key)=\($0)" }
@@ -49,6 +53,9 @@ struct ConfigFile {
         }
         self.words = [command] + options + words.dropFirst()
     }
+
+    /// Options whose values may hold commas, so that each of a list is given by itself.
+    private static let repeated: Set = ["sample"]
 
     /// Of `train`, as its help lists them.
     private static var optionNames: Set<String> {

@@ -18,6 +18,7 @@ struct Plan: ParsableCommand {
     @Argument(help: "Shapes.") var shapes: [Shape] = []
     @OptionGroup(title: "Adapter") var lora: LoRAOptions
     @OptionGroup var batch: BatchOptions
+    @OptionGroup var optimizer: OptimizerOption
     @OptionGroup(title: "Memory") var memory: MemoryOptions
     @OptionGroup var length: LengthOptions
 
@@ -47,8 +48,10 @@ struct Plan: ParsableCommand {
         try length.validateLength()
         let checkpoint = try Checkpoint.open(path: modelOptions.model)
         let capabilities = try self.capabilities()
+        var optimizer = OptimizerConfig()
+        optimizer.optimizer = try self.optimizer.optimizer
         let planner = try MemoryPlanner(
-            checkpoint, weights: modelOptions.weights, capabilities: capabilities
+            checkpoint, weights: modelOptions.weights, capabilities: capabilities, optimizer: optimizer
         ) { model in try Adapter.create(for: model, config) }
         let wanted = shapes.isEmpty ? [Shape(batch.batchSize, length.maxLength)] : shapes
         Terminal.print("\(capabilities.name), bytes of device memory for training")

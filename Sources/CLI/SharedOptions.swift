@@ -73,7 +73,6 @@ struct ChatOptions: ParsableArguments {
 }
 
 extension WeightStorage: ExpressibleByArgument {}
-extension Schedule.Shape: ExpressibleByArgument {}
 
 /// Blocks that the backward computes again instead of the forward keeping what it needs.
 struct RecomputedBlocks: ExpressibleByArgument {

@@ -67,7 +67,7 @@ struct Sweep: ParsableCommand {
             try adapter(point).validate()
             try runConfig(point, examples: 1).validate()
         }
-        try training.optimizer.validate()
+        let optimizer = try training.optimizerConfig
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         let format = try formatOptions.textFormat(for: checkpoint.spec)
         let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
@@ -91,12 +91,13 @@ struct Sweep: ParsableCommand {
                 try layouts[point.series]
                 ?? memory.layout(
                     MemoryPlanner(
-                        checkpoint, weights: modelOptions.weights, capabilities: model.device.capabilities
+                        checkpoint, weights: modelOptions.weights, capabilities: model.device.capabilities,
+                        optimizer: optimizer
                     ) {
                         try Adapter.create(for: $0, adapter, examples: dataset.examples)
                     }, dataset.sizes, batchSize: run.batchSize, model.device.capabilities)
             layouts[point.series] = layout
-            return Sweeps.Sweep.Recipe(adapter, run, training.optimizer, layout)
+            return Sweeps.Sweep.Recipe(adapter, run, optimizer, layout)
         }
         let outcome = try sweep.run(
             points, shouldStop: { Interrupt.isRequested }, onProgress: report,
@@ -158,8 +159,9 @@ struct Sweep: ParsableCommand {
             "model": .string(modelOptions.model), "weights": .string("\(modelOptions.weights)"),
             "data": .string(data),
             "steps": .integer(steps), "batch size": .integer(training.batch.batchSize),
-            "accumulate": .integer(training.accumulate), "schedule": .string(training.schedule.rawValue),
-            "weight decay": .double(training.weightDecay), "max grad norm": .double(training.maxGradNorm),
+            "accumulate": .integer(training.accumulate), "schedule": .string(training.schedule),
+            "optimizer": .string(training.optimizer.text), "weight decay": .double(training.weightDecay),
+            "max grad norm": .double(training.maxGradNorm),
             "shuffle": .bool(!training.noShuffle), "eval every": .integer(evalEvery),
             "targets": .string(
                 layers.targets.isEmpty ? LayerOptions.allLinear : layers.targets.joined(separator: ",")),

@@ -74,7 +74,7 @@ struct Train: ParsableCommand {
         let loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
         try training.runConfig(examples: 1).validate()
-        try training.run.optimizer.validate()
+        let optimizer = try training.run.optimizerConfig
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
         var format = try formatOptions.textFormat(for: checkpoint.spec, objective)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
@@ -94,7 +94,7 @@ struct Train: ParsableCommand {
         var config = try training.runConfig(examples: dataset.examples.count)
         let planner = try MemoryPlanner(
             checkpoint, weights: modelOptions.weights, capabilities: device.capabilities,
-            objective: objective, makeAdapter: makeAdapter)
+            optimizer: optimizer, objective: objective, makeAdapter: makeAdapter)
         let layout = try memory.layout(
             planner, dataset.sizes, batchSize: config.batchSize, device.capabilities,
             // How much memory is free may have changed; the passes decide the bits.
@@ -105,10 +105,14 @@ struct Train: ParsableCommand {
         withExtendedLifetime(preparation) {}
         let adapter = try makeAdapter(model)
         let trainer = try Trainer(
-            model, adapter, optimizer: training.run.optimizer, seed: training.seed,
+            model, adapter, optimizer: optimizer, seed: training.seed,
             recomputedBlocks: layout.recomputedBlocks, objective: objective)
+        let sampler =
+            training.sample.isEmpty
+            ? nil
+            : try RunSampler(training.sample, tokenizer, maxTokens: training.sampleTokens, date: format.date)
         let run = try TrainingRun(
-            trainer, data: dataset, validation: validation, config: config, folder: out,
+            trainer, data: dataset, validation: validation, sampler: sampler, config: config, folder: out,
             overwrites: overwrite, resumes: resume)
         describe(model, adapter, dataset, config)
         describe(layout, planner.blocks)
@@ -117,19 +121,32 @@ struct Train: ParsableCommand {
             shouldStop: { Interrupt.isRequested }, onProgress: report,
             onWarning: Terminal.warn, onReference: reportReference)
         model.device.savePipelines()
+        if case .outOfPatience(let step) = outcome {
+            Terminal.error("ended after step \(step) of \(config.steps): the validation loss falls no more")
+        }
+        if training.keepBest, let best = run.bestValidation, outcome.isEnd {
+            Terminal.error(
+                "the adapter is that of step \(best.step), of the lowest validation loss "
+                    + Terminal.number(best.loss))
+        }
         switch outcome {
-        case .finished:
+        case .finished, .outOfPatience:
             Terminal.error(
                 "saved \(out); try: lora-vk generate --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
                     + (chat.chatTemplate.map { " --chat-template \(Terminal.quoted($0))" } ?? ""))
         case .stopped(let step):
-            Terminal.error(
-                "stopped after step \(step) of \(config.steps) and saved \(out)"
-                    + (run.isResumable
-                        ? "; to go on: the same command with --resume\(overwrite ? " instead of --overwrite" : "")"
-                        : ""))
+            sayStopped("stopped", step, config, run)
             throw CommandExit(code: 128 + (Interrupt.signal ?? 2))
+        case .timeIsUp(let step): sayStopped("the time is up: stopped", step, config, run)
         }
+    }
+
+    private func sayStopped(_ what: String, _ step: Int, _ config: RunConfig, _ run: TrainingRun) {
+        Terminal.error(
+            "\(what) after step \(step) of \(config.steps) and saved \(out)"
+                + (run.isResumable
+                    ? "; to go on: the same command with --resume\(overwrite ? " instead of --overwrite" : "")"
+                    : ""))
     }
 
     private func describe(_ model: Transformer, _ adapter: Adapter, _ data: Dataset, _ config: RunConfig) {
@@ -180,16 +197,21 @@ struct Train: ParsableCommand {
             + comparison(progress.report.metrics)
             + "  lr \(Terminal.number(progress.learningRate, digits: 3))"
             + "  \(Terminal.number(progress.tokensPerSecond, digits: 3)) tokens/s"
-            + (progress.step == progress.steps ? "" : "  \(Terminal.duration(progress.secondsLeft)) left")
+            + (progress.step == progress.steps
+                ? "" : progress.secondsLeft.map { "  \(Terminal.duration($0)) left" } ?? "")
         let isMilestone = progress.step == 1 || progress.step % 10 == 0 || progress.step == progress.steps
         if Terminal.isInteractive || isMilestone { Terminal.status(line) }
         if let loss = progress.validationLoss {
             Terminal.endStatus()
             Terminal.error(
                 "step \(progress.step)  validation loss \(Terminal.number(loss))"
+                    + (training.keepBest && progress.isBest ? ", the best so far" : "")
                     + comparison(progress.validation?.metrics ?? Metrics()))
-        } else if progress.step == progress.steps {
+        } else if progress.step == progress.steps || !progress.samples.isEmpty {
             Terminal.endStatus()
+        }
+        for sample in progress.samples {
+            Terminal.error("step \(progress.step)  \(sample.prompt)\n  \(sample.answer)")
         }
     }
 }

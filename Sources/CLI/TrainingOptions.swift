@@ -131,12 +131,73 @@ struct TrainingOptions: ParsableArguments {
     @Option(help: "Compute the validation loss every so many steps (0: at the end).")
     var validateEvery = Defaults.validateEvery
 
+    @Option(
+        help: "At each save make a folder checkpoint-STEP in OUT too, and keep so many of the last.")
+    var keepCheckpoints = 0
+
+    @Flag(help: "End with the adapter of the lowest validation loss.")
+    var keepBest = false
+
+    @Option(help: "End after so many validations in a row without a lower loss (0: never).")
+    var patience = 0
+
+    @Option(help: "For --patience, what a loss must be lower than the best by.")
+    var minImprovement = 0.0
+
+    @Option(
+        help: "Stop at the end of a step once so much time has passed: 90s, 30m, 1h30m. --resume goes on.")
+    var maxTime: RunTime?
+
+    @Option(help: "A prompt to answer at each validation; may be given several times.")
+    var sample: [String] = []
+
+    @Option(help: "Tokens of an answer to --sample, at most.")
+    var sampleTokens = Defaults.sampleTokens
+
     func runConfig(examples: Int) throws -> RunConfig {
         var config = try run.config(examples: examples, learningRate: learningRate, seed: seed)
         config.saveEvery = saveEvery
         config.validateEvery = validateEvery
+        config.keptCheckpoints = keepCheckpoints
+        config.keepsBest = keepBest
+        (config.patience, config.minImprovement) = (patience, minImprovement)
+        config.maxSeconds = maxTime?.seconds
         return config
     }
+}
+
+/// `90s`, `30m`, `1h30m`; a number alone is seconds.
+struct RunTime: ExpressibleByArgument {
+    let seconds: Double
+
+    init?(argument: String) {
+        let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
+        var (sum, number) = (0.0, "")
+        for character in argument {
+            if let unit = units[character], let count = Double(number) {
+                (sum, number) = (sum + count * unit, "")
+            } else {
+                number.append(character)
+            }
+        }
+        if !number.isEmpty {
+            guard sum == 0, let count = Double(number) else { return nil }
+            sum = count
+        }
+        guard sum > 0, sum.isFinite else { return nil }
+        seconds = sum
+    }
+}
+
+struct OptimizerOption: ParsableArguments {
+    @Option(
+        name: .customLong("optimizer"),
+        help: ArgumentHelp(
+            "The optimizer, with its options: \(Registries.optimizers.descriptions.joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var text = Defaults.optimizer.name
+
+    var optimizer: any Optimizer { get throws { try Registries.optimizers.named(text) } }
 }
 
 /// What a sweep does not vary of its training.
@@ -153,13 +214,19 @@ struct RunOptions: ParsableArguments {
     @Option(help: "Batches whose gradients make one step.")
     var accumulate = Defaults.accumulation
 
-    @Option(help: "The learning rate after the warm-up: constant, linear or cosine (falling to zero).")
-    var schedule: Schedule.Shape = Defaults.schedule
+    @Option(
+        help: ArgumentHelp(
+            "The learning rate after the warm-up, with its options: \(Registries.schedules.descriptions.joined(separator: ", ")).",
+            valueName: "name[:option=number,…]"))
+    var schedule = Defaults.schedule.name
 
     @Option(help: "Steps in which the learning rate rises. Default: a twentieth of all, at most 100.")
     var warmup: Int?
 
-    @Option(help: "AdamW's decoupled weight decay.")
+    @OptionGroup var optimizer: OptimizerOption
+
+    @Option(
+        help: "Decoupled weight decay: a step takes so much, times the learning rate, off every parameter.")
     var weightDecay = Defaults.weightDecay
 
     @Option(help: "Scale gradients down to this global norm; 0: never.")
@@ -168,11 +235,15 @@ struct RunOptions: ParsableArguments {
     @Flag(help: "Take the examples in the order of the file.")
     var noShuffle = false
 
-    var optimizer: AdamWConfig {
-        var config = AdamWConfig()
-        config.weightDecay = weightDecay
-        config.maxGradientNorm = maxGradNorm == 0 ? nil : maxGradNorm
-        return config
+    var optimizerConfig: OptimizerConfig {
+        get throws {
+            var config = OptimizerConfig()
+            config.optimizer = try optimizer.optimizer
+            config.weightDecay = weightDecay
+            config.maxGradientNorm = maxGradNorm == 0 ? nil : maxGradNorm
+            try config.validate()
+            return config
+        }
     }
 
     func config(examples: Int, learningRate: Double, seed: UInt64) throws -> RunConfig {
@@ -185,7 +256,7 @@ struct RunOptions: ParsableArguments {
         config.steps = try RunConfig.steps(
             steps, epochs: epochs, examples: examples, batchSize: batch.batchSize, accumulation: accumulate)
         config.schedule = Schedule(
-            schedule, learningRate: learningRate,
+            try Registries.schedules.named(schedule), learningRate: learningRate,
             warmupSteps: warmup ?? Defaults.warmup(steps: config.steps),
             steps: config.steps)
         config.seed = seed

@@ -36,6 +36,12 @@ package final class AtomicFolder {
         try AtomicFile.syncFolder(FileSystem.folder(of: path))
     }
 
+    /// Removes a folder that holds only files, at one instant: under its own name there is all of it or nothing.
+    package static func remove(_ path: String) {
+        let temporary = FileSystem.temporaryPath(for: path)
+        if rename(path, temporary) == 0 { FileSystem.removeFolder(temporary) }
+    }
+
     /// Replaces several files of the folder `path` at one instant: `fill` writes them into a new folder, which gets all
     /// other entries of the old one too (files by a second name, folders moved at the end) and changes places with it.
     /// False, and nothing was changed, where that is not possible.

@@ -83,7 +83,11 @@ extension FileSystem {
         let folder = try openFolder(path)
         defer { close(folder) }
         for name in try names(in: path) where isTemporary(name) {
-            if isKind(S_IFREG, name, in: folder) { unlinkat(folder, name, 0) }
+            if isKind(S_IFREG, name, in: folder) {
+                unlinkat(folder, name, 0)
+            } else {
+                removeFolder("\(path)/\(name)")
+            }
         }
     }
 

@@ -1,4 +1,4 @@
-// The gradient norm of a flat buffer with its clip factor, and AdamW over flat buffers of one layout.
+// The gradient norm of a flat buffer with its clip factor, and optimizers over flat buffers of one layout.
 
 import VulkanCompute
 
@@ -36,18 +36,28 @@ extension CommandEncoder {
             push: [partials], specialization: rowLanes, groups: 1, label: label)
     }
 
-    /// One step of AdamW with the settings in `state`, the gradients clipped by `result.clipFactor`; nothing changes where
-    /// `result.skipped`. `rates` multiply the learning rate, parameter by parameter.
+    /// One step of an optimizer whose every number follows from the same number of its inputs, with the settings in `state`, the
+    /// gradients clipped by `result.clipFactor`; nothing changes where `result.skipped`. `rates` multiply the learning rate,
+    /// parameter by parameter. The kernel binds the outputs (parameters, then `states`), the same as inputs, gradients, state,
+    /// result, rates.
+    package func update(
+        _ kernel: (Shader.Family, Shader.Rates) -> Shader, _ parameters: Tensor, _ states: [Tensor],
+        gradients: Tensor, rates: Tensor? = nil, state: BufferSlice, result: BufferSlice, label: String
+    ) throws(VulkanError) {
+        try elementwise(
+            [parameters] + states + [parameters] + states + [gradients], uniforms: [state, result],
+            more: rates.map { [$0] } ?? [], label: label
+        ) { family, _ in (kernel(family, rates == nil ? .one : .each), []) }
+    }
+
+    /// One step of AdamW.
     package func adamW(
         updating parameters: Tensor, m: Tensor, v: Tensor, gradients: Tensor, rates: Tensor? = nil,
         state: BufferSlice, result: BufferSlice, label: String = "adamW"
     ) throws(VulkanError) {
-        try elementwise(
-            [parameters, m, v, parameters, m, v, gradients], uniforms: [state, result],
-            more: rates.map { [$0] } ?? [], label: label
-        ) { family, _ in
-            (Shader.adamw(family: family, rates: rates == nil ? .one : .each), [])
-        }
+        try update(
+            Shader.adamw, parameters, [m, v], gradients: gradients, rates: rates, state: state,
+            result: result, label: label)
     }
 }
 

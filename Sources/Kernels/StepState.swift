@@ -20,13 +20,8 @@ package struct StepState: BitwiseCopyable, Sendable {
     package var maxGradientNorm: Float = 0
     package var learningRate: Float = 0
     package var weightDecay: Float = 0
-    private var beta1: Float = 0
-    private var oneMinusBeta1: Float = 0
-    private var beta2: Float = 0
-    private var oneMinusBeta2: Float = 0
-    private var biasCorrection1: Float = 1
-    private var rootBiasCorrection2: Float = 1
-    package var epsilon: Float = 0
+    private var own: (Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float, Float) =
+        (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
     package init() {}
 
@@ -38,13 +33,22 @@ package struct StepState: BitwiseCopyable, Sendable {
         }
     }
 
-    /// AdamW's averages at its step number `step`, which counts from 1. In double: 1 − 0.999 in floats is off by 1e-5.
-    package mutating func setMoments(beta1: Double, beta2: Double, step: Int) {
+    /// The optimizer's own settings, in the order in which its kernel names them.
+    package mutating func set(_ settings: [Float]) {
+        withUnsafeMutableBytes(of: &own) { words in
+            let words = words.bindMemory(to: Float.self)
+            precondition(settings.count <= words.count, "an optimizer has at most \(words.count) settings")
+            for (index, value) in settings.enumerated() { words[index] = value }
+        }
+    }
+
+    /// The settings of adamw.comp at step `step`, which counts from 1. In double: 1 − 0.999 in floats is off by 1e-5.
+    package static func adamW(beta1: Double, beta2: Double, epsilon: Double, step: Int) -> [Float] {
         precondition(step >= 1, "AdamW's steps count from 1, this is \(step)")
-        (self.beta1, oneMinusBeta1) = (Float(beta1), Float(1 - beta1))
-        (self.beta2, oneMinusBeta2) = (Float(beta2), Float(1 - beta2))
-        biasCorrection1 = Float(1 - pow(beta1, Double(step)))
-        rootBiasCorrection2 = Float((1 - pow(beta2, Double(step))).squareRoot())
+        return [
+            beta1, 1 - beta1, beta2, 1 - beta2, 1 - pow(beta1, Double(step)),
+            (1 - pow(beta2, Double(step))).squareRoot(), epsilon,
+        ].map(Float.init)
     }
 }
 

@@ -10,7 +10,8 @@ package enum Defaults {
 
     package static let objective = "causal"
 
-    // AdamW. The largest rate is one for all methods.
+    // The optimizer. The largest rate is one for all methods.
+    package static let optimizer: any Optimizer = AdamW()
     package static let learningRate = 5e-4
     package static let (beta1, beta2, epsilon) = (0.9, 0.999, 1e-8)
     package static let weightDecay = 0.0
@@ -21,11 +22,13 @@ package enum Defaults {
     package static let accumulation = 1
     package static let epochs = 3.0
     package static let mostSteps = 1000
-    package static let schedule = Schedule.Shape.cosine
+    package static let schedule: any ScheduleShape = CosineDecay()
     /// A twentieth of all steps.
     package static func warmup(steps: Int) -> Int { min(100, steps / 20) }
     package static let saveEvery = 100
     package static let validateEvery = 100
+    /// Of an answer to a prompt that is tried during a run.
+    package static let sampleTokens = 60
     /// Tokens of an example.
     package static let maxTokens = 512
 

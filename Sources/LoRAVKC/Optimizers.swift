@@ -122,13 +122,13 @@ private func divergence(_ norm: Float) -> APIError {
 private final class OptimizerObject: HandleObject, @unchecked Sendable {
     static let kind = "an optimizer"
     let context: Context
-    private let config: AdamWConfig
+    private let config: OptimizerConfig
     private let gradients: [TensorObject]
     private let norm: GradientNorm
     private let update: CommandGraph
     private var step = 0
 
-    init(_ config: AdamWConfig, _ parameters: [TensorObject], _ gradients: [TensorObject]) throws {
+    init(_ config: OptimizerConfig, _ parameters: [TensorObject], _ gradients: [TensorObject]) throws {
         let device = parameters[0].context.device
         let layout = FlatLayout(parameters)
         let norm = try GradientNorm(gradients, layout, device)
@@ -155,9 +155,8 @@ private final class OptimizerObject: HandleObject, @unchecked Sendable {
         var state = StepState()
         state.learningRate = Float(learningRate)
         state.weightDecay = Float(config.weightDecay)
-        state.epsilon = Float(config.epsilon)
         state.maxGradientNorm = Float(config.maxGradientNorm ?? 0)
-        state.setMoments(beta1: config.beta1, beta2: config.beta2, step: step + 1)
+        state.set(config.optimizer.settings(step: step + 1))
         try context.device.upload([state], into: norm.state)
         try update.run()
         let result = try norm.read(context.device)
@@ -186,8 +185,8 @@ private func optimizer(_ handle: OpaquePointer?) throws -> OptimizerObject {
     call {
         let output = try Output(optimizer, "optimizer")
         let settings = try read(config, defaults: .defaults)
-        let adamW = try AdamWConfig(
-            beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon,
+        let adamW = try OptimizerConfig(
+            AdamW(beta1: settings.beta1, beta2: settings.beta2, epsilon: settings.epsilon),
             weightDecay: settings.weight_decay, maxGradNorm: settings.max_grad_norm)
         let parameters = try floatTensors(parameters, count, "parameters")
         let gradients = try floatTensors(gradients, count, "gradients")
@@ -232,12 +231,10 @@ private func optimizer(_ handle: OpaquePointer?) throws -> OptimizerObject {
     Handles.release(optimizer, OptimizerObject.self)
 }
 
-extension AdamWConfig {
-    init(
-        beta1: Double, beta2: Double, epsilon: Double, weightDecay: Double, maxGradNorm: Double
-    ) throws {
+extension OptimizerConfig {
+    init(_ optimizer: any Optimizer, weightDecay: Double, maxGradNorm: Double) throws {
         self.init()
-        (self.beta1, self.beta2, self.epsilon, self.weightDecay) = (beta1, beta2, epsilon, weightDecay)
+        (self.optimizer, self.weightDecay) = (optimizer, weightDecay)
         maxGradientNorm = maxGradNorm == 0 ? nil : maxGradNorm
         try validate()
     }

@@ -18,7 +18,13 @@ import VulkanCompute
         try checkRoom(try required(plan, "plan"))
         let checkpoint = try Checkpoint.open(path: path)
         try check(config, checkpoint.spec, capabilities)
-        let planner = try MemoryPlanner(checkpoint, weights: weights, capabilities: capabilities) { model in
+        var optimizer = OptimizerConfig()
+        if let text = try optionalText(config.optimizer, "config.optimizer") {
+            optimizer.optimizer = try Registries.optimizers.named(text)
+        }
+        let planner = try MemoryPlanner(
+            checkpoint, weights: weights, capabilities: capabilities, optimizer: optimizer
+        ) { model in
             try Adapter.create(for: model, lora)
         }
         let length = Int(config.length)

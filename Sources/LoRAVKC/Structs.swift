@@ -117,6 +117,7 @@ extension loravk_run_config: VersionedStruct {
             Int32(Defaults.saveEvery), Int32(Defaults.validateEvery)
         )
         config.warmup_steps = -1
+        config.sample_tokens = Int32(Defaults.sampleTokens)
         return config
     }
 }

@@ -20,8 +20,9 @@ final class TrainerObject: HandleObject, @unchecked Sendable {
 
     init(_ model: ModelObject, _ adapter: AdapterObject, _ config: loravk_trainer_config) throws {
         try checkLearningRate(config.learning_rate)
-        let optimizer = try AdamWConfig(
-            beta1: config.beta1, beta2: config.beta2, epsilon: config.epsilon,
+        let named = try optionalText(config.optimizer, "config.optimizer").map(Registries.optimizers.named)
+        let optimizer = try OptimizerConfig(
+            named ?? AdamW(beta1: config.beta1, beta2: config.beta2, epsilon: config.epsilon),
             weightDecay: config.weight_decay, maxGradNorm: config.max_grad_norm)
         guard config.recomputed_blocks >= 0 else {
             throw APIError.argument(

@@ -125,7 +125,7 @@ final class ToyModel {
     ) throws -> ToyRun {
         try start(initialization)
         var settings = StepState()
-        (settings.learningRate, settings.epsilon) = (Float(learningRate), 1e-8)
+        settings.learningRate = Float(learningRate)
         var run = ToyRun()
         for step in 1...steps {
             try forward.run()
@@ -137,7 +137,7 @@ final class ToyModel {
             }
             run.losses.append(loss)
             if step == 1 || step % interval == 0 { run.features.append(try features(step)) }
-            settings.setMoments(beta1: 0.9, beta2: 0.999, step: step)
+            settings.set(StepState.adamW(beta1: 0.9, beta2: 0.999, epsilon: 1e-8, step: step))
             try device.upload([settings], into: state)
             try update.run()
         }

@@ -27,11 +27,11 @@ package final class Sweep {
     package struct Recipe {
         package var adapter: LoRAConfig
         package var run: RunConfig
-        package var optimizer: AdamWConfig
+        package var optimizer: OptimizerConfig
         package var layout: StepLayout
 
         package init(
-            _ adapter: LoRAConfig, _ run: RunConfig, _ optimizer: AdamWConfig, _ layout: StepLayout
+            _ adapter: LoRAConfig, _ run: RunConfig, _ optimizer: OptimizerConfig, _ layout: StepLayout
         ) {
             (self.adapter, self.run, self.optimizer) = (adapter, run, optimizer)
             self.layout = layout
@@ -72,7 +72,8 @@ package final class Sweep {
                 onProgress(
                     SweepProgress(
                         point: point, run: index + 1, runs: left.count, step: step,
-                        secondsLeft: step.secondsLeft + whole / (Double(done) + fraction) * Double(others)))
+                        secondsLeft: (step.secondsLeft ?? 0) + whole / (Double(done) + fraction)
+                            * Double(others)))
             }
             guard let result else { return .stopped }
             try store.save(result)

@@ -46,8 +46,7 @@ import VulkanCompute
         state.learningRate = Float(rate)
         state.weightDecay = Float(decay)
         state.maxGradientNorm = clip
-        state.epsilon = epsilon
-        state.setMoments(beta1: 0.9, beta2: 0.999, step: step)
+        state.set(StepState.adamW(beta1: 0.9, beta2: 0.999, epsilon: Double(epsilon), step: step))
         return state
     }
 

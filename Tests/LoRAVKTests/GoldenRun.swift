@@ -108,7 +108,7 @@ struct GoldenRun {
     /// Trains as the reference did and compares everything that its README binds.
     func reproduce(_ model: Transformer, replays: Bool = true, recomputedBlocks: Int = 0) throws {
         let adapter = try adapter(for: model)
-        var optimizer = AdamWConfig()
+        var optimizer = OptimizerConfig()
         optimizer.weightDecay = weightDecay
         let trainer = try Trainer(model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks)
         trainer.replays = replays

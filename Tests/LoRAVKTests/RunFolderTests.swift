@@ -39,7 +39,7 @@ import VulkanCompute
             config.method = try Registries.methods.named(method)
             config.initialization = try start.map(Registries.initializations.named)
             change(&config)
-            var optimizer = AdamWConfig()
+            var optimizer = OptimizerConfig()
             (optimizer.weightDecay, optimizer.maxGradientNorm) = (0.1, 1)
             return try Trainer(
                 model, Adapter.create(for: model, config), optimizer: optimizer, seed: config.seed)
@@ -243,9 +243,9 @@ import VulkanCompute
                 $0.schedule.learningRate = 0.02
             }
             try refused(
-                "schedule cosine over 6 steps there, linear over 6 steps here; warm-up steps 2 there, 1 here"
+                "schedule cosine:floor=0,cycles=1 over 6 steps there, linear:floor=0 over 6 steps here; warm-up steps 2 there, 1 here"
             ) {
-                ($0.schedule.shape, $0.schedule.warmupSteps) = (.linear, 1)
+                ($0.schedule, $0.schedule.warmupSteps) = (Schedule(.linear, learningRate: 0.01, steps: 6), 1)
             }
             try refused("settings: seed 3 there, 4 here; give") { $0.seed = 4 }
             try refused("settings: shuffled true there, false here; give") { $0.shuffles = false }

@@ -4,7 +4,7 @@ import LoRAVK
 import Testing
 
 @Suite struct ScheduleTests {
-    private func rates(_ shape: Schedule.Shape, warmup: Int = 0, steps: Int = 8) -> [Double] {
+    private func rates(_ shape: some ScheduleShape, warmup: Int = 0, steps: Int = 8) -> [Double] {
         let schedule = Schedule(shape, learningRate: 2, warmupSteps: warmup, steps: steps)
         return (0..<steps).map(schedule.rate)
     }
@@ -29,7 +29,7 @@ import Testing
     }
 
     @Test func theRiseReachesTheFullRate() {
-        for shape in Schedule.Shape.allCases {
+        for shape in Registries.schedules.all {
             let rates = rates(shape, warmup: 4)
             expectClose(Array(rates.prefix(4)), [0.5, 1, 1.5, 2])
             #expect(rates[4] == 2, "\(shape)")
@@ -37,8 +37,10 @@ import Testing
         expectClose(Array(rates(.linear, warmup: 4).suffix(4)), [2, 1.5, 1, 0.5])
     }
 
-    @Test func beyondTheEndNothingIsNegative() {
-        for shape in [Schedule.Shape.linear, .cosine] {
+    @Test func beyondTheEndNothingIsNegative() throws {
+        for shape in try ["linear", "cosine", "wsd", "polynomial", "cosine:cycles=3"].map(
+            Registries.schedules.named)
+        {
             let schedule = Schedule(shape, learningRate: 2, warmupSteps: 1, steps: 5)
             #expect(abs(schedule.rate(5)) < 1e-12 && schedule.rate(50) >= 0 && schedule.rate(50) < 1e-12)
         }

@@ -14,7 +14,7 @@ import VulkanCompute
         replays: Bool = true, recomputedBlocks: Int = 0, steps: Int = 5
     ) throws -> (losses: [Double], norms: [Double], parameters: [String: [Float]]) {
         let adapter = try Adapter.random(for: model, dropout: dropout, targets: targets)
-        var optimizer = AdamWConfig()
+        var optimizer = OptimizerConfig()
         optimizer.weightDecay = 0.1
         optimizer.maxGradientNorm = 1
         let trainer = try Trainer(

@@ -240,7 +240,7 @@ import VulkanCompute
                     "call \(nth)")
                 #expect(!FileSystem.exists(state) || fails || nth == removal, "call \(nth)")
                 if FileSystem.exists(state) {
-                    _ = try TrainingState(SafetensorsFile(state), for: trainer.adapter)
+                    _ = try TrainingState(SafetensorsFile(state), for: trainer)
                 }
                 let saved = try Adapter.load(folder, for: trainer.model).all()
                 if !fails { #expect(try saved == trainer.adapter.all(), "call \(nth)") }

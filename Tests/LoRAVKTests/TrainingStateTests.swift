@@ -11,7 +11,7 @@ import VulkanCompute
     private func trainer(
         _ model: Transformer, rank: Int = 4, dropout: Double = 0.2, seed: UInt64 = 7
     ) throws -> Trainer {
-        var optimizer = AdamWConfig()
+        var optimizer = OptimizerConfig()
         optimizer.weightDecay = 0.1
         return try Trainer(
             model, try Adapter.random(for: model, rank: rank, dropout: dropout), optimizer: optimizer,
@@ -179,7 +179,7 @@ import VulkanCompute
                 var damaged = whole
                 damaged[Int.random(in: 0..<6000, using: &random)] = UInt8.random(in: 0...255, using: &random)
                 try AtomicFile.write(damaged, to: bad)
-                _ = errorText { _ = try TrainingState(SafetensorsFile(bad), for: trainer.adapter) }
+                _ = errorText { _ = try TrainingState(SafetensorsFile(bad), for: trainer) }
             }
             try trainer.loadState(from: good)
             #expect(trainer.step == 2)

@@ -1,4 +1,4 @@
-// An adapter on the device. All its parameters are in one flat buffer, and so are their gradients and AdamW's averages: one
+// An adapter on the device. All its parameters are in one flat buffer, and so are their gradients and what AdamW keeps: one
 // dispatch updates them.
 
 import Checkpoints
@@ -158,6 +158,10 @@ package final class Adapter {
 
     /// The part of a parameter in a buffer with the layout of the parameters.
     func part(_ parameter: AdapterParameter, of flat: Tensor) -> Tensor {
+        Self.part(parameter, of: flat, among: parameters)
+    }
+
+    static func part(_ parameter: AdapterParameter, of flat: Tensor, among parameters: Tensor) -> Tensor {
         let value = parameter.value
         return Tensor(
             flat.slice.slice(parameter.place(in: parameters), byteCount: value.byteCount), shape: value.shape)

@@ -79,13 +79,18 @@ package struct ParameterShape: Sendable, Hashable {
     }
 
     package var count: Int { rows * columns }
+    package var storedCount: Int { storedRows * storedColumns }
+    /// Not a vector.
+    package var isMatrix: Bool { savedShape.count == 2 }
     /// Floats in the flat buffer. Each parameter begins at a place that may be bound.
-    var stride: Int { (storedRows * storedColumns + 63) / 64 * 64 }
+    package var stride: Int { (storedCount + 63) / 64 * 64 }
 
-    func padded(_ values: [Float]) -> [Float] {
+    package func padded(_ values: [Float]) -> [Float] { padded(values, with: 0) }
+
+    func padded<Value>(_ values: [Value], with zero: Value) -> [Value] {
         precondition(values.count == count, "\(part): \(values.count) values for \(savedShape)")
         if rows == storedRows, columns == storedColumns { return values }
-        var padded = [Float](repeating: 0, count: storedRows * storedColumns)
+        var padded = [Value](repeating: zero, count: storedRows * storedColumns)
         for row in 0..<rows {
             padded.replaceSubrange(
                 row * storedColumns..<row * storedColumns + columns,
@@ -94,7 +99,7 @@ package struct ParameterShape: Sendable, Hashable {
         return padded
     }
 
-    func unpadded(_ stored: [Float]) -> [Float] {
+    package func unpadded<Value>(_ stored: [Value]) -> [Value] {
         if columns == storedColumns { return Array(stored.prefix(count)) }
         return (0..<rows).flatMap { stored[$0 * storedColumns..<$0 * storedColumns + columns] }
     }
@@ -106,6 +111,11 @@ package struct AdapterParameter: Sendable {
     package let gradient: Tensor
     /// Multiplies the learning rate; 0: frozen, and its gradient is not computed.
     package let learningRate: Double
+
+    package init(shape: ParameterShape, value: Tensor, gradient: Tensor, learningRate: Double) {
+        (self.shape, self.value, self.gradient) = (shape, value, gradient)
+        self.learningRate = learningRate
+    }
 
     package var trainedGradient: Tensor? { learningRate == 0 ? nil : gradient }
 

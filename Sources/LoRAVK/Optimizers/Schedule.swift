@@ -1,22 +1,13 @@
-// The learning rate over the steps of a run: a rise from zero, then constant, or a fall to zero along a line or a
-// cosine, as Hugging Face's schedulers of the same names.
+// The learning rate over the steps of a run: a rise from zero, then what the shape says.
 
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Darwin)
-    import Darwin
-#endif
-
-package struct Schedule: Sendable, Equatable {
-    package enum Shape: String, Sendable, CaseIterable { case constant, linear, cosine }
-
-    package var shape: Shape
+package struct Schedule: Sendable {
+    package var shape: any ScheduleShape
     package var learningRate: Double
     /// Steps of the rise: the first has 1/warmupSteps of the full rate.
     package var warmupSteps: Int
     package var steps: Int
 
-    package init(_ shape: Shape, learningRate: Double, warmupSteps: Int = 0, steps: Int) {
+    package init(_ shape: some ScheduleShape, learningRate: Double, warmupSteps: Int = 0, steps: Int) {
         self.shape = shape
         self.learningRate = learningRate
         self.warmupSteps = warmupSteps
@@ -26,12 +17,9 @@ package struct Schedule: Sendable, Equatable {
     /// The rate of step `step`, counted from 0.
     package func rate(_ step: Int) -> Double {
         if step < warmupSteps { return learningRate * Double(step + 1) / Double(warmupSteps) }
-        let progress = Double(step - warmupSteps) / Double(max(1, steps - warmupSteps))
-        switch shape {
-        case .constant: return learningRate
-        case .linear: return learningRate * max(0, 1 - progress)
-        case .cosine: return learningRate * 0.5 * (1 + cos(.pi * min(1, progress)))
-        }
+        let place = SchedulePlace(
+            step: step - warmupSteps, steps: max(0, steps - warmupSteps), warmup: warmupSteps)
+        return learningRate * shape.factor(place)
     }
 
     /// nil where the full rate is reached.
@@ -56,7 +44,7 @@ package struct Schedule: Sendable, Equatable {
 extension Schedule {
     var settings: Settings {
         var settings = Settings()
-        settings.add("schedule", "\(shape.rawValue) over \(steps) steps")
+        settings.add("schedule", "\(shape.description) over \(steps) steps")
         settings.add("learning rate", learningRate)
         settings.add("warm-up steps", warmupSteps)
         return settings

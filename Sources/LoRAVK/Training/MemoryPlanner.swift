@@ -12,7 +12,7 @@ package struct MemoryUse: Sendable, Equatable {
     package var weights = 0
     /// Parameters and gradients.
     package var adapter = 0
-    /// AdamW's averages, what it needs to undo a step, and the state of a step.
+    /// What the optimizer keeps, what is needed to undo a step, and the state of a step.
     package var optimizer = 0
     package var activations = 0
     package var tokens = 0
@@ -37,6 +37,7 @@ package struct MemoryPlanner {
     private let device: Device
     private let model: Transformer
     private let adapter: Adapter
+    private let optimizer: OptimizerConfig
     private let objective: any Objective
     private var fixed = MemoryUse()
 
@@ -45,9 +46,10 @@ package struct MemoryPlanner {
 
     package init(
         _ checkpoint: Checkpoint, weights: WeightStorage, capabilities: Capabilities,
-        objective: any Objective = CausalLM(), makeAdapter: (Transformer) throws -> Adapter
+        optimizer: OptimizerConfig = OptimizerConfig(), objective: any Objective = CausalLM(),
+        makeAdapter: (Transformer) throws -> Adapter
     ) throws {
-        self.objective = objective
+        (self.optimizer, self.objective) = (optimizer, objective)
         device = Device(planning: capabilities)
         model = try Transformer.load(checkpoint, device: device, weights: weights)
         fixed.weights = device.bufferByteCount
@@ -66,7 +68,7 @@ package struct MemoryPlanner {
             return device.bufferByteCount - counted
         }
         let trainer = try Trainer(
-            model, adapter, recomputedBlocks: recomputedBlocks, objective: objective)
+            model, adapter, optimizer: optimizer, recomputedBlocks: recomputedBlocks, objective: objective)
         use.optimizer = added()
         try trainer.reserve(shape)
         use.activations = try trainer.plan(shape).arena.byteCount
@@ -77,11 +79,14 @@ package struct MemoryPlanner {
 
     /// What passes of a layout run.
     package func pipelines(_ layout: StepLayout) throws -> Set<PipelineUse> {
-        try Trainer(model, adapter, recomputedBlocks: layout.recomputedBlocks, objective: objective)
-            .plan(
-                BatchShape(
-                    tokens: layout.tokensPerPass, counted: 64, pairs: objective.examples == .plain ? 0 : 8)
-            ).pipelines
+        try Trainer(
+            model, adapter, optimizer: optimizer, recomputedBlocks: layout.recomputedBlocks,
+            objective: objective
+        )
+        .plan(
+            BatchShape(
+                tokens: layout.tokensPerPass, counted: 64, pairs: objective.examples == .plain ? 0 : 8)
+        ).pipelines
     }
 
     /// Steps with batches of `batchSize` of these examples, in passes of so many tokens.

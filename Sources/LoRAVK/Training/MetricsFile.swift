@@ -41,6 +41,12 @@ final class MetricsFile {
         for (name, value) in progress.validation?.metrics.values ?? [] {
             line["validation_\(name)"] = .double(value)
         }
+        if !progress.samples.isEmpty {
+            line["samples"] = .array(
+                progress.samples.map { sample in
+                    .object(["prompt": .string(sample.prompt), "text": .string(sample.answer)])
+                })
+        }
         try file.append(JSON.object(line).text(.compact) + "\n")
     }
 }

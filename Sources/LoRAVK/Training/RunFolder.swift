@@ -8,6 +8,8 @@ final class RunFolder {
     let path: String
     /// Steps that were done before: 0 for a run that begins.
     let firstStep: Int
+    /// What the run that goes on had seen of its validations.
+    let watch: ValidationWatch
     /// Why the bits may be others than an undisturbed run's, where they may.
     let warning: String?
     private let settings: RunSettings
@@ -33,10 +35,11 @@ final class RunFolder {
             let file = try SafetensorsFile(Self.state(in: path))
             // Other options often mean other tensors too: what is said of the options explains more.
             let done = try Self.done(file, settings, steps: steps)
-            let state = try TrainingState(file, for: trainer.adapter)
+            let state = try TrainingState(file, for: trainer)
             metrics = try MetricsFile(metricsPath, after: done)
             try trainer.restore(state)
             firstStep = done
+            watch = ValidationWatch(file.metadata)
             let before = file.metadata[Self.computerKey] ?? "unknown"
             warning =
                 before == computer
@@ -47,9 +50,10 @@ final class RunFolder {
             let hasAdapter = FileSystem.exists("\(path)/\(AdapterFiles.configName)")
             if !overwrites { try Self.requireFree(path, hasAdapter: hasAdapter, resumes: resumes) }
             metrics = try MetricsFile(metricsPath)
-            (firstStep, warning) = (0, nil)
+            (firstStep, warning, watch) = (0, nil, ValidationWatch())
+            removeCheckpoints(where: { _ in true })
             // The old adapter stays until the first save, and must not be taken for this run's.
-            try hasAdapter ? save(trainer, done: 0) : removeState()
+            try hasAdapter ? save(trainer, done: 0, watch) : removeState()
         }
     }
 
@@ -118,12 +122,78 @@ final class RunFolder {
 
     func append(_ progress: RunProgress) throws(FileError) { try metrics.append(progress) }
 
-    func save(_ trainer: Trainer, done: Int) throws {
-        let notes = [Self.doneKey: "\(done)", Self.computerKey: computer]
-        try trainer.saveState(to: Self.state(in: path), notes: notes.merging(settings.notes) { $1 })
+    func save(_ trainer: Trainer, done: Int, _ watch: ValidationWatch) throws {
+        try trainer.saveState(to: Self.state(in: path), notes: notes(done, watch))
+        try removeBest(but: watch.bestStep)
+    }
+
+    private func notes(_ done: Int, _ watch: ValidationWatch) -> [String: String] {
+        [Self.doneKey: "\(done)", Self.computerKey: computer].merging(settings.notes) { $1 }
+            .merging(watch.notes) { $1 }
     }
 
     func removeState() throws(FileError) {
-        if holdsState { try FileSystem.remove(Self.state(in: path)) }
+        guard holdsState else { return }
+        try FileSystem.remove(Self.state(in: path))
+        try removeBest(but: nil)
+    }
+
+    // MARK: Checkpoints
+
+    private static let checkpointPrefix = "checkpoint-"
+
+    /// The step of a folder `checkpoint-STEP`.
+    private static func step(ofCheckpoint name: String) -> Int? {
+        guard name.hasPrefix(checkpointPrefix) else { return nil }
+        let number = name.dropFirst(checkpointPrefix.count)
+        return number.allSatisfy { ("0"..."9").contains($0) } ? Int(number) : nil
+    }
+
+    /// A folder of its own with the adapter and the state, of which only so many of the last stay.
+    func saveCheckpoint(
+        _ trainer: Trainer, done: Int, _ watch: ValidationWatch, keeping count: Int
+    ) throws {
+        let place = "\(path)/\(Self.checkpointPrefix)\(done)"
+        AtomicFolder.remove(place)
+        let folder = try AtomicFolder(place)
+        try trainer.adapter.save(to: folder.temporary)
+        try trainer.saveState(to: Self.state(in: folder.temporary), notes: notes(done, watch))
+        try folder.commit()
+        let steps = try FileSystem.names(in: path).compactMap(Self.step(ofCheckpoint:)).sorted()
+        let old = Set(steps.dropLast(count))
+        removeCheckpoints(where: old.contains)
+    }
+
+    private func removeCheckpoints(where isOld: (Int) -> Bool) {
+        for name in (try? FileSystem.names(in: path)) ?? [] {
+            if let step = Self.step(ofCheckpoint: name), isOld(step),
+                FileSystem.exists(Self.state(in: "\(path)/\(name)"))
+            {
+                AtomicFolder.remove("\(path)/\(name)")
+            }
+        }
+    }
+
+    // MARK: The best
+
+    private static let (bestPrefix, bestSuffix) = ("best-", ".safetensors")
+
+    func bestPath(_ step: Int) -> String { "\(path)/\(Self.bestPrefix)\(step)\(Self.bestSuffix)" }
+
+    /// The parameters that a saved run had as its best.
+    func best(_ watch: ValidationWatch) throws(FileError) -> BestParameters? {
+        guard let step = watch.bestStep, FileSystem.exists(bestPath(step)) else { return nil }
+        return BestParameters(step: step, file: bestPath(step))
+    }
+
+    private func removeBest(but step: Int?) throws(FileError) {
+        let kept = step.map { FileSystem.name(of: bestPath($0)) }
+        for name in try FileSystem.names(in: path)
+        where name.hasPrefix(Self.bestPrefix) && name.hasSuffix(Self.bestSuffix) && name != kept {
+            let number = name.dropFirst(Self.bestPrefix.count).dropLast(Self.bestSuffix.count)
+            if !number.isEmpty, number.allSatisfy({ ("0"..."9").contains($0) }) {
+                try FileSystem.remove("\(path)/\(name)")
+            }
+        }
     }
 }

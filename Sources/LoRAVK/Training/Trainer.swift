@@ -14,6 +14,8 @@ package struct StepReport: Sendable {
     package var seconds: Double
     /// What else the objective tells.
     package var metrics = Metrics()
+    /// A pass of a shape that was not there before was recorded, and its kernels compiled.
+    package var isRecorded = false
 }
 
 package struct EvaluationReport: Sendable {
@@ -58,7 +60,7 @@ package final class Trainer {
     /// Blocks of which only the input is kept for the backward: as many as there are, at most.
     package let recomputedBlocks: Int
 
-    let optimizer: AdamW
+    let optimizer: ParameterUpdate
     private let device: Device
     let state: BufferSlice
     let result: BufferSlice
@@ -69,16 +71,15 @@ package final class Trainer {
     private var clearGraph: CommandGraph?
 
     package init(
-        _ model: Transformer, _ adapter: Adapter, optimizer: AdamWConfig = AdamWConfig(), seed: UInt64 = 0,
-        recomputedBlocks: Int = 0, objective: any Objective = CausalLM()
+        _ model: Transformer, _ adapter: Adapter, optimizer: OptimizerConfig = OptimizerConfig(),
+        seed: UInt64 = 0, recomputedBlocks: Int = 0, objective: any Objective = CausalLM()
     ) throws {
-        try optimizer.validate()
         self.objective = objective
         self.recomputedBlocks = recomputedBlocks
         self.model = model
         self.adapter = adapter
         device = model.device
-        self.optimizer = try AdamW(optimizer, adapter)
+        self.optimizer = try ParameterUpdate(optimizer, adapter)
         state = try device.makeStepState()
         result = try device.makeStepResult()
         workspace = Workspace(model)
@@ -97,6 +98,8 @@ package final class Trainer {
     /// One optimizer step on the sum of the micro-batches' gradients.
     package func step(_ microBatches: [[Example]], learningRate: Double) throws -> StepReport {
         let start = ContinuousClock.now
+        let recorded = workspace.recordedPasses
+        let isFirst = optimizerGraph == nil
         let examples = microBatches.joined()
         let counted = examples.reduce(0) { $0 + objective.count($1) }
         try zeroGradients()
@@ -106,7 +109,8 @@ package final class Trainer {
         return StepReport(
             loss: report.mean, gradientNorm: norm, tokens: examples.reduce(0) { $0 + $1.tokens.count },
             countedTokens: examples.reduce(0) { $0 + $1.countedTokens },
-            seconds: (ContinuousClock.now - start) / .seconds(1), metrics: report.metrics)
+            seconds: (ContinuousClock.now - start) / .seconds(1), metrics: report.metrics,
+            isRecorded: isFirst || workspace.recordedPasses > recorded)
     }
 
     package func zeroGradients() throws(VulkanError) {

@@ -7,75 +7,18 @@ import Kernels
 import Tokenizer
 import VulkanCompute
 
-package struct RunConfig: Sendable, Equatable {
-    package var batchSize = Defaults.batchSize
-    /// Batches whose gradients make one step.
-    package var accumulation = Defaults.accumulation
-    /// A batch of more tokens is split into passes: the same gradients in less memory.
-    package var tokensPerPass = Int.max
-    package var steps = 0
-    package var schedule = Schedule(
-        Defaults.schedule, learningRate: Defaults.learningRate, steps: 0)
-    package var seed: UInt64 = 0
-    package var shuffles = true
-    /// Steps between saves and validations; 0: only at the end.
-    package var saveEvery = Defaults.saveEvery
-    package var validateEvery = Defaults.validateEvery
-
-    private static let mostExamples = 1 << 16
-
-    /// The steps of a run: as many as are given, or as the passes over the data need, or the usual ones.
-    package static func steps(
-        _ steps: Int?, epochs: Double?, examples: Int, batchSize: Int, accumulation: Int
-    ) throws(ConfigError) -> Int {
-        if let steps { return steps }
-        let needed = try RunConfig.steps(
-            epochs: epochs ?? Defaults.epochs, examples: examples, batchSize: batchSize,
-            accumulation: accumulation)
-        return epochs == nil ? min(Defaults.mostSteps, needed) : needed
-    }
-
-    /// Steps that go so often through so many examples: ⌈epochs·⌈N/B⌉/A⌉, where the last batch of an epoch is what is
-    /// left of it. A step takes A batches, of two epochs where one ends inside of it.
-    package static func steps(
-        epochs: Double, examples: Int, batchSize: Int, accumulation: Int
-    ) throws(ConfigError) -> Int {
-        // No sum of the two: a batch size may be any number until it is validated.
-        let batches = max(0, examples - 1) / max(1, batchSize) + 1
-        let steps = epochs * Double(batches) / Double(max(1, accumulation))
-        guard epochs > 0, steps < 1e9 else {
-            throw ConfigError("the number of epochs is \(epochs); it must be positive, for at most 1e9 steps")
-        }
-        return max(1, Int(steps.rounded(.up)))
-    }
-
-    package init() {}
-
-    package func validate() throws(ConfigError) {
-        func require(_ value: Int, _ name: String, in range: ClosedRange<Int>) throws(ConfigError) {
-            guard !range.contains(value) else { return }
-            let most =
-                range.upperBound == .max
-                ? "at least \(range.lowerBound)" : "\(range.lowerBound) to \(range.upperBound)"
-            throw ConfigError("\(name) is \(value); it must be \(most)")
-        }
-        try require(batchSize, "the batch size", in: 1...Self.mostExamples)
-        try require(accumulation, "the gradient accumulation", in: 1...Self.mostExamples)
-        try require(steps, "the number of steps", in: 1...Int.max)
-        try require(saveEvery, "the number of steps between saves", in: 0...Int.max)
-        try require(validateEvery, "the number of steps between validations", in: 0...Int.max)
-        try schedule.validate()
-    }
-}
-
 package struct RunProgress: Sendable {
     package var step: Int
     package var steps: Int
     package var report: StepReport
     package var learningRate: Double
     package var tokensPerSecond: Double
-    package var secondsLeft: Double
+    /// nil while only steps were made that compile kernels.
+    package var secondsLeft: Double?
     package var validation: EvaluationReport?
+    /// The validation loss is the lowest so far.
+    package var isBest = false
+    package var samples: [Sample] = []
     package var features: FeatureNorms?
 
     package var validationLoss: Double? { validation?.loss }
@@ -85,6 +28,18 @@ package enum RunOutcome: Sendable, Equatable {
     case finished
     /// Stopped by `shouldStop` after this many steps.
     case stopped(step: Int)
+    /// Its time was over after this many steps.
+    case timeIsUp(step: Int)
+    /// Finished after this many steps, because the validation loss did not fall any more.
+    case outOfPatience(step: Int)
+
+    /// There is nothing to go on with.
+    package var isEnd: Bool {
+        switch self {
+        case .finished, .outOfPatience: true
+        case .stopped, .timeIsUp: false
+        }
+    }
 }
 
 package final class TrainingRun {
@@ -94,15 +49,24 @@ package final class TrainingRun {
     private let probe: [Example]
     private let config: RunConfig
     private let output: RunFolder?
+    private let sampler: RunSampler?
+    private var watch: ValidationWatch
+    private var best: BestParameters?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
-    /// each validation the features on `probe` are measured. `resumes`: goes on where the same run was stopped or killed, or
+    /// each validation the features on `probe` are measured, and `sampler` answers its prompts. `resumes`: goes on where the same run was stopped or killed, or
     /// begins in a folder without an adapter.
     package init(
         _ trainer: Trainer, data: Dataset, validation: Dataset? = nil, probe: [Example] = [],
-        config: RunConfig, folder: String?, overwrites: Bool = false, resumes: Bool = false
+        sampler: RunSampler? = nil, config: RunConfig, folder: String?, overwrites: Bool = false,
+        resumes: Bool = false
     ) throws {
         try config.validate()
+        guard !config.goesByValidation || validation != nil else {
+            throw ConfigError(
+                "early stopping and the best adapter go by the validation loss, and there is no validation data; put a "
+                    + "valid.jsonl beside train.jsonl, or leave them away")
+        }
         guard !overwrites || !resumes else {
             throw ConfigError("a run either goes on (--resume) or replaces what is there (--overwrite)")
         }
@@ -118,6 +82,9 @@ package final class TrainingRun {
                 folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
                 overwrites: overwrites, resumes: resumes)
         }
+        watch = output?.watch ?? ValidationWatch()
+        best = try output?.best(watch)
+        self.sampler = sampler
         self.trainer = trainer
         self.data = data
         self.validation = validation
@@ -149,10 +116,16 @@ package final class TrainingRun {
     /// the examples have been seen by the model without the adapter, where the objective needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
+        onSave: (_ step: Int, _ folder: String) -> Void = { _, _ in },
         onWarning: (String) -> Void = { _ in }, onReference: (_ done: Int, _ of: Int) -> Void = { _, _ in }
     ) throws -> RunOutcome {
         if let warning = output?.warning { onWarning(warning) }
         if let warning = config.schedule.warning { onWarning(warning) }
+        if config.keepsBest, let step = watch.bestStep, best == nil {
+            onWarning(
+                "the folder does not hold the adapter of step \(step) any more, whose validation loss is the lowest so "
+                    + "far: the run ends with another")
+        }
         for data in [data, validation].compactMap(\.self) {
             for warning in data.warnings { onWarning("\(data.path): \(warning)") }
         }
@@ -163,11 +136,17 @@ package final class TrainingRun {
             shuffles: config.shuffles)
         var speed = Speed()
         order.skip(firstStep * config.accumulation)
+        let start = ContinuousClock.now
+        func timeIsUp(_ step: Int) -> Bool {
+            guard step > firstStep, let most = config.maxSeconds else { return false }
+            return (ContinuousClock.now - start) / .seconds(1) >= most
+        }
         for step in firstStep..<config.steps {
-            if shouldStop() {
+            let isStopped = shouldStop()
+            if isStopped || timeIsUp(step) {
                 saveState(step, onWarning)
-                try keepingLastGoodAdapter { try save() }
-                return .stopped(step: step)
+                try keepingLastGoodAdapter { try save(step, onSave) }
+                return isStopped ? .stopped(step: step) : .timeIsUp(step: step)
             }
             let batches = (0..<config.accumulation).flatMap { _ in
                 TokenBatch.passes(order.batch().map { data.examples[$0] }, tokens: config.tokensPerPass)
@@ -179,32 +158,56 @@ package final class TrainingRun {
             var progress = RunProgress(
                 step: done, steps: config.steps, report: report, learningRate: rate,
                 tokensPerSecond: speed.tokensPerSecond,
-                secondsLeft: speed.secondsPerStep * Double(config.steps - done))
-            let isLast = done == config.steps
-            if isLast || (config.validateEvery > 0 && done % config.validateEvery == 0) {
-                try look(&progress)
+                secondsLeft: speed.secondsLeft(steps: config.steps - done))
+            if done == config.steps || (config.validateEvery > 0 && done % config.validateEvery == 0) {
+                try look(&progress, onWarning)
             }
             if let warning = try output?.retake() { onWarning(warning) }
+            let isOver = config.patience > 0 && watch.stale >= config.patience
+            let isLast = isOver || done == config.steps
             do { try output?.append(progress) } catch { onWarning("\(error)") }
             onProgress(progress)
             if isLast {
-                try keepingLastGoodAdapter { try save() }
+                try takeBest(after: done, onWarning)
+                try keepingLastGoodAdapter { try save(done, onSave) }
                 do { try output?.removeState() } catch { onWarning("\(error)") }
+                if isOver && done < config.steps { return .outOfPatience(step: done) }
             } else if config.saveEvery > 0 && done % config.saveEvery == 0 {
                 saveState(done, onWarning)
-                do { try save() } catch { onWarning("\(error); the run goes on") }
+                do { try save(done, onSave) } catch { onWarning("\(error); the run goes on") }
             }
         }
         return .finished
     }
 
-    private func save() throws {
-        if let folder { try trainer.adapter.save(to: folder) }
+    private func save(_ done: Int, _ onSave: (Int, String) -> Void) throws {
+        guard let folder else { return }
+        try trainer.adapter.save(to: folder)
+        onSave(done, folder)
+    }
+
+    /// The parameters of the best validation, where they are not the last.
+    private func takeBest(after done: Int, _ onWarning: (String) -> Void) throws {
+        guard let best, best.step != done else { return }
+        do { try best.restore(trainer) } catch let error as FileError {
+            onWarning("\(error); the run ends with its last adapter and not with its best")
+        }
+    }
+
+    /// The step of the lowest validation loss so far, and that loss.
+    package var bestValidation: (step: Int, loss: Double)? {
+        watch.bestStep.map { ($0, watch.bestLoss) }
     }
 
     /// Always before the adapter, which it contains: a folder whose run was killed never has an adapter alone.
     private func saveState(_ done: Int, _ onWarning: (String) -> Void) {
-        do { try output?.save(trainer, done: done) } catch {
+        do {
+            // The checkpoint first: a run that was killed in between makes it again.
+            if config.keptCheckpoints > 0, done > 0, done % config.saveEvery == 0 {
+                try output?.saveCheckpoint(trainer, done: done, watch, keeping: config.keptCheckpoints)
+            }
+            try output?.save(trainer, done: done, watch)
+        } catch {
             onWarning("\(error); the training's state was not saved")
         }
     }
@@ -234,7 +237,7 @@ package final class TrainingRun {
             return try body()
         } catch let error as DivergenceError {
             try trainer.restoreLastGoodParameters()
-            try save()
+            try folder.map(trainer.adapter.save)
             // It would diverge again.
             try? output?.removeState()
             throw DivergenceError(
@@ -243,11 +246,19 @@ package final class TrainingRun {
         }
     }
 
-    private func look(_ progress: inout RunProgress) throws {
+    private func look(_ progress: inout RunProgress, _ onWarning: (String) -> Void) throws {
         let evaluator = Evaluator(sharing: trainer)
         progress.validation = try validation.map {
             try evaluator.evaluate($0, tokensPerPass: config.tokensPerPass, shouldStop: { false })
         }
+        if let loss = progress.validationLoss {
+            progress.isBest = watch.note(
+                loss, step: progress.step, minImprovement: config.minImprovement)
+            if progress.isBest, config.keepsBest {
+                best = try BestParameters(of: trainer, step: progress.step, output, onWarning)
+            }
+        }
+        if let sampler { progress.samples = try sampler.samples(trainer.model, trainer.adapter) }
         if !probe.isEmpty { progress.features = try evaluator.featureNorms(probe) }
     }
 }
@@ -271,23 +282,5 @@ extension Evaluator {
             onProgress(done)
         }
         return report
-    }
-}
-
-/// Speed over the last steps: what is left is told from that.
-private struct Speed {
-    private var seconds = 0.0
-    private var tokens = 0.0
-    private var steps = 0.0
-
-    var tokensPerSecond: Double { seconds > 0 ? tokens / seconds : 0 }
-    var secondsPerStep: Double { steps > 0 ? seconds / steps : 0 }
-
-    mutating func note(_ report: StepReport) {
-        // The first step compiles kernels; its weight fades quickly.
-        let memory = 0.9
-        seconds = seconds * memory + report.seconds
-        tokens = tokens * memory + Double(report.tokens)
-        steps = steps * memory + 1
     }
 }

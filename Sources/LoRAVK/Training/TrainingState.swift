@@ -1,12 +1,13 @@
-// The exact state of a trainer between two steps, in one safetensors file: parameters by their keys in PEFT's files, AdamW's averages
-// as `<key>.exp_avg` and `<key>.exp_avg_sq` (PyTorch's names), the parameters before the last step as `<key>.previous`, steps, passes
-// and seed in the metadata. A trainer that goes on from it computes the same bits as the one that saved it.
+// The exact state of a trainer between two steps, in one safetensors file: parameters by their keys in PEFT's files, what the
+// optimizer keeps behind their key by PyTorch's names (AdamW's `<key>.exp_avg` and `<key>.exp_avg_sq`), the parameters before the
+// last step as `<key>.previous`; the optimizer's name, steps, passes and seed in the metadata. A trainer that goes on from it
+// computes the same bits as the one that saved it.
 
 import Checkpoints
 import Kernels
 import VulkanCompute
 
-/// A saved state, checked against an adapter: what is here can be restored.
+/// A saved state, checked against a trainer: what is here can be restored.
 package struct TrainingState {
     /// In the folder of a run.
     package static let fileName = "training_state.safetensors"
@@ -23,9 +24,10 @@ package struct TrainingState {
     private static let version = "1"
     private static let (versionKey, stepKey) = ("lora_vk.state", "lora_vk.step")
     private static let (passKey, seedKey) = ("lora_vk.passes", "lora_vk.seed")
+    private static let optimizerKey = "lora_vk.optimizer"
 
-    /// Checks a file, from anywhere, for `adapter`.
-    package init(_ file: SafetensorsFile, for adapter: Adapter) throws(FileError) {
+    /// Checks a file, from anywhere, for `trainer`.
+    package init(_ file: SafetensorsFile, for trainer: Trainer) throws(FileError) {
         let path = file.path
         guard let version = file.metadata[Self.versionKey] else {
             throw FileError(
@@ -36,6 +38,15 @@ package struct TrainingState {
             throw FileError(
                 path, "has the version '\(version.shortened)', this program reads \(Self.version)",
                 remedy: "go on with the program that wrote it")
+        }
+        // The first programs that wrote it knew no other.
+        let optimizer = file.metadata[Self.optimizerKey] ?? AdamW().name
+        guard optimizer == trainer.optimizer.optimizer.name else {
+            throw FileError(
+                path,
+                "is the state of the optimizer '\(optimizer.shortened)', and this trainer's is "
+                    + "'\(trainer.optimizer.optimizer.name)'",
+                remedy: "go on with the optimizer that it was saved with")
         }
         func number<Number: FixedWidthInteger>(_ key: String) throws(FileError) -> Number {
             let text = file.metadata[key] ?? ""
@@ -48,30 +59,28 @@ package struct TrainingState {
         seed = try number(Self.seedKey)
         notes = file.metadata
         (self.path, self.file) = (path, file)
-        try check(adapter)
+        try check(trainer)
     }
 
-    private func check(_ adapter: Adapter) throws(FileError) {
+    private func check(_ trainer: Trainer) throws(FileError) {
         func wrong(_ name: String, _ message: String) -> FileError {
             FileError(
                 path, "the tensor '\(name.shortened)' \(message)", tensor: name,
                 remedy: "the file is damaged, or belongs to an adapter with other options")
         }
         var names: Set<String> = []
-        for (layer, parameter) in adapter.allParameters {
-            for entry in Entry.allCases {
-                let name = entry.key(layer, parameter)
-                names.insert(name)
-                guard let tensor = file[name] else { throw wrong(name, "is missing") }
-                guard tensor.type == .f32, tensor.shape == parameter.shape.savedShape else {
-                    throw wrong(
-                        name,
-                        "is \(tensor.type.name) of shape \(tensor.shape), expected F32 of \(parameter.shape.savedShape)"
-                    )
-                }
-                guard try tensor.floats().allSatisfy(entry.holds) else {
-                    throw wrong(name, "holds values that it cannot have")
-                }
+        for entry in trainer.savedEntries {
+            let name = entry.name
+            names.insert(name)
+            guard let tensor = file[name] else { throw wrong(name, "is missing") }
+            guard tensor.type == entry.type, tensor.shape == entry.shape else {
+                throw wrong(
+                    name,
+                    "is \(tensor.type.name) of shape \(tensor.shape), expected \(entry.type.name) of \(entry.shape)"
+                )
+            }
+            guard try entry.isGood(tensor) else {
+                throw wrong(name, "holds values that it cannot have")
             }
         }
         if let tensor = file.tensors.first(where: { !names.contains($0.name) }) {
@@ -79,90 +88,154 @@ package struct TrainingState {
         }
     }
 
-    /// What there is of each parameter.
-    enum Entry: String, CaseIterable {
-        case value = ""
-        case mean = ".exp_avg"
-        case square = ".exp_avg_sq"
-        case previous = ".previous"
-
-        func key(_ layer: LoRALayer, _ parameter: AdapterParameter) -> String {
-            layer.key(parameter.shape.part) + rawValue
-        }
-
-        func holds(_ value: Float) -> Bool { value.isFinite && (self != .square || value >= 0) }
-
-        func tensor(_ parameter: AdapterParameter, _ trainer: Trainer) -> Tensor {
-            switch self {
-            case .value: parameter.value
-            case .mean: trainer.adapter.part(parameter, of: trainer.optimizer.m)
-            case .square: trainer.adapter.part(parameter, of: trainer.optimizer.v)
-            case .previous: trainer.adapter.part(parameter, of: trainer.optimizer.previous)
-            }
-        }
-    }
-
-    fileprivate func values(
-        _ entry: Entry, _ layer: LoRALayer, _ parameter: AdapterParameter
-    ) throws(FileError) -> [Float]? {
-        try file[entry.key(layer, parameter)]?.floats()
-    }
+    fileprivate func values(_ entry: SavedEntry) throws(FileError) -> StoredTensor? { file[entry.name] }
 
     fileprivate static func metadata(_ trainer: Trainer, _ notes: [String: String]) -> [String: String] {
         let own = [
             versionKey: version, stepKey: "\(trainer.step)", passKey: "\(trainer.hostState.pass)",
-            seedKey: "\(trainer.hostState.seed)",
+            seedKey: "\(trainer.hostState.seed)", optimizerKey: trainer.optimizer.optimizer.name,
         ]
         return SafetensorsWriter.pytorch.merging(notes) { $1 }.merging(own) { $1 }
     }
 }
 
-extension Adapter {
-    fileprivate var allParameters: [(layer: LoRALayer, parameter: AdapterParameter)] {
-        layers.flatMap { layer in layer.parameters.map { (layer, $0) } }
+/// A tensor of the file, and where it lies on the device.
+private struct SavedEntry {
+    let name: String
+    let type: StorageType
+    let shape: [Int]
+    let tensor: Tensor
+    /// Of the parameter that it lies as; nil for what has no padding.
+    let layout: ParameterShape?
+    var isSquare = false
+    /// The byte of what is padding.
+    var zero: UInt8 = 0
+
+    func holds(_ value: Float) -> Bool { value.isFinite && (!isSquare || value >= 0) }
+
+    /// Bytes may be any.
+    func isGood(_ stored: StoredTensor) throws(FileError) -> Bool {
+        type != .f32 ? true : try stored.floats().allSatisfy(holds)
+    }
+
+    /// The bytes of the file from the device.
+    func read(_ device: Device) throws(VulkanError) -> [UInt8] {
+        if type == .u8 {
+            let bytes = try device.download(tensor.slice, as: UInt8.self)
+            return layout?.unpadded(bytes) ?? bytes
+        }
+        let values = try device.values(tensor)
+        return (layout?.unpadded(values) ?? values).withUnsafeBytes(Array.init)
+    }
+
+    func restore(_ stored: StoredTensor, _ device: Device) throws {
+        if type == .u8 {
+            var bytes: [UInt8] = []
+            try stored.eachPiece { (piece) throws(FileError) in bytes += piece }
+            try device.upload(layout?.padded(bytes, with: zero) ?? bytes, into: tensor.slice)
+        } else {
+            let values = try stored.floats()
+            try device.upload(layout?.padded(values, with: 0) ?? values, into: tensor.slice)
+        }
     }
 }
 
 extension Trainer {
+    fileprivate var savedEntries: [SavedEntry] {
+        adapter.layers.flatMap { layer in layer.parameters.flatMap { entries(layer, $0) } }
+    }
+
+    fileprivate var parameterEntries: [SavedEntry] {
+        adapter.layers.flatMap { layer in
+            layer.parameters.map { parameter in
+                SavedEntry(
+                    name: layer.key(parameter.shape.part), type: .f32, shape: parameter.shape.savedShape,
+                    tensor: parameter.value, layout: parameter.shape)
+            }
+        }
+    }
+
+    private func entries(_ layer: LoRALayer, _ parameter: AdapterParameter) -> [SavedEntry] {
+        let shape = parameter.shape
+        let key = layer.key(shape.part)
+        func each(_ name: String, _ tensor: Tensor) -> SavedEntry {
+            SavedEntry(name: name, type: .f32, shape: shape.savedShape, tensor: tensor, layout: shape)
+        }
+        let states = optimizer.optimizer.states(of: shape).filter(\.isSaved).map { state in
+            let part = optimizer.memory.part(state, of: parameter)
+            let (type, layout, zero): (StorageType, ParameterShape?, UInt8) =
+                switch state.storage {
+                case .each: (.f32, shape, 0)
+                case .bytes(let zero): (.u8, shape, zero)
+                case .numbers: (.f32, nil, 0)
+                }
+            return SavedEntry(
+                name: "\(key).\(state.name)", type: type, shape: state.savedShape(shape), tensor: part,
+                layout: layout, isSquare: state.isSquare, zero: zero)
+        }
+        return [each(key, parameter.value)] + states
+            + [each("\(key).previous", adapter.part(parameter, of: optimizer.previous))]
+    }
+
     /// Writes what the next step depends on; the file appears when it is complete. Gradients that no step has used yet are not saved.
     package func saveState(to path: String, notes: [String: String] = [:]) throws {
+        try write(savedEntries, metadata: TrainingState.metadata(self, notes), to: path)
+    }
+
+    /// Writes the parameters alone, exactly.
+    func saveParameters(to path: String) throws {
+        try write(parameterEntries, metadata: SafetensorsWriter.pytorch, to: path)
+    }
+
+    /// Takes parameters back that `saveParameters` wrote.
+    func loadParameters(from path: String) throws {
+        let file = try SafetensorsFile(path)
+        let stored = try parameterEntries.map { entry in
+            guard let tensor = file[entry.name], tensor.type == entry.type, tensor.shape == entry.shape,
+                try entry.isGood(tensor)
+            else { throw FileError(path, "does not hold the parameters of this adapter") }
+            return (entry, tensor)
+        }
+        for (entry, tensor) in stored { try entry.restore(tensor, model.device) }
+        adapter.parametersChanged()
+    }
+
+    private func write(_ entries: [SavedEntry], metadata: [String: String], to path: String) throws {
         // A tensor is read from the device when its turn to be written comes.
         var failure: (any Error)?
-        let tensors = adapter.allParameters.flatMap { layer, parameter in
-            TrainingState.Entry.allCases.map { entry in
-                let name = entry.key(layer, parameter)
-                return TensorSource(name, .f32, shape: parameter.shape.savedShape) {
-                    [model] (emit) throws(FileError) in
-                    let values: [Float]
-                    do {
-                        values = parameter.shape.unpadded(
-                            try model.device.values(entry.tensor(parameter, self)))
-                        guard values.allSatisfy(entry.holds) else {
-                            throw DivergenceError(
-                                description: "'\(name)' holds values that are not finite, and was not saved; "
-                                    + "try a smaller learning rate")
-                        }
-                    } catch {
-                        failure = error
-                        throw FileError(path, "cannot be written: \(error)")
+        let tensors = entries.map { entry in
+            TensorSource(entry.name, entry.type, shape: entry.shape) { [model] (emit) throws(FileError) in
+                let bytes: [UInt8]
+                do {
+                    bytes = try entry.read(model.device)
+                    let isGood =
+                        entry.type != .f32
+                        || bytes.withUnsafeBytes { $0.bindMemory(to: Float.self).allSatisfy(entry.holds) }
+                    guard isGood else {
+                        throw DivergenceError(
+                            description:
+                                "'\(entry.name)' holds values that are not finite, and was not saved; "
+                                + "try a smaller learning rate")
                     }
-                    try TensorSource(name, shape: parameter.shape.savedShape, values).produce(emit)
+                } catch {
+                    failure = error
+                    throw FileError(path, "cannot be written: \(error)")
+                }
+                try bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in
+                    try emit(UnsafeRawBufferPointer(bytes))
                 }
             }
         }
         do {
-            try SafetensorsWriter.write(tensors, metadata: TrainingState.metadata(self, notes), to: path)
+            try SafetensorsWriter.write(tensors, metadata: metadata, to: path)
         } catch { throw failure ?? error }
     }
 
     /// Goes on where a saved state was: its parameters, optimizer, passes and seed instead of the trainer's own.
     package func restore(_ state: TrainingState) throws {
-        for (layer, parameter) in adapter.allParameters {
-            for entry in TrainingState.Entry.allCases {
-                guard let values = try state.values(entry, layer, parameter) else { continue }
-                try model.device.upload(
-                    parameter.shape.padded(values), into: entry.tensor(parameter, self).slice)
-            }
+        for entry in savedEntries {
+            guard let stored = try state.values(entry) else { continue }
+            try entry.restore(stored, model.device)
         }
         optimizer.resume(after: state.step)
         (hostState.pass, hostState.seed) = (state.pass, state.seed)
@@ -171,7 +244,7 @@ extension Trainer {
     /// Checks all of a file before anything changes, and restores it.
     @discardableResult
     package func loadState(from path: String) throws -> TrainingState {
-        let state = try TrainingState(SafetensorsFile(path), for: adapter)
+        let state = try TrainingState(SafetensorsFile(path), for: self)
         try restore(state)
         return state
     }

@@ -45,6 +45,8 @@ final class Workspace {
     private var plans: [Key: PassPlan] = [:]
     private var recordings: [(key: Key, pass: RecordedPass)] = []  // the one unused for longest first
     private static let mostRecordings = 8
+    /// Passes that were not there yet.
+    private(set) var recordedPasses = 0
 
     init(_ model: Transformer) { (device, rules) = (model.device, model.tokenRules) }
 
@@ -82,6 +84,7 @@ final class Workspace {
             recordings.append(recordings.remove(at: index))
             return recordings[recordings.count - 1].pass
         }
+        recordedPasses += 1
         let encoder = try CommandEncoder(device, scratch: arena)
         let outputs = try record(encoder, arena, buffers)
         let pass = RecordedPass(graph: try encoder.finish(), outputs: outputs)

@@ -37,6 +37,10 @@ I32 = 3
 MATMUL_NN = 0
 MATMUL_NT = 1
 MATMUL_TN = 2
+RUN_FINISHED = 0
+RUN_STOPPED = 1
+RUN_PATIENCE = 2
+RUN_TIME = 3
 VERSION_MAJOR = 0
 VERSION_MINOR = 1
 VERSION_PATCH = 0
@@ -71,6 +75,8 @@ LoadCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 InspectCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char), POINTER(c_char), POINTER(c_int64), c_size_t)
 DataCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
+SaveCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char))
+SampleCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char), POINTER(c_char))
 TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
 ExportCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 
@@ -172,7 +178,7 @@ class TrainerConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
         ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
-        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p)]
+        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p)]
 
 
 class StepResult(VersionedStructure):
@@ -206,14 +212,18 @@ class RunConfig(VersionedStructure):
         ("validate_every", c_int32), ("overwrite", c_bool), ("no_shuffle", c_bool), ("reserved", c_uint8 * 2),
         ("steps", c_int64), ("tokens_per_pass", c_int64), ("seed", c_uint64), ("on_progress", ProgressCallback),
         ("on_warning", WarningCallback), ("user_data", c_void_p), ("epochs", c_double), ("resume", c_bool),
-        ("reserved_2", c_uint8 * 7), ("validation", POINTER(DataConfig))]
+        ("reserved_2", c_uint8 * 7), ("validation", POINTER(DataConfig)), ("keep_checkpoints", c_int32),
+        ("patience", c_int32), ("min_improvement", c_double), ("max_seconds", c_double), ("keep_best", c_bool),
+        ("reserved_3", c_uint8 * 3), ("sample_tokens", c_int32), ("sample_prompts", POINTER(c_char_p)),
+        ("sample_count", c_size_t), ("on_sample", SampleCallback), ("on_save", SaveCallback)]
 
 
 class RunResult(VersionedStructure):
     _name_ = "run_result"
     _fields_ = [
         ("struct_size", c_size_t), ("steps", c_int64), ("stopped", c_bool), ("reserved", c_uint8 * 7),
-        ("loss", c_double), ("validation_loss", c_double)]
+        ("loss", c_double), ("validation_loss", c_double), ("best_step", c_int64), ("best_validation_loss", c_double),
+        ("ending", c_int32), ("reserved_2", c_int32)]
 
 
 class PlanConfig(VersionedStructure):
@@ -221,7 +231,7 @@ class PlanConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("weights", c_char_p), ("adapter", POINTER(AdapterConfig)),
         ("budget_bytes", c_int64), ("batch_size", c_int32), ("length", c_int32), ("recomputed_blocks", c_int32),
-        ("reserved", c_int32)]
+        ("reserved", c_int32), ("optimizer", c_char_p)]
 
 
 class MemoryPlan(VersionedStructure):

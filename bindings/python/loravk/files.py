@@ -72,7 +72,8 @@ def _inspect(function: Any, path: str | os.PathLike, kind: Any) -> tuple[list[St
 
 def plan(
     path: str | os.PathLike, batch_size: int | None = None, length: int | None = None, *, weights: str | None = None,
-    budget_bytes: int = 0, recomputed_blocks: int | None = None, context: Context | None = None, **adapter: Any,
+    budget_bytes: int = 0, recomputed_blocks: int | None = None, context: Context | None = None, optimizer: str | None = None,
+    **adapter: Any,
 ) -> MemoryPlan:
     """What training a model takes, to the byte, found without loading it or touching a device.
 
@@ -82,11 +83,13 @@ def plan(
     budget_bytes       batches are split, then blocks computed again, until a step fits; 0: no limit
     recomputed_blocks  None: none without a budget, as few as it allows with one
     context            whose device to plan for; None: one that can do the least
+    optimizer          as in Trainer
     adapter            as in Adapter.create: rank, target_modules, method, …
     """
     config = _api.PlanConfig(
         weights=optional_text(weights, "weights"), adapter=ctypes.pointer(adapter_config(**adapter)), budget_bytes=budget_bytes,
-        batch_size=batch_size, length=length, recomputed_blocks=recomputed_blocks)
+        batch_size=batch_size, length=length, recomputed_blocks=recomputed_blocks,
+        optimizer=optional_text(optimizer, "optimizer"))
     handle = None if context is None else context._handle
     return record(MemoryPlan, read(lib.loravk_plan_training, handle, path_text(path, "path"), config, kind=_api.MemoryPlan))
 

@@ -515,3 +515,28 @@ def test_what_models_refuse(tiny, tmp_path):
     with pytest.raises(loravk.InvalidArgumentError, match="another model"):
         loravk.Trainer(other, trainer.adapter)
     assert Path(tmp_path / "none.gguf").exists() is False
+
+
+def test_a_run_ends_with_its_best_adapter_and_tells_what_happens(tiny, tmp_path):
+    told = {"validated": [], "saved": [], "samples": []}
+    trainer = trainer_for(tiny)
+    trainer.learning_rate = 5e-2
+    result = trainer.fit(
+        [TEXT, "A storm came up."], 200, validation=["What the sea takes, it keeps."], batch_size=2, schedule="constant",
+        warmup_steps=0, output=tmp_path / "out", save_every=3, validate_every=2, keep_best=True, patience=3,
+        keep_checkpoints=1, samples=["The old captain"], sample_tokens=4,
+        on_validate=told["validated"].append, on_save=lambda step, folder: told["saved"].append((step, folder)),
+        on_sample=lambda *sample: told["samples"].append(sample))
+    losses = {done.step: done.validation_loss for done in told["validated"]}
+    best = min(losses, key=losses.get)
+    assert (result.ending, result.stopped, result.best_step) == (2, False, best) and result.steps == best + 6
+    assert result.best_validation_loss == losses[best]
+    assert [step for step, _ in told["saved"]][-1] == result.steps and told["saved"][0] == (3, str(tmp_path / "out"))
+    assert [(step, prompt) for step, prompt, _ in told["samples"]] == [(step, "The old captain") for step in losses]
+    assert [path.name for path in (tmp_path / "out").glob("checkpoint-*")] == [f"checkpoint-{(result.steps - 1) // 3 * 3}"]
+    saved = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    assert all((values == saved[name]).all() for name, values in trainer.adapter.parameters().items())
+    with pytest.raises(loravk.Error, match="there is no validation data"):
+        trainer_for(tiny).fit([TEXT], 2, keep_best=True)
+    stopped = trainer_for(tiny).fit([TEXT], 10**6, output=tmp_path / "time", max_seconds=0.5)
+    assert (stopped.ending, stopped.stopped) == (3, True) and 0 < stopped.steps < 10**6

@@ -1,0 +1,4 @@
+extension Registries {
+    package static let optimizers = Registry<any Optimizer>(
+        "optimizer", [AdamW(), AdamW8bit(), Lion(), SGD(), Adafactor(), Muon()])
+}
