@@ -61,7 +61,7 @@ extension MatmulProduct {
     var fewRowsMatrix: Tensor? {
         guard op == .nt, m <= KernelSelection.matvecRows, n <= KernelSelection.fewOutputs, lora == nil,
             plus == nil, case .tensor(let matrix) = w, isInFours, xColumn == 0, matrix.column == 0,
-            x.pitch == k, matrix.pitch == k
+            m == 1 || x.pitch == k, matrix.pitch == k
         else { return nil }
         return matrix
     }
