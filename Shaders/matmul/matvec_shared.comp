@@ -1,5 +1,6 @@
-// y = x·Wᵀ (+ h·Bᵀ) for a few rows of x and a frozen weight W (out, in) on any device: a workgroup owns 4 outputs, its
-// invocations share out the inputs, neighbours reading neighbouring tiles, and add up through shared memory.
+// y = scale·(x·Wᵀ (+ h·Bᵀ)) for a few rows of x and a frozen weight W (out, in) on any device: a workgroup owns 4 outputs, its
+// invocations share out the inputs, neighbours reading neighbouring tiles, and add up through shared memory. Without inputs (K = 0) it is
+// the product of any two row-major matrices, h·Bᵀ.
 #version 450
 //! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
 #extension GL_GOOGLE_include_directive : require
@@ -16,6 +17,7 @@ layout(push_constant) uniform Push {
     uint groupBase;
     uint M, N, K, R;
     uint xStride, yStride, yOffset;  // in runs of four floats
+    float scale;
 } push;
 
 layout(std430, binding = 0) buffer YStorage { vec4 y[]; };
@@ -46,7 +48,7 @@ void main() {
         EACH(r, 4) c[m][r] += dot(adapter[(band * 4 + r) * R4 + r4], four);
     }
     EACH(m, ROWS) {
-        vec4 sum = groupSum(c[m]);
+        vec4 sum = push.scale * groupSum(c[m]);
         uint at = m * push.yStride + push.yOffset + band;
         if (LANE == 0 && m < push.M) y[at] = ACCUMULATE ? y[at] + sum : sum;
     }

@@ -80,11 +80,12 @@ enum KernelSelection {
 
     /// Parts of a sum begin at multiples of the longest slab.
     private static let slab = 32
-    /// What the parts of one dispatch may take.
+    /// What the parts of one dispatch may take, and how many there may be: more take longer to add up than they save.
     private static let mostPartBytes = 16 << 20
+    private static let mostParts = 64
 
     private static func fittingParts(_ byteCount: Int, _ capabilities: Capabilities) -> Int {
-        max(min(mostPartBytes, capabilities.maxStorageBufferRange) / byteCount, 1)
+        max(min(min(mostPartBytes, capabilities.maxStorageBufferRange) / byteCount, mostParts), 1)
     }
 
     /// Workgroups that share out each of the sums that `groups` workgroups would make, so that they fill a GPU. A part of all sums takes
@@ -214,6 +215,9 @@ enum KernelSelection {
     /// Products of a frozen weight with at most so many rows go to the matrix–vector kernels, which unpack a weight faster
     /// than they multiply; beyond, its rows no longer fit the registers beside each other.
     static let matvecRows = 8
+
+    /// Products of two matrices with at most so many rows and columns (an adapter's, of a token) go there too on GPUs.
+    static let fewOutputs = 256
 
     static func matvecTile(m: Int, n: Int, family: Shader.Family, lanes: Int) -> MatmulTile {
         let rows = [1, 2, 4].first { m <= $0 } ?? matvecRows

@@ -28,6 +28,8 @@ extension CommandEncoder {
                 case .weight(let weight) = piece.w
             {
                 try runCooperative(piece, weight, chosen, label)
+            } else if self.family == .shared, let matrix = piece.fewRowsMatrix {
+                try runMatvec(piece, rows: matrix, label)
             } else if family == .shared {
                 // A tile of the matrix units is none for the few rows that are left over.
                 try runShared(piece, onMatrixUnits ? nil : chosen, label)

@@ -29,9 +29,23 @@ extension CommandEncoder {
             push: [
                 piece.m, piece.n, piece.k, piece.rank, piece.x.pitch / 4, piece.y.pitch / 4,
                 piece.yColumn / 4,
-            ],
+            ] + (family == .shared ? [piece.scale] : []),
             specialization: constants, groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label
         )
+    }
+
+    /// y = scale·x·wᵀ of a few rows and a row-major w of few rows, as a token's x·Aᵀ: the kernel's adapter term alone. Few workgroups, but
+    /// one launch; the wider they are, the fewer times each waits for memory.
+    func runMatvec(_ piece: MatmulProduct, rows w: Tensor, _ label: String) throws(VulkanError) {
+        let most = min(capabilities.maxWorkgroupInvocations, capabilities.maxWorkgroupSize)
+        let tile = KernelSelection.matvecTile(
+            m: piece.m, n: piece.n, family: .shared, lanes: most >= 256 ? 256 : 128)
+        let (x, y) = (piece.x.slice, piece.y.slice)
+        try dispatch(
+            Shader.matvecShared(weight: .f32), [y, x, x, w.slice, w.slice],
+            push: [piece.m, piece.n, 0, piece.k, 0, piece.y.pitch / 4, piece.yColumn / 4, piece.scale],
+            specialization: tile.specialization.merging(["ACCUMULATE": 0]) { $1 },
+            groups: tile.groups(piece.m, piece.n), flops: piece.flops, label: label)
     }
 }
 
@@ -41,5 +55,14 @@ extension MatmulProduct {
         guard op == .nt, m <= KernelSelection.matvecRows, case .weight(let weight) = w, hPitch == rank
         else { return nil }
         return weight
+    }
+
+    /// The matrix, where this is a product of few rows by its few rows, all of them whole.
+    var fewRowsMatrix: Tensor? {
+        guard op == .nt, m <= KernelSelection.matvecRows, n <= KernelSelection.fewOutputs, lora == nil,
+            plus == nil, case .tensor(let matrix) = w, isInFours, xColumn == 0, matrix.column == 0,
+            m == 1 || x.pitch == k, matrix.pitch == k
+        else { return nil }
+        return matrix
     }
 }

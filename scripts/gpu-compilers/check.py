@@ -14,7 +14,7 @@ DEVICES = "polaris10 vega10 navi31 TGL A770 B580 TU104 AD102 adreno740".split()
 ROOT = os.path.dirname(os.path.dirname(kit.KIT))
 # What decides a step's time; the rule's tiles alone.
 SHORT = re.compile(r"attention\w*\.d(64|128)g4|matmul_(shared_(nt|nn)_(f32|f16|q8_0|q4_0|q4_k|q6_k)|transposed_shared)\.64x64b32x[84]x4(\+rank|$)"
-                   r"|matmul_\w*\.(64x16|16x64)|matvec_shared_(q4_0|q4_k|f16)\.r1|(cross_entropy|rms_norm|adamw|square_sums)\w*|sum_parts|attention_merge")
+                   r"|matmul_\w*\.(64x16|16x64)|matvec_shared_((q4_0|q4_k|f16)\.r1|f32\.r1l)|(cross_entropy|rms_norm|adamw|square_sums)\w*|sum_parts|attention_merge")
 PLANTED = "attention_backward_kv_shared.planted"  # heads of 128 shared out over 4 lanes, which fit no registers
 
 def braces(text):

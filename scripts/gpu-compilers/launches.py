@@ -55,6 +55,8 @@ def launches(d):
         shared("matmul_experts_shared_nn_" + WEIGHTS, tile, GATHERED=0)
     for count in 1, 2, 4, 8:  # KernelSelection.matvecTile
         row("matvec_shared_" + WEIGHTS, f"r{count}", few=count in (1, 8), LANES=lanes, ROWS=count, ACCUMULATE=0)
+    wide = 256 if d.invocations >= 256 else 128
+    row("matvec_shared_f32", f"r1l{wide}", LANES=wide, ROWS=1, ACCUMULATE=0)  # runMatvec(rows:), a token's x·Aᵀ
     if d.fragment:
         side = 64 if d.fragment[0] * d.fragment[1] >= 128 else 32
         cooperative("matmul_cooperative_{nt,nn}_" + WEIGHTS, side, side)
