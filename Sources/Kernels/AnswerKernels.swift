@@ -8,7 +8,7 @@ import VulkanCompute
 package struct AnswerBuffers {
     /// (2P, 2) ints: (start, end) of each answer's targets; empty for padding.
     package let ranges: Tensor
-    /// (2P): log p by the model without its adapter.
+    /// (2P): log p by the reference.
     package let references: Tensor
     /// (P): 1 where a pair's first answer is wanted, −1 where it is not, 0 for padding.
     package let signs: Tensor

@@ -8,7 +8,7 @@ import VulkanCompute
 package protocol Objective: Named {
     /// What it learns from.
     var examples: Example.Kind { get }
-    /// It compares with the model without the adapter, whose log-probabilities stand in the examples.
+    /// It compares with the model as the run begins with it, whose log-probabilities stand in the examples.
     var needsReference: Bool { get }
 
     /// What of an example the loss is the mean over.

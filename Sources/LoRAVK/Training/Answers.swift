@@ -6,7 +6,7 @@ import Kernels
 package struct Answers: Sendable, Equatable {
     /// (start, end) of each answer's targets; empty for padding.
     package private(set) var ranges: [Int32] = []
-    /// log p of each answer by the model without its adapter.
+    /// log p of each answer by the reference.
     package private(set) var references: [Float] = []
     /// Of each pair: 1 where its first answer is wanted, −1 where it is not, 0 for padding.
     package private(set) var signs: [Float] = []

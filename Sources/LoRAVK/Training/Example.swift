@@ -63,7 +63,7 @@ package struct Comparison: Sendable, Equatable {
     package var second: Int
     /// Whether the first answer is wanted; nil: the first is better than the second.
     package var isDesired: Bool?
-    /// log p of both answers by the model without its adapter.
+    /// log p of both answers by the reference.
     package var reference = PairOf<Float>(0, 0)
 }
 

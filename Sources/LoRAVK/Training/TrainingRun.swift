@@ -94,6 +94,7 @@ package final class TrainingRun {
     private let probe: [Example]
     private let config: RunConfig
     private let output: RunFolder?
+    private let reference: Reference?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
     /// each validation the features on `probe` are measured. `resumes`: goes on where the same run was stopped or killed, or
@@ -113,6 +114,7 @@ package final class TrainingRun {
             try trainer.model.check(example)
         }
         try trainer.objective.check(data.examples + (validation?.examples ?? []))
+        reference = try Reference(trainer)
         output = try folder.map { folder in
             try RunFolder(
                 folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
@@ -146,7 +148,7 @@ package final class TrainingRun {
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
     /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed. `onReference`: so many of
-    /// the examples have been seen by the model without the adapter, where the objective needs that.
+    /// the examples have been seen by the model that the run begins with, where the objective needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
         onWarning: (String) -> Void = { _ in }, onReference: (_ done: Int, _ of: Int) -> Void = { _, _ in }
@@ -215,17 +217,18 @@ package final class TrainingRun {
                 largestOf: data.sizes, batchSize: config.batchSize, tokensPerPass: config.tokensPerPass))
     }
 
-    /// Looks at all data without the adapter, where the objective needs that.
+    /// Looks at all data with the parameters that the run began with, where the objective needs that.
     private func compare(_ shouldStop: () -> Bool, _ onReference: (Int, Int) -> Void) throws {
-        let count = data.examples.count + (validation?.examples.count ?? 0)
-        let evaluator = Evaluator(sharing: trainer)
-        func compared(_ data: Dataset, after before: Int) throws -> Dataset {
-            try evaluator.compared(
-                data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
-                onProgress: { onReference(before + $0, count) })
+        let (first, count) = (data.examples.count, data.examples.count + (validation?.examples.count ?? 0))
+        try reference?.evaluate(isThere: firstStep == 0) { evaluator in
+            func referring(_ data: Dataset, after before: Int) throws -> Dataset {
+                try evaluator.referring(
+                    data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
+                    onProgress: { onReference(before + $0, count) })
+            }
+            data = try referring(data, after: 0)
+            validation = try validation.map { try referring($0, after: first) }
         }
-        data = try compared(data, after: 0)
-        validation = try validation.map { try compared($0, after: data.examples.count) }
     }
 
     private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {
