@@ -1,5 +1,5 @@
-// Objectives in whole models: gradients against differences of the loss, batches against their parts, memory against its plan, and
-// runs that go on.
+// Objectives in whole models: gradients against differences of the loss, batches against their parts, memory
+// against its plan, and runs that go on.
 
 import Checkpoints
 import Foundation
@@ -201,7 +201,8 @@ import VulkanCompute
 
     // MARK: Memory and work
 
-    /// A step of pairs is a plain step on both answers and one more product of the head, with its cross-entropy.
+    /// A step of pairs is a plain step on both answers and one more product of the head, with its
+    /// cross-entropy.
     @Test func theWorkIsOneMoreProductOfTheHead() throws {
         let model = try TinyModel(vocab: 4096).load(TestDevices.main)
         let adapter = try Adapter.random(for: model)
@@ -214,7 +215,8 @@ import VulkanCompute
         #expect(more >= product && more < 1.4 * product)
     }
 
-    /// What is planned is what is then taken, references included; and it is little more than plain training of the same tokens takes.
+    /// What is planned is what is then taken, references included; and it is little more than plain training
+    /// of the same tokens takes.
     @Test(arguments: ["dpo", "kto"])
     func memoryIsPlanned(_ name: String) throws {
         let (objective, kind) = try objective(name)

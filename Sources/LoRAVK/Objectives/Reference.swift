@@ -1,13 +1,14 @@
-// The reference of an objective is the model as a run begins with it: no second model is in memory. What it makes of an example are two
-// numbers, log p of both answers, computed before the first step. They depend on the data, the size of passes and the adapter's first
-// parameters alone, so a run that goes on computes the same bits again.
+// The reference of an objective is the model as a run begins with it: no second model is in memory. What it
+// makes of an example are two numbers, log p of both answers, computed before the first step. They depend on
+// the data, the size of passes and the adapter's first parameters alone, so a run that goes on computes the
+// same bits again.
 
 import Kernels
 import VulkanCompute
 
 extension Evaluator {
-    /// The data with log p of its answers by what this evaluates; as it is where the objective needs no reference. Behind a stop it is
-    /// as it was.
+    /// The data with log p of its answers by what this evaluates; as it is where the objective needs no
+    /// reference. Behind a stop it is as it was.
     func referring(
         _ data: Dataset, tokensPerPass: Int = tokensPerPass, shouldStop: () -> Bool,
         onProgress: (Int) -> Void = { _ in }

@@ -1,5 +1,5 @@
-// What an objective that compares answers is told of a batch: which targets belong to which answer, and what the reference makes of
-// them. P pairs are 2P answers behind each other: pair p's are 2p and 2p + 1.
+// What an objective that compares answers is told of a batch: which targets belong to which answer, and what
+// the reference makes of them. P pairs are 2P answers behind each other: pair p's are 2p and 2p + 1.
 
 import Kernels
 

@@ -1,4 +1,5 @@
-// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective compares.
+// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective
+// compares.
 
 /// `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
 package struct Example: Sendable, Equatable {

@@ -147,8 +147,9 @@ package final class TrainingRun {
     }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
-    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed. `onReference`: so many of
-    /// the examples have been seen by the model that the run begins with, where the objective needs that.
+    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
+    /// `onReference`: so many of the examples have been seen by the model that the run begins with, where the objective
+    /// needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
         onWarning: (String) -> Void = { _ in }, onReference: (_ done: Int, _ of: Int) -> Void = { _, _ in }
