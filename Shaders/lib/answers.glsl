@@ -1,5 +1,6 @@
-// What an objective that compares answers reads of a batch of P pairs, one workgroup a pair, and what it writes: the weight of each
-// target of pair p's answers 2p and 2p + 1, which is −∂loss/∂log p of the answer. Included behind reduce.glsl.
+// What an objective that compares answers reads of a batch of P pairs, one workgroup a pair, and what it
+// writes: the weight of each target of pair p's answers 2p and 2p + 1, which is −∂loss/∂log p of the answer.
+// Included behind reduce.glsl.
 layout(std430, binding = 0) writeonly buffer Weights { float weights[]; }; // (n)
 layout(std430, binding = 1) readonly buffer LogPs { float logps[]; };      // (2P)
 layout(std430, binding = 2) readonly buffer Ranges { ivec2 ranges[]; };    // (2P), of an answer's targets

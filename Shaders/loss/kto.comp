@@ -1,5 +1,6 @@
-// KTO: λ·(1 − σ(β(r − z))) of an answer that is wanted, λ′·(1 − σ(β(z − r))) of one that is not, where r = log p − log p_ref and z, at
-// least 0, is the mean of r over the pass's pairs of a prompt and another's answer, which gets no gradient. Ethayarajh et al. 2024.
+// KTO: λ·(1 − σ(β(r − z))) of an answer that is wanted, λ′·(1 − σ(β(z − r))) of one that is not, where r =
+// log p − log p_ref and z, at least 0, is the mean of r over the pass's pairs of a prompt and another's
+// answer, which gets no gradient. Ethayarajh et al. 2024.
 #version 450
 //! variants FAMILY = SUBGROUP SHARED
 #include "lib/reduce.glsl"

@@ -1,5 +1,5 @@
-// ORPO: −m − λ·log σ(r), r = (m − log(1 − eᵐ)) − (m′ − log(1 − eᵐ′)), where m = log p(chosen)/n and m′ = log p(rejected)/n′ of n, n′
-// targets. Hong et al. 2024. ∂(m − log(1 − eᵐ))/∂m = 1/(1 − eᵐ).
+// ORPO: −m − λ·log σ(r), r = (m − log(1 − eᵐ)) − (m′ − log(1 − eᵐ′)), where m = log p(chosen)/n and m′ = log
+// p(rejected)/n′ of n, n′ targets. Hong et al. 2024. ∂(m − log(1 − eᵐ))/∂m = 1/(1 − eᵐ).
 #version 450
 //! variants FAMILY = SUBGROUP SHARED
 #include "lib/reduce.glsl"

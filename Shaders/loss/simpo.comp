@@ -1,4 +1,5 @@
-// SimPO: −(1 − ε)·log σ(h) − ε·log σ(−h), h = β·(log p(chosen)/n − log p(rejected)/n′) − γ with n, n′ targets. Meng et al. 2024.
+// SimPO: −(1 − ε)·log σ(h) − ε·log σ(−h), h = β·(log p(chosen)/n − log p(rejected)/n′) − γ with n, n′
+// targets. Meng et al. 2024.
 #version 450
 //! variants FAMILY = SUBGROUP SHARED
 #include "lib/reduce.glsl"

@@ -180,7 +180,7 @@ struct Train: ParsableCommand {
 
     private func reportReference(_ done: Int, of all: Int) {
         if Terminal.isInteractive || done == all {
-            Terminal.status("\(done)/\(all) examples seen without the adapter")
+            Terminal.status("\(done)/\(all) examples seen by the reference")
         }
         if done == all { Terminal.endStatus() }
     }

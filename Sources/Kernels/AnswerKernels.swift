@@ -1,14 +1,14 @@
-// Objectives that compare answers: log p of each answer from the losses of its targets, and the weights of the targets in the
-// cross-entropy whose gradient is that of the objective.
+// Objectives that compare answers: log p of each answer from the losses of its targets, and the weights of
+// the targets in the cross-entropy whose gradient is that of the objective.
 
 import VulkanCompute
 
-/// Which targets belong to which answer, and what the reference makes of them. P pairs are 2P answers behind each other. Empty
-/// where nothing is compared.
+/// Which targets belong to which answer, and what the reference makes of them. P pairs are 2P answers behind
+/// each other. Empty where nothing is compared.
 package struct AnswerBuffers {
     /// (2P, 2) ints: (start, end) of each answer's targets; empty for padding.
     package let ranges: Tensor
-    /// (2P): log p by the model without its adapter.
+    /// (2P): log p by the reference.
     package let references: Tensor
     /// (P): 1 where a pair's first answer is wanted, −1 where it is not, 0 for padding.
     package let signs: Tensor
@@ -32,7 +32,8 @@ extension CommandEncoder {
             groups: logps.count, label: label)
     }
 
-    /// Runs an objective's kernel (lib/answers.glsl), a workgroup a pair: `weights` (n) of targets from `logps` (2P).
+    /// Runs an objective's kernel (lib/answers.glsl), a workgroup a pair: `weights` (n) of targets from
+    /// `logps` (2P).
     package func answerWeights(
         _ shader: (Shader.Family) -> Shader, into weights: Tensor, _ logps: Tensor, _ answers: AnswerBuffers,
         usesReferences: Bool, push: [any PushWord], constants: [String: UInt32] = [:], label: String

@@ -286,6 +286,7 @@ struct Kind {
             Work.write(text, name)
             var format = TextFormat()
             (format.maxTokens, format.learnsPrompts) = (32, mutation.chance(4))
+            format.kind = mutation.pick([.plain, .plain, .pair, .judged])
             if mutation.chance(8) {
                 (format.promptTemplate, format.completionTemplate) = ("{text}{{", "{prompt:a|b}")
             }

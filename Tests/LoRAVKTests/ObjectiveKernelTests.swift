@@ -1,5 +1,5 @@
-// The kernels of objectives that compare answers: log p of each answer against its sum in f64, and the weights of the targets against
-// differences of the loss as the objective's own report has it in f64.
+// The kernels of objectives that compare answers: log p of each answer against its sum in f64, and the
+// weights of the targets against differences of the loss as the objective's own report has it in f64.
 
 import Kernels
 import LoRAVK

@@ -1,5 +1,5 @@
-// Objectives in whole models: gradients against differences of the loss, batches against their parts, memory against its plan, and
-// runs that go on.
+// Objectives in whole models: gradients against differences of the loss, batches against their parts, memory
+// against its plan, and runs that go on.
 
 import Checkpoints
 import Foundation
@@ -155,16 +155,18 @@ import VulkanCompute
         if kind == .pair { #expect(last.validation?.metrics["rewards/accuracies"] == 1) }
     }
 
-    @Test(arguments: ["dpo", "kto", "orpo"])
-    func aStoppedRunGoesOnToTheSameBits(_ name: String) throws {
+    @Test(arguments: [("dpo", false), ("dpo", true), ("kto", true), ("orpo", false)])
+    func aStoppedRunGoesOnToTheSameBits(_ name: String, fromAnAdapter: Bool) throws {
         let model = try TinyModel().load(TestDevices.main)
         let (objective, kind) = try objective(name)
         let data = Dataset(examples: Self.comparisons([8, 5, 11, 7, 9], kind: kind))
         func run(_ folder: String, stopAfter: Int = .max, _ objective: any Objective) throws -> [Double] {
             var config = LoRAConfig(rank: 4, alpha: 8)
             config.dropout = 0.2
-            let trainer = try Trainer(
-                model, Adapter.create(for: model, config), seed: 5, objective: objective)
+            let adapter =
+                try fromAnAdapter
+                ? Adapter.random(for: model) : Adapter.create(for: model, config)
+            let trainer = try Trainer(model, adapter, seed: 5, objective: objective)
             let run = try TrainingRun(
                 trainer, data: data, validation: data, config: self.config(steps: 6), folder: folder,
                 resumes: true)
@@ -185,6 +187,7 @@ import VulkanCompute
             let before = try run(parts, stopAfter: 3, objective)
             let text = errorText { _ = try run(parts, SimPO()) }
             if name == "dpo" {
+                #expect(isClose(all[0], 0.693147, 1e-3))
                 #expect(
                     text?.contains("objective dpo:beta=0.1,smoothing=0 there, simpo") == true,
                     "\(text ?? "it went on")")
@@ -196,9 +199,24 @@ import VulkanCompute
         }
     }
 
-    // MARK: Memory
+    // MARK: Memory and work
 
-    /// What is planned is what is then taken, references included; and it is little more than plain training of the same tokens takes.
+    /// A step of pairs is a plain step on both answers and one more product of the head, with its
+    /// cross-entropy.
+    @Test func theWorkIsOneMoreProductOfTheHead() throws {
+        let model = try TinyModel(vocab: 4096).load(TestDevices.main)
+        let adapter = try Adapter.random(for: model)
+        func work(_ objective: any Objective, pairs: Int) throws -> Double {
+            try Trainer(model, adapter, objective: objective)
+                .plan(BatchShape(tokens: 64, counted: 48, pairs: pairs)).flops
+        }
+        let more = try work(DPO(.sigmoid), pairs: 8) - work(CausalLM(), pairs: 0)
+        let product = 2.0 * 48 * 32 * 4096
+        #expect(more >= product && more < 1.4 * product)
+    }
+
+    /// What is planned is what is then taken, references included; and it is little more than plain training
+    /// of the same tokens takes.
     @Test(arguments: ["dpo", "kto"])
     func memoryIsPlanned(_ name: String) throws {
         let (objective, kind) = try objective(name)

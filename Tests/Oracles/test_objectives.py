@@ -1,5 +1,5 @@
 """Objectives that compare answers: loss and gradients of every one against TRL's formulas in PyTorch, and whole runs against TRL's trainers."""
-import json, math
+import json, math, shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -52,16 +52,16 @@ def log_p(model, prompt, answer):
     return each.sum(), each.mean(), len(answer)
 
 
-def reference(model, prompt, answer):
-    with torch.no_grad(), model.disable_adapter():
-        return log_p(model, prompt, answer)[0]
+@torch.no_grad()
+def fixed(model, prompt, answer):
+    return log_p(model, prompt, answer)[0]
 
 
-def pair_loss(model, tokenizer, line, loss):
+def pair_loss(model, reference, tokenizer, line, loss):
     prompt, chosen = ids(tokenizer, line["prompt"], line["chosen"])
     _, rejected = ids(tokenizer, line["prompt"], line["rejected"])
     return loss(*(log_p(model, prompt, answer) for answer in (chosen, rejected)),
-                *(reference(model, prompt, answer) for answer in (chosen, rejected)))
+                *(fixed(reference, prompt, answer) for answer in (chosen, rejected)))
 
 
 def dpo(beta, smoothing=0.0):
@@ -93,15 +93,14 @@ def orpo(chosen, rejected, *ref):
     return -chosen[1] - ORPOTrainer.odds_ratio_loss(trainer, chosen[1], rejected[1])[0]
 
 
-def kto_losses(model, tokenizer, lines):
+def kto_losses(model, reference, tokenizer, lines):
     """Ethayarajh et al. 2024, eq. 8; the zero point is the mean over each prompt with the answer before."""
     parts = [ids(tokenizer, line["prompt"], line["completion"]) for line in lines]
-    with torch.no_grad():
-        others = [(prompt, parts[i - 1][1]) for i, (prompt, _) in enumerate(parts)]
-        zero = sum(log_p(model, *other)[0] - reference(model, *other) for other in others) / len(others)
+    others = [(prompt, parts[i - 1][1]) for i, (prompt, _) in enumerate(parts)]
+    zero = sum(fixed(model, *other) - fixed(reference, *other) for other in others) / len(others)
     zero = torch.clamp(zero, min=0)
     for line, part in zip(lines, parts):
-        ratio = log_p(model, *part)[0] - reference(model, *part)
+        ratio = log_p(model, *part)[0] - fixed(reference, *part)
         yield 1.5 * (1 - torch.sigmoid(0.1 * (ratio - zero))) if line["label"] else 1 - torch.sigmoid(0.1 * (zero - ratio))
 
 
@@ -110,51 +109,63 @@ OBJECTIVES = {
     "orpo:lambda=0.2": orpo, "kto:desirable=1.5": None}
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-def test_loss_and_gradients_are_those_of_pytorch(objective, tiny, tmp_path):
-    make(tiny, tmp_path / "peft", rank=4, alpha=8, size=0.1)
-    lines = judged(4) if objective.startswith("kto") else pairs(4)
-    tokenizer = load_tokenizer(tiny)
-    model = PeftModel.from_pretrained(load_model(tiny), tmp_path / "peft", is_trainable=True).eval()
-    if objective.startswith("kto"):
-        losses = list(kto_losses(model, tokenizer, lines))
-    else:
-        losses = [pair_loss(model, tokenizer, line, OBJECTIVES[objective]) for line in lines]
-    loss = sum(losses) / len(losses)
-    loss.backward()
-
-    ours = loravk.Model.load(tiny)
-    adapter = loravk.Adapter.load(ours, tmp_path / "peft")
-    trainer = loravk.Trainer(ours, adapter, objective=objective, max_grad_norm=0)
-    seen = []
+def one_step(tiny, folder, objective, lines):
+    """The run in `folder`/out, begun or gone on with, stopped after a step: what was told, the adapter, and the optimizer's state."""
+    model = loravk.Model.load(tiny)
+    trainer = loravk.Trainer(
+        model, loravk.Adapter.load(model, folder / "peft"), learning_rate=2e-2, objective=objective, max_grad_norm=0)
+    told = []
 
     def stop(progress):
-        seen.append(progress)
+        told.append(progress)
         return False
 
     result = trainer.fit(
-        lines, steps=2, batch_size=4, shuffle=False, schedule="constant", warmup_steps=0, output=tmp_path / "out", on_progress=stop)
-    assert result.stopped and len(seen) == 1
-    assert math.isclose(seen[0].loss, loss.item(), rel_tol=1e-4)
-    # AdamW's first mean of the gradient is a tenth of it.
-    state = load_file(tmp_path / "out" / "training_state.safetensors")
+        lines, steps=3, batch_size=4, shuffle=False, schedule="constant", warmup_steps=0, output=folder / "out", resume=True,
+        on_progress=stop)
+    assert result.stopped and len(told) == 1
+    return told[0], load_file(folder / "out" / "training_state.safetensors")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_loss_and_gradients_are_those_of_pytorch(objective, tiny, tmp_path):
+    """Of the second step, in which the model is not its reference any more."""
+    make(tiny, tmp_path / "peft", rank=4, alpha=8, size=0.1)
+    lines = judged(4) if objective.startswith("kto") else pairs(4)
+    _, before = one_step(tiny, tmp_path, objective, lines)
+    shutil.copytree(tmp_path / "out", tmp_path / "first")
+    told, after = one_step(tiny, tmp_path, objective, lines)
+    assert told.step == 2
+
+    tokenizer = load_tokenizer(tiny)
+    model = PeftModel.from_pretrained(load_model(tiny), tmp_path / "first", is_trainable=True).eval()
+    reference = PeftModel.from_pretrained(load_model(tiny), tmp_path / "peft").eval()
+    if objective.startswith("kto"):
+        losses = list(kto_losses(model, reference, tokenizer, lines))
+    else:
+        losses = [pair_loss(model, reference, tokenizer, line, OBJECTIVES[objective]) for line in lines]
+    loss = sum(losses) / len(losses)
+    loss.backward()
+    assert math.isclose(told.loss, loss.item(), rel_tol=1e-4)
     largest = max(p.grad.abs().max().item() for p in model.parameters() if p.grad is not None)
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            gradient = state[name.replace(".default", "") + ".exp_avg"] * 10
+            # AdamW's mean of the gradient is a tenth of it, and nine tenths of the mean before.
+            key = name.replace(".default", "") + ".exp_avg"
+            gradient = (after[key] - 0.9 * before[key]) * 10
             np.testing.assert_allclose(gradient, parameter.grad.numpy(), rtol=1e-3, atol=1e-3 * largest, err_msg=name)
 
 
 def test_eval_tells_what_training_tells(program, tiny, tmp_path):
-    make(tiny, tmp_path / "peft", rank=4, alpha=8, size=0.1)
-    (tmp_path / "data.jsonl").write_text("".join(json.dumps(line) + "\n" for line in pairs(6)))
-    words = ["--model", tiny, "--adapter", tmp_path / "peft", "--data", tmp_path / "data.jsonl", "--objective", "dpo"]
-    told = program.eval(*words)
-    metrics = program.train(tmp_path / "out", *words, "--steps", 1, "--batch-size", 6)
-    assert told["loss"] == pytest.approx(metrics[0]["loss"], rel=1e-5)
+    (tmp_path / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in pairs(6)))
+    (tmp_path / "valid.jsonl").write_text("".join(json.dumps(line) + "\n" for line in pairs(6, "valid")))
+    words = ["--model", tiny, "--data", tmp_path, "--objective", "dpo"]
+    last = program.train(tmp_path / "out", *words, "--steps", 3, "--batch-size", 6, "--lr", 3e-3)[-1]
+    told = program.eval(*words, "--adapter", tmp_path / "out")
+    assert told["loss"] == pytest.approx(last["validation_loss"], rel=1e-4) and abs(told["rewards/margins"]) > 0.01
     for name in METRICS:
-        assert told[name] == pytest.approx(metrics[0][name], rel=1e-4, abs=1e-6)
-    without = program.eval("--model", tiny, "--data", tmp_path / "data.jsonl", "--objective", "dpo")
+        assert told[name] == pytest.approx(last[f"validation_{name}"], rel=1e-4, abs=1e-5), name
+    without = program.eval(*words)
     assert without["loss"] == pytest.approx(math.log(2), rel=1e-5) and abs(without["rewards/margins"]) < 1e-5
 
 

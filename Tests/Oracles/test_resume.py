@@ -99,3 +99,21 @@ def test_a_run_from_an_adapter_goes_on_with_the_same_start(program, tiny, tmp_pa
     disturb(program, tiny, tmp_path / "out", signal.SIGKILL, 10, options)
     program.run("train", "--resume", "--model", tiny, "--out", tmp_path / "out", *options)
     assert results(tmp_path / "out") == results(tmp_path / "whole") != whole
+
+
+def test_a_run_on_pairs_that_is_killed_ends_as_an_undisturbed_one(program, tiny, tmp_path):
+    """What the reference makes of the pairs is computed again, with the adapter that the run began with."""
+    program.train(tmp_path / "first", "--model", tiny, "--data", EXAMPLES / "tiny" / "train.jsonl", "--steps", 3, "--rank", 4)
+    options = ["--data", EXAMPLES / "tiny" / "pairs", "--objective", "dpo", "--adapter", tmp_path / "first", "--steps", 12,
+               "--save-every", 2, "--validate-every", 4, "--dropout", 0.1, "--batch-size", 3]
+    program.train(tmp_path / "whole", "--model", tiny, *options)
+    out = tmp_path / "out"
+    for step in (1, 5, 9):
+        code, said = disturb(program, tiny, out, signal.SIGKILL, step, options)
+        assert code == -signal.SIGKILL, said
+    for other, reason in [(["--objective", "ipo"], "objective dpo:beta=0.1,smoothing=0 there, ipo:beta=0.1 here")]:
+        said = program.run("train", "--resume", "--model", tiny, "--out", out, *options, *other, fails=True)
+        assert reason in said, said
+    program.run("train", "--resume", "--model", tiny, "--out", out, *options)
+    assert results(out) == results(tmp_path / "whole")
+    assert lines(out)[-1]["validation_rewards/accuracies"] > 0.5

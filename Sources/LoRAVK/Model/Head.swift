@@ -38,8 +38,8 @@ package struct Head: Sendable {
         return try normBackward(x, n, dn, saved, pass)
     }
 
-    /// Records the gradient of Σ −log p(target)·w·scale, where `weigh` records w (n), given −log p (n) of all targets. Takes over `x`
-    /// (n, C) and returns dx (n, C).
+    /// Records the gradient of Σ −log p(target)·w·scale, where `weigh` records w (n), given −log p (n) of all
+    /// targets. Takes over `x` (n, C) and returns dx (n, C).
     func weightedLoss(
         _ x: Tensor, _ pass: Pass, weigh: (_ losses: Tensor, _ weights: Tensor) throws(VulkanError) -> Void
     ) throws(VulkanError) -> Tensor {

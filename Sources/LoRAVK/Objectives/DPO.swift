@@ -1,5 +1,6 @@
-// Direct preference optimisation, by the margin h between the log-ratios of the chosen and the rejected answer to the model without
-// the adapter. Shaders/loss/dpo.comp has the formulas. The reward of an answer is β·(log p − log p_ref).
+// Direct preference optimisation, by the margin h between the log-ratios of the chosen and the rejected
+// answer to the model that the run begins with. Shaders/loss/dpo.comp has the formulas. The reward of an
+// answer is β·(log p − log p_ref).
 
 import Kernels
 import VulkanCompute

@@ -1,5 +1,6 @@
-// KTO: single answers, each judged as wanted or not, against a zero point z: how far the model is from the reference on answers that do
-// not belong to their prompts. Shaders/loss/kto.comp has the formula. z is that of a pass.
+// KTO: single answers, each judged as wanted or not, against a zero point z: how far the model is from the
+// reference on answers that do not belong to their prompts. Shaders/loss/kto.comp has the formula. z is that
+// of a pass.
 
 import Kernels
 import VulkanCompute

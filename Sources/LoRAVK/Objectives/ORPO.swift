@@ -1,5 +1,5 @@
-// ORPO: the chosen answer is learned, and its odds are to be larger than the rejected one's, without a reference.
-// Shaders/loss/orpo.comp has the formula. The reward of an answer is λ·(log p a target).
+// ORPO: the chosen answer is learned, and its odds are to be larger than the rejected one's, without a
+// reference. Shaders/loss/orpo.comp has the formula. The reward of an answer is λ·(log p a target).
 
 import Kernels
 import VulkanCompute

@@ -1,6 +1,7 @@
-// What a step minimises. An objective says what its examples are, records the gradient of the last hidden states, and reports the
-// loss and what else is told of it. A new one is a file here and a line in `Registries.objectives`; one that compares two answers is an
-// `AnswerObjective`, whose own part is a formula and its derivative.
+// What a step minimises. An objective says what its examples are, records the gradient of the last hidden
+// states, and reports the loss and what else is told of it. A new one is a file here and a line in
+// `Registries.objectives`; one that compares two answers is an `AnswerObjective`, whose own part is a formula
+// and its derivative.
 
 import Kernels
 import VulkanCompute
@@ -8,13 +9,13 @@ import VulkanCompute
 package protocol Objective: Named {
     /// What it learns from.
     var examples: Example.Kind { get }
-    /// It compares with the model without the adapter, whose log-probabilities stand in the examples.
+    /// It compares with the model as the run begins with it, whose log-probabilities stand in the examples.
     var needsReference: Bool { get }
 
     /// What of an example the loss is the mean over.
     func count(_ example: Example) -> Int
-    /// Records the gradient of x (n, C), the last hidden states of the counted positions, times the step's loss scale. Takes `x` over. What
-    /// else it returns stays until the next pass, for `report`.
+    /// Records the gradient of x (n, C), the last hidden states of the counted positions, times the step's
+    /// loss scale. Takes `x` over. What else it returns stays until the next pass, for `report`.
     func record(_ x: Tensor, _ head: Head, _ pass: Pass) throws(VulkanError) -> (
         dx: Tensor, outputs: [Tensor]
     )
@@ -100,7 +101,8 @@ package struct Metrics: Sendable, Equatable {
 
     static let (chosen, rejected, margins) = ("rewards/chosen", "rewards/rejected", "rewards/margins")
 
-    /// In the order in which they were added, and the margin between the rewards of what is wanted and what is not.
+    /// In the order in which they were added, and the margin between the rewards of what is wanted and what
+    /// is not.
     package var values: [(name: String, value: Double)] {
         var values = entries.map { (name: $0.name, value: $0.sum / Double($0.count)) }
         func value(_ name: String) -> Double? { values.first { $0.name == name }?.value }

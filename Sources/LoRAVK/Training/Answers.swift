@@ -1,12 +1,12 @@
-// What an objective that compares answers is told of a batch: which targets belong to which answer, and what the reference makes of
-// them. P pairs are 2P answers behind each other: pair p's are 2p and 2p + 1.
+// What an objective that compares answers is told of a batch: which targets belong to which answer, and what
+// the reference makes of them. P pairs are 2P answers behind each other: pair p's are 2p and 2p + 1.
 
 import Kernels
 
 package struct Answers: Sendable, Equatable {
     /// (start, end) of each answer's targets; empty for padding.
     package private(set) var ranges: [Int32] = []
-    /// log p of each answer by the model without its adapter.
+    /// log p of each answer by the reference.
     package private(set) var references: [Float] = []
     /// Of each pair: 1 where its first answer is wanted, −1 where it is not, 0 for padding.
     package private(set) var signs: [Float] = []

@@ -1,4 +1,5 @@
-// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective compares.
+// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective
+// compares.
 
 /// `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
 package struct Example: Sendable, Equatable {
@@ -63,7 +64,7 @@ package struct Comparison: Sendable, Equatable {
     package var second: Int
     /// Whether the first answer is wanted; nil: the first is better than the second.
     package var isDesired: Bool?
-    /// log p of both answers by the model without its adapter.
+    /// log p of both answers by the reference.
     package var reference = PairOf<Float>(0, 0)
 }
 

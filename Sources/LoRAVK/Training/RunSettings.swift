@@ -13,12 +13,13 @@ struct RunSettings {
     private static let (tokensName, allTokens) = ("tokens of a pass", "all")
     private static let dateName = "date of the chat template"
 
-    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) throws(FileError) {
+    init(_ trainer: Trainer, _ data: Dataset, _ config: RunConfig) throws {
         var settings = try trainer.model.settings
         settings += trainer.adapter.settings
         settings.add("data", data.identity)
         if let date = data.date { settings.add(Self.dateName, date) }
         settings.add("objective", trainer.objective.description)
+        if trainer.objective.needsReference { settings.add("reference", try trainer.adapter.values) }
         settings.add("batch size", config.batchSize)
         settings.add("accumulation", config.accumulation)
         // Larger passes than there are change nothing.
@@ -110,6 +111,15 @@ extension Transformer {
 }
 
 extension Adapter {
+    /// A fingerprint of what a run begins with.
+    fileprivate var values: String {
+        get throws {
+            var print = Fingerprint()
+            print.add(try device.values(parameters))
+            return print.text
+        }
+    }
+
     fileprivate var settings: Settings {
         var settings = Settings()
         settings.add("method", method.description)

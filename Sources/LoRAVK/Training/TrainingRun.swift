@@ -52,6 +52,7 @@ package final class TrainingRun {
     private let sampler: RunSampler?
     private var watch: ValidationWatch
     private var best: BestParameters?
+    private let reference: Reference?
 
     /// Takes the output folder (making it where needed); fails before anything is computed where it cannot be used. With
     /// each validation the features on `probe` are measured, and `sampler` answers its prompts. `resumes`: goes on where the same run was stopped or killed, or
@@ -77,6 +78,7 @@ package final class TrainingRun {
             try trainer.model.check(example)
         }
         try trainer.objective.check(data.examples + (validation?.examples ?? []))
+        reference = try Reference(trainer)
         output = try folder.map { folder in
             try RunFolder(
                 folder, trainer, RunSettings(trainer, data, config), steps: config.steps,
@@ -112,8 +114,9 @@ package final class TrainingRun {
     }
 
     /// Trains to the end, or until `shouldStop` says so between two steps; the adapter is saved in either case. What goes
-    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed. `onReference`: so many of
-    /// the examples have been seen by the model without the adapter, where the objective needs that.
+    /// wrong with files on the way (a full disk) is a warning: only the last save of the adapter must succeed.
+    /// `onReference`: so many of the examples have been seen by the model that the run begins with, where the objective
+    /// needs that.
     package func run(
         shouldStop: () -> Bool = { false }, onProgress: (RunProgress) -> Void = { _ in },
         onSave: (_ step: Int, _ folder: String) -> Void = { _, _ in },
@@ -219,17 +222,18 @@ package final class TrainingRun {
                 largestOf: data.sizes, batchSize: config.batchSize, tokensPerPass: config.tokensPerPass))
     }
 
-    /// Looks at all data without the adapter, where the objective needs that.
+    /// Looks at all data with the parameters that the run began with, where the objective needs that.
     private func compare(_ shouldStop: () -> Bool, _ onReference: (Int, Int) -> Void) throws {
-        let count = data.examples.count + (validation?.examples.count ?? 0)
-        let evaluator = Evaluator(sharing: trainer)
-        func compared(_ data: Dataset, after before: Int) throws -> Dataset {
-            try evaluator.compared(
-                data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
-                onProgress: { onReference(before + $0, count) })
+        let (first, count) = (data.examples.count, data.examples.count + (validation?.examples.count ?? 0))
+        try reference?.evaluate(isThere: firstStep == 0) { evaluator in
+            func referring(_ data: Dataset, after before: Int) throws -> Dataset {
+                try evaluator.referring(
+                    data, tokensPerPass: config.tokensPerPass, shouldStop: shouldStop,
+                    onProgress: { onReference(before + $0, count) })
+            }
+            data = try referring(data, after: 0)
+            validation = try validation.map { try referring($0, after: first) }
         }
-        data = try compared(data, after: 0)
-        validation = try validation.map { try compared($0, after: data.examples.count) }
     }
 
     private func keepingLastGoodAdapter<Result>(_ body: () throws -> Result) throws -> Result {

@@ -1,4 +1,5 @@
-// A form of a row of training data, told by its keys. A new one is one file here and one line in `Formats.swift`.
+// A form of a row of training data, told by its keys. A new one is one file here and one line in
+// `Formats.swift`.
 
 import Checkpoints
 import Tokenizer

@@ -30,8 +30,8 @@ struct KTOFormat: ExampleFormat {
 }
 
 extension [Example] {
-    /// Judged answers, each with its prompt and the answer of the example before it: how far the model is from the reference on answers
-    /// that do not belong there is KTO's zero point.
+    /// Judged answers, each with its prompt and the answer of the example before it: how far the model is
+    /// from the reference on answers that do not belong there is KTO's zero point.
     func withOthers(maxTokens: Int) -> [Example] {
         indices.map { index in
             let (own, before) = (self[index], self[index == 0 ? count - 1 : index - 1])

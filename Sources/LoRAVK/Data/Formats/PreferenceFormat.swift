@@ -1,5 +1,5 @@
-// Two answers to a prompt, of which one is better: `prompt`, `chosen` and `rejected`. They are texts, or lists of messages. Where the prompt
-// is missing, or a text beside lists, it is what both answers begin with.
+// Two answers to a prompt, of which one is better: `prompt`, `chosen` and `rejected`. They are texts, or
+// lists of messages. Where the prompt is missing, or a text beside lists, it is what both answers begin with.
 
 import Checkpoints
 

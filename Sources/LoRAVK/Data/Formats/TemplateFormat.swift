@@ -1,4 +1,5 @@
-// Prompt and completion that templates make from any fields of a row: `--prompt 'Review: {text}' --completion ' {label:bad|good}'`.
+// Prompt and completion that templates make from any fields of a row: `--prompt 'Review: {text}' --completion
+// ' {label:bad|good}'`.
 
 import Checkpoints
 
