@@ -16,7 +16,7 @@ struct MethodsBenchmark: ParsableCommand {
     @Option(help: "The device, by index or name.") var device: String?
     @Flag(help: "One JSON object a method, times in seconds.") var json = false
     @Argument(help: "Methods, or method/initialization: lora/olora. lora is always the first.") var methods =
-        AdapterMethods.all.map(\.name).filter { $0 != "lora" } + ["lora/olora"]
+        Registries.methods.names.filter { $0 != "lora" } + ["lora/olora"]
 
     private struct Entrant {
         let name: String
@@ -54,8 +54,8 @@ struct MethodsBenchmark: ParsableCommand {
         let words = name.split(separator: "/", maxSplits: 1).map(String.init)
         var config = LoRAConfig()
         (config.rank, config.alpha) = (rank, 2 * Double(rank))
-        config.method = try AdapterMethods.named(words.first ?? "")
-        if words.count > 1 { config.initialization = try LoRAInitialization.named(words[1]) }
+        config.method = try Registries.methods.named(words.first ?? "")
+        if words.count > 1 { config.initialization = try Registries.initializations.named(words[1]) }
         let adapter = try Adapter.create(for: model, config)
         return Entrant(name: name, trainer: try Trainer(model, adapter), parameters: adapter.parameterCount)
     }

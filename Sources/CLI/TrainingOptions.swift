@@ -9,7 +9,7 @@ struct LoRAOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "The method, with its options: \(AdapterMethods.all.map(\.description).joined(separator: ", ")). Default: \(Defaults.method).",
+            "The method, with its options: \(Registries.methods.descriptions.joined(separator: ", ")). Default: \(Defaults.method).",
             valueName: "name[:option=number,…]"))
     var method: String?
 
@@ -17,7 +17,7 @@ struct LoRAOptions: ParsableArguments {
         name: [.customLong("init"), .long],
         help: ArgumentHelp(
             """
-            How A and B start: \(LoRAInitialization.all.map(\.description).joined(separator: ", ")). Default: kaiming, or what \
+            How A and B start: \(Registries.initializations.descriptions.joined(separator: ", ")). Default: kaiming, or what \
             the method brings with it.
             """, valueName: "name[:option=number,…]"))
     var initialization: String?
@@ -82,8 +82,8 @@ struct LayerOptions: ParsableArguments {
         var config = LoRAConfig()
         config.rank = rank
         if let alpha { config.alpha = alpha }
-        config.method = try AdapterMethods.named(method)
-        config.initialization = try initialization.map(LoRAInitialization.named)
+        config.method = try Registries.methods.named(method)
+        config.initialization = try initialization.map(Registries.initializations.named)
         config.learningRates = try learningRates
         config.usesRsLoRA = rslora
         config.dropout = dropout ?? Defaults.dropout

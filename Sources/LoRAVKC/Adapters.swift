@@ -64,10 +64,10 @@ extension LoRAConfig {
     init(_ config: loravk_adapter_config) throws {
         self.init()
         if let name = try optionalText(config.method, "config.method") {
-            method = try AdapterMethods.named(name)
+            method = try Registries.methods.named(name)
         }
         if let name = try optionalText(config.`init`, "config.init") {
-            initialization = try LoRAInitialization.named(name)
+            initialization = try Registries.initializations.named(name)
         }
         rank = Int(config.rank)
         if config.alpha != 0 { alpha = config.alpha }

@@ -45,12 +45,12 @@ package struct SweepGrid: Sendable, Equatable {
         // As they describe themselves, with all their options: one name for one thing.
         if let text = texts.method {
             methods = try Self.names(text, "method") { name throws(ConfigError) in
-                try AdapterMethods.named(name).description
+                try Registries.methods.named(name).description
             }
         }
         if let text = texts.initialization {
             initializations = try Self.names(text, "init") { name throws(ConfigError) in
-                try LoRAInitialization.named(name).description
+                try Registries.initializations.named(name).description
             }
         }
         if let text = texts.rank { ranks = try Self.integers(text, "rank") }

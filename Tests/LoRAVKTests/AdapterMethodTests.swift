@@ -7,18 +7,18 @@ import Testing
 
 @Suite struct AdapterMethodTests {
     /// Every method, with an update whose effect is neither too large nor too small for a difference.
-    static let methods = AdapterMethods.all.map {
+    static let methods = Registries.methods.all.map {
         ["delora": "delora:lambda=0.5", "vera": "vera:d=1"][$0.name] ?? $0.name
     }
 
     private func config(_ method: String, rank: Int = 4) throws -> LoRAConfig {
         var config = LoRAConfig(rank: rank, alpha: 2 * Double(rank))
-        config.method = try AdapterMethods.named(method)
+        config.method = try Registries.methods.named(method)
         config.seed = 3
         return config
     }
 
-    @Test(arguments: AdapterMethods.all.map(\.name))
+    @Test(arguments: Registries.methods.names)
     func aNewAdapterChangesNothing(_ method: String) throws {
         let model = try TinyModel().load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config(method))
@@ -237,14 +237,18 @@ import Testing
             let text = errorText(body)
             #expect(text?.contains(part) == true, "\(text ?? "accepted")")
         }
-        refused("no adapter method 'lore'; there are lora, rslora") { _ = try AdapterMethods.named("lore") }
-        refused("no option 'ratios'; it takes ratio") { _ = try AdapterMethods.named("lora+:ratios=2") }
-        refused("lora takes no option 'x'; it takes none") { _ = try AdapterMethods.named("lora:x=1") }
-        refused("ratio is -1.0; it must be 0.001 to") { _ = try AdapterMethods.named("lora+:ratio=-1") }
-        refused("'ratio' is no option; they are written lora+:name=number") {
-            _ = try AdapterMethods.named("lora+:ratio")
+        refused("no adapter method 'lore'; there are lora, rslora") {
+            _ = try Registries.methods.named("lore")
         }
-        refused("no initialization 'zeros'; there are kaiming") { _ = try LoRAInitialization.named("zeros") }
+        refused("no option 'ratios'; it takes ratio") { _ = try Registries.methods.named("lora+:ratios=2") }
+        refused("lora takes no option 'x'; it takes none") { _ = try Registries.methods.named("lora:x=1") }
+        refused("ratio is -1.0; it must be 0.001 to") { _ = try Registries.methods.named("lora+:ratio=-1") }
+        refused("'ratio' is no option; they are written lora+:name=number") {
+            _ = try Registries.methods.named("lora+:ratio")
+        }
+        refused("no initialization 'zeros'; there are kaiming") {
+            _ = try Registries.initializations.named("zeros")
+        }
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         refused("lora-fa trains B only") {
             var config = try config("lora-fa")
@@ -293,7 +297,7 @@ import Testing
 
     /// One line registers a method from outside; all the rest is in MadeUpMethod.swift.
     @Test func aMadeUpMethodNeedsAFileAndALine() throws {
-        AdapterMethods.register(MadeUpMethod())
+        Registries.methods.register(MadeUpMethod())
         let model = try TinyModel(layers: 1).load(TestDevices.main)
         let adapter = try Adapter.create(for: model, config("half-lora:part=0.25"))
         let batch = examples([9, 5], prompt: 2)

@@ -148,7 +148,7 @@ import VulkanCompute
     func everyMethodTrainsAndIsSaved(_ name: String) throws {
         let model = try load(name, TestDevices.main)
         let batch = examples([14, 5], prompt: 2)
-        for method in AdapterMethods.all where method.name != "half-lora" {
+        for method in Registries.methods.all where method.name != "half-lora" {
             var config = LoRAConfig()
             config.rank = 4
             config.method = method

@@ -10,7 +10,7 @@ import Testing
         _ initialization: String, _ model: Transformer, _ data: [Example], rank: Int = 4, alpha: Double = 6
     ) throws -> Adapter {
         var config = LoRAConfig(rank: rank, alpha: alpha)
-        config.initialization = try LoRAInitialization.named(initialization)
+        config.initialization = try Registries.initializations.named(initialization)
         return try Adapter.create(for: model, config, examples: data)
     }
 

@@ -66,7 +66,7 @@ import Testing
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig()
         config.rank = 4
-        config.initialization = try LoRAInitialization.named("pissa")
+        config.initialization = try Registries.initializations.named("pissa")
         let found = try features(try Adapter.create(for: model, config), model, examples([20, 17]))
         #expect(found.zA > 0.01 && found.zB < 1e-5 * found.zA)
     }
@@ -74,7 +74,7 @@ import Testing
     @Test func aMethodWithoutALowRankTermHasNone() throws {
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig()
-        config.method = try AdapterMethods.named("dora")
+        config.method = try Registries.methods.named("dora")
         let evaluator = try Evaluator(model, try Adapter.create(for: model, config))
         #expect(try evaluator.featureNorms(examples([20])) == nil)
         let plain = try Evaluator(model, try Adapter.random(for: model))

@@ -50,7 +50,7 @@ import VulkanCompute
     /// A token's step may run a layer in a fused kernel, which trusts `lowRank`. With every method, and with adapters on all or
     /// on some of the layers, generation computes what a training step computes: the whole sequence, token by token.
     @Test(
-        arguments: AdapterMethods.all + [MadeUpMethod(), MadeUpGain()] as [any AdapterMethod],
+        arguments: Registries.methods.all + [MadeUpMethod(), MadeUpGain()] as [any AdapterMethod],
         ["all-linear", "v_proj,up_proj"])
     func stepsOfEveryMethod(method: any AdapterMethod, targets: String) throws {
         let model = try TinyModel().load(TestDevices.main)

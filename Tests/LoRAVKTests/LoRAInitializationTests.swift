@@ -44,7 +44,7 @@ import Testing
         let (rank, inputs, outputs) = (16, 400, 500)
         let site = InitialSite(rank: rank, inFeatures: inputs, outFeatures: outputs, scaling: 1)
         var random = RandomNumbers(seed: 11)
-        let matrices = try LoRAInitialization.named(name).matrices(site, using: &random)
+        let matrices = try Registries.initializations.named(name).matrices(site, using: &random)
         let half = name.hasPrefix("init-b") ? Adapter.Part.loraB : .loraA
         let values = try #require(matrices[half]).doubles
         #expect(matrices.count == 1 && values.count == rank * (half == .loraA ? inputs : outputs))
@@ -64,9 +64,11 @@ import Testing
         }
     }
 
-    @Test(arguments: LoRAInitialization.all.filter { $0.zero != nil && $0.sight == nil }.map(\.name), [3, 8])
+    @Test(
+        arguments: Registries.initializations.all.filter { $0.zero != nil && $0.sight == nil }.map(\.name),
+        [3, 8])
     func oneHalfIsZeroAndTheOutputIsUnchanged(_ name: String, rank: Int) throws {
-        let initialization = try LoRAInitialization.named(name)
+        let initialization = try Registries.initializations.named(name)
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig()
         config.rank = rank

@@ -10,7 +10,7 @@ struct MadeUpMethod: LowRankMethod {
     let name = "half-lora"
     let savesItself = false
     let summary = "LoRA of which only a part counts"
-    var options = [MethodOption("part", 0.5, in: 0...1, "how much of the update counts")]
+    var options = [NumberOption("part", 0.5, in: 0...1, "how much of the update counts")]
 
     private var part: Float { Float(options[0].value) }
 

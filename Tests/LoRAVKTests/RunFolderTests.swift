@@ -36,8 +36,8 @@ import VulkanCompute
         func trainer(_ model: Transformer, change: (inout LoRAConfig) -> Void = { _ in }) throws -> Trainer {
             var config = LoRAConfig()
             (config.rank, config.alpha, config.dropout, config.seed) = (3, 6, dropout, 3)
-            config.method = try AdapterMethods.named(method)
-            config.initialization = try start.map(LoRAInitialization.named)
+            config.method = try Registries.methods.named(method)
+            config.initialization = try start.map(Registries.initializations.named)
             change(&config)
             var optimizer = AdamWConfig()
             (optimizer.weightDecay, optimizer.maxGradientNorm) = (0.1, 1)
@@ -81,7 +81,7 @@ import VulkanCompute
     // MARK: The same bits
 
     private static let recipes =
-        AdapterMethods.all.map { Recipe(method: $0.name) } + [
+        Registries.methods.all.map { Recipe(method: $0.name) } + [
             Recipe(dropout: 0.3), Recipe(method: "dora", dropout: 0.1), Recipe(start: "pissa"),
             Recipe(start: "init-b"),
         ]

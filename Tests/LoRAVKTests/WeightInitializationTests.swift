@@ -10,7 +10,7 @@ import Testing
         _ initialization: String, _ model: Transformer, rank: Int = 4, alpha: Double = 6, seed: UInt64 = 2
     ) throws -> Adapter {
         var config = LoRAConfig(rank: rank, alpha: alpha)
-        config.initialization = try LoRAInitialization.named(initialization)
+        config.initialization = try Registries.initializations.named(initialization)
         config.seed = seed
         return try Adapter.create(for: model, config)
     }
@@ -31,11 +31,11 @@ import Testing
         return (a.rows(0..<trained), b.columns(0..<trained), w)
     }
 
-    @Test(arguments: LoRAInitialization.all.map(\.name) + ["pissa:iterations=4"])
+    @Test(arguments: Registries.initializations.names + ["pissa:iterations=4"])
     func aNewAdapterChangesNothing(_ name: String) throws {
         let model = try TinyModel().load(TestDevices.main)
         var config = LoRAConfig(rank: 4, alpha: 6)
-        config.initialization = try LoRAInitialization.named(name)
+        config.initialization = try Registries.initializations.named(name)
         let adapter = try Adapter.create(for: model, config, examples: examples([40, 24], seed: 4))
         let tokens = examples([12])[0].tokens
         let base = try Evaluator(model, nil).logits(tokens, at: [3, 11])

@@ -144,8 +144,8 @@ extension AdapterFiles {
     /// The method that trained the adapter, by the file's metadata or else by its config.
     package var method: any AdapterMethod {
         get throws(ConfigError) {
-            if let name = metadata[Self.methodKey] { return try AdapterMethods.named(name) }
-            for method in AdapterMethods.all {
+            if let name = metadata[Self.methodKey] { return try Registries.methods.named(name) }
+            for method in Registries.methods.all {
                 if let method = method.recognized(in: config) { return method }
             }
             throw ConfigError("\(folder): no adapter method knows this kind of adapter")

@@ -66,9 +66,9 @@ indirect enum ScalarSet: Hashable, Sendable {
     static func scalar(_ value: UInt32) -> ScalarSet { .scalars(value...value) }
 
     /// \s
-    static let whitespace = ScalarSet.union([
-        .categories(ScalarCategory.mask("Z") ?? 0), .scalars(0x09...0x0D), .scalar(0x85),
-    ])
+    static var whitespace: ScalarSet {
+        .union([.categories(ScalarCategory.mask("Z") ?? 0), .scalars(0x09...0x0D), .scalar(0x85)])
+    }
 
     func contains(_ value: UInt32, category: UInt8) -> Bool {
         switch self {

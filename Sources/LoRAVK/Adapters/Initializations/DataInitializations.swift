@@ -3,8 +3,8 @@
 /// What of the data an initialisation looks at, and how: every value is a number of one of its options.
 extension LoRAInitialization {
     private static let lookingAt = [
-        MethodOption("samples", 32, in: 1...1e6, "examples of the training data to look at"),
-        MethodOption("iterations", 2, in: 0...100, "of the subspace iteration, each once over the samples"),
+        NumberOption("samples", 32, in: 1...1e6, "examples of the training data to look at"),
+        NumberOption("iterations", 2, in: 0...100, "of the subspace iteration, each once over the samples"),
     ]
 
     /// A from the right singular vectors of the layer's inputs, B zero; ranks go where the inputs' variance is. Paischer et al.
@@ -13,9 +13,9 @@ extension LoRAInitialization {
         name: "eva",
         summary: "A from the strongest directions of the layer's inputs, B zero; ranks redistributed",
         options: lookingAt + [
-            MethodOption(
+            NumberOption(
                 "rho", 2, in: 1...16, "a layer gets at most rho times the rank; 1: all get the rank"),
-            MethodOption("centre", 1, in: 0...1, "1: the inputs less their mean, as in PEFT; 0: as they are"),
+            NumberOption("centre", 1, in: 0...1, "1: the inputs less their mean, as in PEFT; 0: as they are"),
         ],
         zero: .loraB, sight: .inputs
     ) { _, site, _ in
@@ -29,7 +29,7 @@ extension LoRAInitialization {
         name: "lora-ga",
         summary: "A and B from the strongest directions of W's first gradient, and taken off W",
         options: lookingAt + [
-            MethodOption("gamma", 16, in: 1e-3...1e6, "A and B are of the size out^¼/√gamma")
+            NumberOption("gamma", 16, in: 1e-3...1e6, "A and B are of the size out^¼/√gamma")
         ],
         startsInWeight: true, sight: .gradients(perRank: 2)
     ) { this, site, _ in
@@ -52,7 +52,7 @@ extension LoRAInitialization {
         name: "spectral",
         summary: "A and B small, in the strongest directions of W's first gradient, and taken off W",
         options: lookingAt + [
-            MethodOption("scale", 0.1, in: 1e-6...1e3, "the norm of the first row of A and column of B")
+            NumberOption("scale", 0.1, in: 1e-6...1e3, "the norm of the first row of A and column of B")
         ],
         startsInWeight: true, sight: .gradients(perRank: 1)
     ) { this, site, _ in

@@ -3,11 +3,11 @@
 
 import VulkanCompute
 
-package struct LoRAInitialization: Sendable {
+package struct LoRAInitialization: Named {
     /// As the command line has it: `init-b`.
     package let name: String
     package let summary: String
-    package var options: [MethodOption] = []
+    package var options: [NumberOption] = []
     /// The matrix that starts at zero, if one does.
     package var zero: Adapter.Part?
     /// B·A is not zero: as many ranks again, frozen, take the start off: s·[B, −B₀]·[A; A₀].
@@ -24,33 +24,15 @@ package struct LoRAInitialization: Sendable {
     ) throws -> [Adapter.Part: [Float]] {
         try make(self, site, &random)
     }
-
-    func option(_ name: String) -> Double {
-        guard let option = options.first(where: { $0.name == name }) else {
-            preconditionFailure("\(self.name) has no option '\(name)'")
-        }
-        return option.value
-    }
-
-    package var description: String { name + options.text }
 }
 
-extension LoRAInitialization {
-    package static var all: [LoRAInitialization] {
-        [kaiming, gaussian, initB, initBGaussian, orthogonal, pissa, olora, nora, eva, loraGA, spectral]
-    }
-
-    /// The initialisation that `name[:option=value,…]` means.
-    package static func named(_ text: String) throws(ConfigError) -> LoRAInitialization {
-        let wanted = try NamedOptions(text)
-        guard var found = all.first(where: { $0.name == wanted.name }) else {
-            throw ConfigError(
-                "there is no initialization '\(wanted.name)'; there are \(all.map(\.name).joined(separator: ", "))"
-            )
-        }
-        try found.options.set(wanted.values, of: "the initialization \(found.name)")
-        return found
-    }
+extension Registries {
+    package static let initializations = Registry<LoRAInitialization>(
+        "initialization",
+        [
+            .kaiming, .gaussian, .initB, .initBGaussian, .orthogonal, .pissa, .olora, .nora, .eva, .loraGA,
+            .spectral,
+        ])
 }
 
 /// The layer whose matrices start.

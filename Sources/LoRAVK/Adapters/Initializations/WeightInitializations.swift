@@ -6,7 +6,7 @@ extension LoRAInitialization {
     package static let pissa = LoRAInitialization(
         name: "pissa", summary: "A and B from the largest singular values of W, which are taken off W",
         options: [
-            MethodOption(
+            NumberOption(
                 "iterations", 0, in: 0...100, "of a randomised decomposition, 4 are usual; 0: the exact one")
         ],
         startsInWeight: true
@@ -56,7 +56,7 @@ extension LoRAInitialization {
         return [.loraA: try site.weight().transposedTimes(mixture, count: site.rank)]
     }
 
-    private static let sigma = MethodOption(
+    private static let sigma = NumberOption(
         "sigma", 0.02, in: 1e-6...1e3, "the deviation of the mixture, times s")
 
     /// A and B both random, and orthogonal to each other: B·A = 0. R is even. As PEFT's, from

@@ -8,7 +8,7 @@ package struct ALLoRA: LowRankMethod {
     package let name = "allora"
     package let summary = "LoRA without alpha, rows of B learn slower as they grow (Huang & Balestriero 2024)"
     package var options = [
-        MethodOption(
+        NumberOption(
             "eta", 1, in: 1e-3...1e3, "what the gradient of a row of B that is zero is multiplied by")
     ]
     package let isPureLowRank = true

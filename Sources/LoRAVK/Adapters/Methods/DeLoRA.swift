@@ -15,7 +15,7 @@ package struct DeLoRA: LowRankMethod {
     package let name = "delora"
     package let summary = "bounded update: direction of each rank, and one length lambda (Bini et al. 2025)"
     package var options = [
-        MethodOption(
+        NumberOption(
             "lambda", 15, in: 1e-6...1e6, "how far W may move at first, over the norms of its columns")
     ]
     package let savesItself = false

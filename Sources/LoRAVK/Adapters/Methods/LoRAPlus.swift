@@ -4,7 +4,7 @@ package struct LoRAPlus: LowRankMethod {
     package let name = "lora+"
     package let summary = "LoRA with a learning rate of B that is ratio times that of A (Hayou et al. 2024)"
     package var options = [
-        MethodOption("ratio", 16, in: 1e-3...1e6, "the learning rate of B over that of A")
+        NumberOption("ratio", 16, in: 1e-3...1e6, "the learning rate of B over that of A")
     ]
     package let isPureLowRank = true
     package init() {}

@@ -9,7 +9,7 @@ package struct NoRAPlus: LowRankMethod {
     package let name = "nora+"
     package let summary = "LoRA started as nora, gradients preconditioned by ScaledGD (Li et al. 2024)"
     package var options = [
-        MethodOption("damping", 1e-6, in: 1e-12...1e6, "added to the diagonals of BᵀB and AAᵀ")
+        NumberOption("damping", 1e-6, in: 1e-12...1e6, "added to the diagonals of BᵀB and AAᵀ")
     ]
     package let isPureLowRank = true
     package init() {}

@@ -17,9 +17,9 @@ package struct VeRA: LowRankMethod {
     package let name = "vera"
     package let summary =
         "random A and B that all layers share; two vectors a layer train (Kopiczko et al. 2023)"
-    package var options: [MethodOption]
+    package var options: [NumberOption]
     package init(d: Double = 0.1) {
-        options = [MethodOption("d", d, in: 1e-6...1e6, "what the entries of d start as")]
+        options = [NumberOption("d", d, in: 1e-6...1e6, "what the entries of d start as")]
     }
 
     /// d is the scaling.

@@ -1,7 +1,7 @@
-// Options of methods and initialisations, and how the command line writes them: `name:option=value,option=value`.
+// A number that something named takes, and how texts write it: `name:option=value,option=value`.
 
-/// A number that a method or an initialisation takes: `ratio` in `lora+:ratio=16`.
-package struct MethodOption: Sendable, Equatable {
+/// `ratio` in `lora+:ratio=16`.
+package struct NumberOption: Sendable, Equatable {
     package let name: String
     package let summary: String
     package let range: ClosedRange<Double>
@@ -12,13 +12,21 @@ package struct MethodOption: Sendable, Equatable {
     }
 }
 
-extension [MethodOption] {
+extension [NumberOption] {
     package var text: String {
         isEmpty
             ? ""
             : ":"
                 + map { "\($0.name)=\(Int(exactly: $0.value).map(String.init) ?? "\($0.value)")" }.joined(
                     separator: ",")
+    }
+
+    /// The value of the option `name`, which its owner is known to take.
+    package subscript(name: String) -> Double {
+        guard let option = first(where: { $0.name == name }) else {
+            preconditionFailure("there is no option '\(name)'")
+        }
+        return option.value
     }
 
     /// Sets values by name; `owner` is whose they are, for the error.
