@@ -176,8 +176,15 @@ let badGGUFFiles: [BadFile] = [
     .ggufKey("no architecture", "'general.architecture' is missing", without: ["architecture"]) { _ in },
     .ggufKey("an adapter", "'general.type' is the string \"adapter\"") { $0.key("general.type", "adapter") },
     .ggufKey("a part of a split file", "only whole GGUF files") { $0.key("split.count", UInt32(3)) },
-    .ggufKey("a mixture of experts", "'llama.expert_count' is the uint32 8") {
+    .ggufKey("experts of which none is used", "'llama.expert_used_count' is missing") {
         $0.key("llama.expert_count", UInt32(8))
+    },
+    .ggufKey("more experts used than there are", "'llama.expert_used_count' is the uint32 9") {
+        $0.key("llama.expert_count", UInt32(8))
+        $0.key("llama.expert_used_count", UInt32(9))
+    },
+    .ggufKey("more experts than a kernel counts", "'llama.expert_count' is the uint32 1025") {
+        $0.key("llama.expert_count", UInt32(1025))
     },
     .ggufKey("0 heads", "'llama.attention.head_count' is the uint32 0", without: ["attention.head_count"]) {
         $0.key("llama.attention.head_count", UInt32(0))

@@ -144,12 +144,16 @@ ALL = {
     "qwen3_moe-shares": Architecture("qwen3_moe", dict(
         EXPERTS, head_dim=16, num_experts=9, num_experts_per_tok=2, num_hidden_layers=4, mlp_only_layers=[0], decoder_sparse_step=2),
         gguf=False),
-    "olmoe": Architecture("olmoe", dict(intermediate_size=24, num_experts=5, num_experts_per_tok=2)),
+    # llama.cpp norms as many heads of k as of q.
+    "olmoe": Architecture("olmoe", dict(intermediate_size=24, num_experts=5, num_experts_per_tok=2, num_key_value_heads=6)),
+    "olmoe-grouped": Architecture("olmoe", dict(
+        intermediate_size=24, num_experts=5, num_experts_per_tok=2, norm_topk_prob=True, attention_bias=True), gguf=False),
     "mixtral": Architecture("mixtral", dict(intermediate_size=24, num_local_experts=4, num_experts_per_tok=2)),
     "mixtral-window": Architecture("mixtral", dict(
         intermediate_size=24, num_local_experts=4, num_experts_per_tok=3, sliding_window=7), gguf=False),
     "lfm2_moe": Architecture("lfm2_moe", dict(
-        EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=3, num_dense_layers=1, rope_parameters=THETA)),
+        EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=3, num_dense_layers=1, rope_parameters=THETA,
+        tie_word_embeddings=True)),
     "lfm2_moe-shares": Architecture("lfm2_moe", dict(
         EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=2, num_dense_layers=0, norm_topk_prob=False, use_expert_bias=False,
         routed_scaling_factor=1.5), gguf=False),

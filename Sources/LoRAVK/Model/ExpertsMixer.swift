@@ -1,5 +1,6 @@
-// a mixture of experts (Shazeer et al. 2017): a = Σ s_e·down_e(f(gate_e(n))·up_e(n)) over the experts e that a router chooses for a token, with scores
-// s. It reads the branch's input n (N, C) itself; its weights are frozen, and n's gradient flows through the scores too.
+// A mixture of experts (Shazeer et al. 2017): a = Σ s_e·down_e(f(gate_e(n))·up_e(n)) over the experts e that a router chooses for a
+// token, with scores s. It reads the branch's input n (N, C) itself; its weights are frozen, and n's gradient flows through the
+// scores too.
 
 import Kernels
 import VulkanCompute
