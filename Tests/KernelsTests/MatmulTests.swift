@@ -174,7 +174,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     /// A sum over a vocabulary, in parts of at most 2048, which few rows of y share out over workgroups.
     @Test(arguments: try FamilyRun.allAndWholeSums(), [Shader.Weight.f32, .q8_0])
     func sumsOverAVocabulary(_ run: FamilyRun, _ type: Shader.Weight) throws {
-        try Self.check(.nn, run, type, LinearCase(9, 4500, 64, rank: 8, adds: true))
+        try Self.check(.nn, run, type, LinearCase(9, 4608, 64, rank: 32, adds: true))
     }
 
     /// The parts are added in order, and which they are does not depend on the tile: no bit changes with either.
