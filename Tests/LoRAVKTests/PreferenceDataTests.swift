@@ -171,6 +171,10 @@ import Tokenizer
             "expected 'chosen' and 'rejected', perhaps with 'prompt'"
         ),
         (
+            #"{"prompt": "a", "chosen": "b", "rejected": "c"}"#, .plain,
+            "rows of the format preference are pairs of a chosen and a rejected answer"
+        ),
+        (
             #"{"chosen": "a", "rejected": "b"}"#, .plain,
             "rows of the format preference are pairs of a chosen and a rejected answer"
         ),

@@ -73,6 +73,9 @@ import VulkanCompute
                 kept.files == [
                     ".loravk.lock", "adapter_config.json", "adapter_model.safetensors", "metrics.jsonl",
                 ])
+            // No state was saved on the way: the same files are left.
+            config.saveEvery = 0
+            #expect(try run(config, parent + "/unsaved").files == kept.files)
             // A run that ends there has the same parameters.
             config.steps = best.key
             config.schedule.steps = 20

@@ -86,7 +86,7 @@ package struct ExampleReader {
                 + (expected.dropLast().map(\.keys).joined(separator: ", ")
                     + (expected.count > 1 ? ", or " : "") + (expected.last?.keys ?? "")),
             remedy: forms.first.map {
-                "rows of the format \($0.name) are \($0.examples.words): choose an objective that learns from them"
+                "rows of the format \($0.name) are \($0.examples.words): choose an objective that learns from them (docs/objectives.md)"
             })
     }
 

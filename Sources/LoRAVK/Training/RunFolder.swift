@@ -133,8 +133,7 @@ final class RunFolder {
     }
 
     func removeState() throws(FileError) {
-        guard holdsState else { return }
-        try FileSystem.remove(Self.state(in: path))
+        if holdsState { try FileSystem.remove(Self.state(in: path)) }
         try removeBest(but: nil)
     }
 

@@ -9,7 +9,7 @@ struct CompletionFormat: ExampleFormat {
     let keys = "'prompt' and 'completion'"
 
     func recognises(_ row: JSONFields, _ format: TextFormat) -> Bool {
-        row.has("prompt") || row.has("completion")
+        row.has("completion") || (row.has("prompt") && !row.has("chosen") && !row.has("rejected"))
     }
 
     func example(_ row: JSONFields, _ reader: ExampleReader, _ notes: inout DataNotes) throws -> Example {
