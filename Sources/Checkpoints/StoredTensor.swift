@@ -50,6 +50,15 @@ package struct StoredTensor: Sendable {
             name, .f32, shape: [rows, columns], file: InputFile(computedFrom: path, bytes), offset: 0)
     }
 
+    /// What a writer would store, of f32.
+    package init(_ source: TensorSource, computedFrom path: String) throws(FileError) {
+        var bytes: [UInt8] = []
+        try source.produce { (piece) throws(FileError) in bytes += piece }
+        try self.init(
+            source.name, source.type, shape: source.shape, file: InputFile(computedFrom: path, bytes),
+            offset: 0)
+    }
+
     package var count: Int { rows * columns }
     package var byteCount: Int { (isTransposed ? columns : rows) * rowByteCount }
     package var path: String { file.path }
