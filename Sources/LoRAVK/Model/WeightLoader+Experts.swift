@@ -87,11 +87,10 @@ extension WeightLoader {
         }
         let widens = weight.layout.type == .q8_0 && type == .q5_0
         if widens || weight.layout.type.rawValue == type.name.lowercased() {
-            let isBad =
-                bytes.withUnsafeBytes { type.firstRowNotFinite($0, rows: stored.spec.outFeatures) } != nil
-            if isBad { _ = try floats() }
-            try (widens ? widenedToQ8_0(bytes) : bytes).withUnsafeBytes {
-                try device.upload($0, into: weight)
+            try bytes.withUnsafeBytes { bytes in
+                if type.firstRowNotFinite(bytes, rows: stored.spec.outFeatures) != nil { _ = try floats() }
+                guard widens else { return try device.upload(bytes, into: weight) }
+                try widenedToQ8_0(bytes).withUnsafeBytes { try device.upload($0, into: weight) }
             }
         } else {
             try upload(try floats(), as: weight.layout.type, into: weight)
