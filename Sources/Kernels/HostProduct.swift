@@ -93,6 +93,7 @@ extension Shader.Weight {
         case .q4_k: HOST_Q4_K
         case .q5_k: HOST_Q5_K
         case .q6_k: HOST_Q6_K
+        case .mxfp4: preconditionFailure("experts' products have kernels of their own")
         }
     }
 }

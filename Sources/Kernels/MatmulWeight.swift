@@ -28,7 +28,7 @@ package struct WeightLayout: Sendable, Equatable {
     package static func columnMultiple(_ type: Shader.Weight) -> Int {
         switch type {
         case .f32, .f16, .bf16: 4
-        case .q8_0, .q4_0, .q4_1: 32
+        case .q8_0, .q4_0, .q4_1, .mxfp4: 32
         case .q4_k, .q5_k, .q6_k: 256
         }
     }
@@ -46,6 +46,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .q4_k: columns / 256 * 144
         case .q5_k: columns / 256 * 176
         case .q6_k: columns / 256 * 210
+        case .mxfp4: columns / 32 * 17
         }
     }
 
@@ -55,7 +56,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .f32: 64
         case .f16, .bf16: 32
         case .q8_0: 16
-        case .q4_0, .q4_1, .q4_k: 8
+        case .q4_0, .q4_1, .q4_k, .mxfp4: 8
         case .q5_k: 10
         case .q6_k: 12
         }
@@ -68,6 +69,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .q8_0, .q4_0: 8
         case .q4_1: 16
         case .q4_k, .q5_k, .q6_k: 10
+        case .mxfp4: 4
         }
     }
 
@@ -83,7 +85,7 @@ package struct WeightLayout: Sendable, Equatable {
     /// Bytes of one element of the shader's binding, what a texel limit counts.
     var tileTexelByteCount: Int {
         switch type {
-        case .q4_0, .q4_1, .q4_k: 8
+        case .q4_0, .q4_1, .q4_k, .mxfp4: 8
         default: 16
         }
     }

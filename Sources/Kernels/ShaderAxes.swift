@@ -17,6 +17,11 @@ extension Shader {
     /// How a frozen weight is stored on the device.
     package enum Weight: String, CaseIterable, Sendable {
         case f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k
+        /// Of experts alone.
+        case mxfp4
+
+        /// Those of matrices that all tokens use.
+        package static let ofLayers = allCases.filter { $0 != .mxfp4 }
     }
 }
 

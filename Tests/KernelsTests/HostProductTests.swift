@@ -46,7 +46,7 @@ import VulkanCompute
 
     @Test(
         .enabled(if: (try? TestDevices.main.capabilities.sharesHostMemory) ?? false),
-        arguments: Shader.Weight.allCases)
+        arguments: Shader.Weight.ofLayers)
     func noBitDependsOnThreadsOrVectors(_ type: Shader.Weight) throws {
         var known: [Bool: [Float]] = [:]
         for set in Self.sets {

@@ -33,12 +33,12 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         LinearCase(12, 68, 64), LinearCase(31, 100, 64), LinearCase(33, 132, 160, rank: 8),
     ]
 
-    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.ofLayers)
     func forward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nt, run, type, shape) }
     }
 
-    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.ofLayers)
     func backward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nn, run, type, shape) }
     }
