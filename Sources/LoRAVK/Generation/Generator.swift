@@ -57,6 +57,7 @@ package final class Generator {
         onToken: (Int32) -> Bool = { _ in true }
     ) throws -> [Int32] {
         try sampling.validate()
+        try model.checkPredictsNextToken()
         guard !prompt.isEmpty, prompt.count < cache.capacity else {
             throw ConfigError(
                 prompt.isEmpty
