@@ -16,8 +16,7 @@ struct Embed: ParsableCommand {
 
     @OptionGroup var modelOptions: ModelOptions
 
-    @Option(help: "An adapter (a PEFT folder).")
-    var adapter: String?
+    @OptionGroup(title: "Adapter") var adapterOptions: AdapterOptions
 
     @Option(
         help: ArgumentHelp(
@@ -46,7 +45,7 @@ struct Embed: ParsableCommand {
             throw ConfigError("--output is '\(output)'; its name must end with .npy, .safetensors or .jsonl")
         }
         Interrupt.install()
-        let (model, adapter, tokenizer) = try modelOptions.open(adapter: adapter)
+        let (model, adapter, tokenizer) = try modelOptions.open(adapter: adapterOptions.mix)
         var settings = try EmbeddingSettings(model.checkpoint)
         settings.pooling = pooling ?? settings.pooling
         settings.isNormalized = normalize ?? settings.isNormalized

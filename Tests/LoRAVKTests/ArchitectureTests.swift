@@ -104,8 +104,7 @@ import VulkanCompute
         guard !model.spec.isEncoder else {
             let generator = try Generator(model, nil, capacity: 8)
             let text = errorText {
-                try generator.generate(
-                    prompt: [1], maxTokens: 1, stopTokens: [], sampling: SamplerConfig())
+                _ = try generator.draw([1], AnswerOptions()) { _ in true }
             }
             return #expect(text?.contains("is an encoder") == true, "\(text ?? "")")
         }
