@@ -65,6 +65,7 @@ int32_t loravk_abi_version(void);
  *   "ragged-batches"   loravk_..._ragged
  *   "rows-in-memory"   loravk_data_config.rows, loravk_run_config.validation
  *   "token-losses"     loravk_model_token_losses
+ *   "embeddings"       loravk_model_embed
  *   "objectives"       loravk_trainer_config.objective, loravk_data_config.format and .objective, and metrics */
 bool loravk_has_feature(const char *name);
 
@@ -936,6 +937,14 @@ loravk_status loravk_model_evaluate_ragged(
 loravk_status loravk_model_token_losses(
     loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *labels, const int32_t *lengths,
     size_t sequences, float *losses, size_t count);
+
+/* vectors (count, hidden_size) of texts, which end with a zero each. `pooling`: "mean", "cls" or "last". `normalize`: whether they have
+ * length 1. NULL and -1 stand for the model's own way: of a folder of sentence-transformers what it says; else "mean" for encoders,
+ * "last" for other models, not normalized. Longer texts than the model takes are cut. `adapter` may be NULL. `size` is count *
+ * hidden_size. */
+loravk_status loravk_model_embed(
+    loravk_model *model, loravk_adapter *adapter, const char *const *texts, size_t count, const char *pooling,
+    int32_t normalize, float *vectors, size_t size);
 
 /* The loss on a data file, in a folder on its valid.jsonl, or on rows in memory, by data.objective. */
 loravk_status loravk_model_evaluate_data(

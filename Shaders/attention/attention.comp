@@ -1,4 +1,4 @@
-// Causal grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(s_ij − lse_i),
+// Grouped-query attention by the online softmax: o_i = Σ_j p_ij v_j, p_ij = exp(s_ij − lse_i),
 // s_ij = cap(scale q_i·k_j). Query i sees the keys from the start of its span to itself (i + keyOffset when the
 // keys are a cache).
 // Powers of 2 inside, base e in lse.
@@ -10,6 +10,7 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, outputs);   // (queries, heads · D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
@@ -44,7 +45,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
         uint row = min(firstRow + r * LANES + LANE, lastRow);
         from[r] = spans[row / GROUP_SIZE].x;
-        to[r] = int(row / GROUP_SIZE) + offset;
+        to[r] = lastSeen(int(row / GROUP_SIZE) + offset, spans[row / GROUP_SIZE].y);
         top[r] = LOWEST;
         total[r] = 0;
         uint at = queryRow(row, kvHead, push.kvHeads);
@@ -55,7 +56,7 @@ void main() {
     }
 
     int firstKey = spans[firstRow / GROUP_SIZE].x;
-    int lastKey = min(int(lastRow / GROUP_SIZE) + offset, int(push.keys) - 1);
+    int lastKey = min(lastSeen(int(lastRow / GROUP_SIZE) + offset, spans[lastRow / GROUP_SIZE].y), int(push.keys) - 1);
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TILE_ROWS)) {
         TILE(kTile)
         TILE(vTile)

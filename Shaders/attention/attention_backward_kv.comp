@@ -10,6 +10,7 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, dk);            // (tokens, kvHeads · D)
 OUTPUT4(1, dv);
@@ -38,7 +39,7 @@ void main() {
     int from[ROWS_PER_LANE], to[ROWS_PER_LANE];
     [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
         uint row = min(firstKey + r * LANES + LANE, lastKey);
-        from[r] = int(row);
+        from[r] = firstSeeing(int(row), spans[row].x);
         to[r] = spans[row].y;
         uint at = keyRow(row, kvHead, push.kvHeads);
         [[unroll]] for (uint d = 0; d < D4; ++d) {
@@ -48,8 +49,9 @@ void main() {
         }
     }
 
+    uint firstRow = uint(firstSeeing(int(firstKey), spans[firstKey].x)) * GROUP_SIZE;
     uint endRow = uint(spans[lastKey].y) * GROUP_SIZE;
-    for (uint row0 = firstKey * GROUP_SIZE; row0 < endRow; row0 += TILE_ROWS) {
+    for (uint row0 = firstRow; row0 < endRow; row0 += TILE_ROWS) {
         TILE(qTile)
         TILE(doTile)
         uint columnRow = queryRow(min(row0 + LANE % TILE_ROWS, endRow - 1), kvHead, push.kvHeads) / D4;

@@ -10,6 +10,7 @@
 #include "lib/load.glsl"
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, dk);            // (parts, tokens, kvHeads · D)
 OUTPUT4(1, dv);
@@ -50,11 +51,12 @@ void main() {
     int from[SUMS], to[SUMS];
     [[unroll]] for (uint n = 0; n < SUMS; ++n) {
         uint row = min(firstKey + rowOf(pairOf(n) / TILE_ROWS), lastKey);
-        from[n] = int(row);
+        from[n] = firstSeeing(int(row), spans[row].x);
         to[n] = spans[row].y;
     }
 
-    uint firstRow = firstKey * GROUP_SIZE, endRow = uint(spans[lastKey].y) * GROUP_SIZE;
+    uint firstRow = uint(firstSeeing(int(firstKey), spans[firstKey].x)) * GROUP_SIZE;
+    uint endRow = uint(spans[lastKey].y) * GROUP_SIZE;
     if (push.parts > 1) {
         uint tiles = (endRow - firstRow + TILE_ROWS * push.parts - 1) / (TILE_ROWS * push.parts);
         firstRow += part * tiles * TILE_ROWS;

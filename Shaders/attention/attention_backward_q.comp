@@ -9,6 +9,7 @@
 #include "lib/reduce.glsl"
 #include "attention/tile.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, dq);            // (tokens, heads · D)
 layout(std430, binding = 1) writeonly buffer DeltaStorage { float delta[]; };     // (tokens, heads)
@@ -40,7 +41,7 @@ void main() {
     [[unroll]] for (uint r = 0; r < ROWS_PER_LANE; ++r) {
         uint row = min(firstRow + r * LANES + LANE, lastRow);
         from[r] = spans[row / GROUP_SIZE].x;
-        to[r] = int(row / GROUP_SIZE);
+        to[r] = lastSeen(int(row / GROUP_SIZE), spans[row / GROUP_SIZE].y);
         uint at = queryRow(row, kvHead, push.kvHeads);
         rowLse[r] = lse[at / D4] * LOG2E;
         rowDelta[r] = 0;
@@ -52,7 +53,8 @@ void main() {
         }
     }
 
-    int firstKey = spans[firstRow / GROUP_SIZE].x, lastKey = int(lastRow / GROUP_SIZE);
+    int firstKey = spans[firstRow / GROUP_SIZE].x;
+    int lastKey = lastSeen(int(lastRow / GROUP_SIZE), spans[lastRow / GROUP_SIZE].y);
     for (int key0 = firstKey; key0 <= lastKey; key0 += int(TILE_ROWS)) {
         TILE(kTile)
         TILE(vTile)

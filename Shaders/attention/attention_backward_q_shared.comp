@@ -10,6 +10,7 @@
 #include "lib/load.glsl"
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, dq);            // (tokens, heads · D)
 layout(std430, binding = 1) writeonly buffer DeltaStorage { float delta[]; };     // (tokens, heads)
@@ -57,13 +58,14 @@ void main() {
         uint r = pairOf(n) / TILE_ROWS, row = min(firstRow + rowOf(r), lastRow);
         uint at = queryRow(row, kvHead, push.kvHeads) / D4;
         from[n] = spans[row / GROUP_SIZE].x;
-        to[n] = int(row / GROUP_SIZE);
+        to[n] = lastSeen(int(row / GROUP_SIZE), spans[row / GROUP_SIZE].y);
         rowLse[n] = lse[at] * LOG2E;
         rowDelta[n] = sumOfParts(0, r);
         if (isPair(n) && pairOf(n) % TILE_ROWS == 0 && firstRow + rowOf(r) <= lastRow) delta[at] = rowDelta[n];
     }
 
-    int firstKey = spans[firstRow / GROUP_SIZE].x, lastKey = int(lastRow / GROUP_SIZE);
+    int firstKey = spans[firstRow / GROUP_SIZE].x;
+    int lastKey = lastSeen(int(lastRow / GROUP_SIZE), spans[lastRow / GROUP_SIZE].y);
     NEXT_TILE(kNext)
     NEXT_TILE(vNext)
     if (firstKey <= lastKey) {

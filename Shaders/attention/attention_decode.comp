@@ -7,6 +7,7 @@
 #include "lib/load.glsl"
 #include "lib/reduce.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 layout(constant_id = 1) const uint HEAD_SIZE = 64;
 layout(constant_id = 2) const uint GROUP_SIZE = 3;     // query heads per key/value head
@@ -37,7 +38,8 @@ void main() {
     uint heads = push.kvHeads * GROUP_SIZE;
     uint query = group / heads, kvHead = group % heads / GROUP_SIZE;
     int offset = push.cached != 0 ? keyOffset[0] : 0;
-    int firstKey = spans[query].x, lastKey = min(int(query) + offset, int(push.keys) - 1);
+    int firstKey = spans[query].x;
+    int lastKey = min(lastSeen(int(query) + offset, spans[query].y), int(push.keys) - 1);
 
     vec4 one[D4], sum[D4];
     [[unroll]] for (uint d = 0; d < D4; ++d) {

@@ -9,6 +9,7 @@
 #include "lib/load.glsl"
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, outputs);   // (queries, heads · D), or sums (queries, heads, parts, D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads), or top and total of each part
@@ -39,7 +40,8 @@ void main() {
     uint heads = push.kvHeads * GROUP_SIZE;
     uint query = group / heads, kvHead = group % heads / GROUP_SIZE;
     int offset = push.cached != 0 ? keyOffset[0] : 0;
-    int firstKey = spans[query].x, lastKey = min(int(query) + offset, int(push.keys) - 1);
+    int firstKey = spans[query].x;
+    int lastKey = min(lastSeen(int(query) + offset, spans[query].y), int(push.keys) - 1);
     if (push.parts > 1) {
         int trips = (max(lastKey - firstKey, 0) / TRIP + int(push.parts)) / int(push.parts);
         firstKey += int(workgroup % push.parts) * trips * TRIP;

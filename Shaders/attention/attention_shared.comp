@@ -1,4 +1,4 @@
-// Causal grouped-query attention by the online softmax, as attention.comp, for GPUs: o_i = Σ_j p_ij v_j,
+// Grouped-query attention by the online softmax, as attention.comp, for GPUs: o_i = Σ_j p_ij v_j,
 // p_ij = exp(s_ij − lse_i), s_ij = cap(scale q_i·k_j). Query i sees the keys from the start of its span to itself
 // (i + keyOffset when the keys are a cache).
 // Powers of 2 inside, base e in lse.
@@ -10,6 +10,7 @@
 #include "lib/load.glsl"
 #include "attention/shared_rows.glsl"
 #include "attention/score_cap.glsl"
+#include "attention/sight.glsl"
 
 OUTPUT4(0, outputs);   // (queries, heads · D)
 layout(std430, binding = 1) writeonly buffer LseStorage { float lse[]; };         // (queries, heads)
@@ -56,11 +57,11 @@ void main() {
     [[unroll]] for (uint n = 0; n < SUMS; ++n) {
         uint row = min(firstRow + rowOf(pairOf(n) / TILE_ROWS), lastRow);
         from[n] = spans[row / GROUP_SIZE].x;
-        to[n] = int(row / GROUP_SIZE) + offset;
+        to[n] = lastSeen(int(row / GROUP_SIZE) + offset, spans[row / GROUP_SIZE].y);
     }
 
     int firstKey = spans[firstRow / GROUP_SIZE].x;
-    int lastKey = min(int(lastRow / GROUP_SIZE) + offset, int(push.keys) - 1);
+    int lastKey = min(lastSeen(int(lastRow / GROUP_SIZE) + offset, spans[lastRow / GROUP_SIZE].y), int(push.keys) - 1);
     NEXT_TILE(kNext)
     NEXT_TILE(vNext)
     if (firstKey <= lastKey) {

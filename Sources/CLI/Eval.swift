@@ -44,7 +44,8 @@ struct Eval: ParsableCommand {
         Interrupt.install()
         let (model, adapter, tokenizer) = try modelOptions.open(
             template: chat.chatTemplate, adapter: adapterOptions.mix)
-        let format = try formatOptions.textFormat(for: model.spec, objective)
+        try model.spec.check(objective)
+        let format = try formatOptions.textFormat(for: model.checkpoint, objective)
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Interrupt.watching {

@@ -27,7 +27,7 @@ struct LoRAVKCommand: ParsableCommand {
         version: version,
         subcommands: [
             Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Talk.self, Generate.self,
-            Eval.self, Mix.self, Merge.self, Export.self,
+            Eval.self, Embed.self, Mix.self, Merge.self, Export.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

@@ -9,7 +9,7 @@ struct Models: ParsableCommand {
             `general.architecture`. A family without the latter has no GGUF files.
             """)
 
-    @Flag(help: "Print a JSON array of objects with the keys models, model_types and gguf.")
+    @Flag(help: "Print a JSON array of objects with the keys models, model_types, gguf and encoder.")
     var json = false
 
     func run() throws {
@@ -20,6 +20,7 @@ struct Models: ParsableCommand {
                     "models": .string(architecture.models),
                     "model_types": .array(architecture.modelTypes.map { .string($0) }),
                     "gguf": architecture.gguf.map { .string($0) } ?? .null,
+                    "encoder": .bool(architecture.isEncoder),
                 ])
             }
             return Terminal.print(JSON.array(objects).text(.python))
@@ -27,7 +28,9 @@ struct Models: ParsableCommand {
         let width = all.map(\.models.count).max() ?? 0
         for architecture in all {
             let name = architecture.models + String(repeating: " ", count: width - architecture.models.count)
-            let gguf = architecture.gguf.map { "  GGUF: \($0)" } ?? ""
+            let gguf =
+                architecture.gguf.map { "  GGUF: \($0)" }
+                ?? (architecture.isEncoder ? "  vectors of texts" : "")
             Terminal.print("\(name)  model_type: \(architecture.modelTypes.joined(separator: ", "))\(gguf)")
         }
     }

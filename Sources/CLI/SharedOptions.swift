@@ -194,6 +194,13 @@ struct FormatOptions: ParsableArguments {
         return format
     }
 
+    /// Texts whose vectors are compared become what `embed` makes of them.
+    func textFormat(for checkpoint: Checkpoint, _ objective: any Objective) throws -> TextFormat {
+        var format = try textFormat(objective)
+        try format.fit(checkpoint)
+        return format
+    }
+
     func textFormat(_ objective: any Objective = CausalLM()) throws -> TextFormat {
         try length.validateLength()
         var format = TextFormat()

@@ -43,7 +43,7 @@ struct ShowData: ParsableCommand {
         var tokenizer = try Tokenizer.load(for: checkpoint)
         if let template = chat.chatTemplate { tokenizer = try tokenizer.with(templateNamed: template) }
         for warning in tokenizer.warnings { Terminal.warn(warning) }
-        let format = try formatOptions.textFormat(for: checkpoint.spec, objectiveOptions.named)
+        let format = try formatOptions.textFormat(for: checkpoint, objectiveOptions.named)
         let training = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
         var parts = [part(training, DataSummary(training, tokenizer: tokenizer, batchSize: batch.batchSize))]
         if Dataset.has(.valid, in: data) {
@@ -72,6 +72,7 @@ struct ShowData: ParsableCommand {
             switch example.kind {
             case .plain: [""]
             case .pair: [", chosen", ", rejected"]
+            case .texts: [", first", ", second", ", third"]
             case .judged: [example.comparison?.isDesired == true ? ", wanted" : ", not wanted"]
             }
         return zip(names, example.sequences).map { name, sequence in

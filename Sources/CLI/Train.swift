@@ -76,7 +76,8 @@ struct Train: ParsableCommand {
         try training.runConfig(examples: 1).validate()
         let optimizer = try training.run.optimizerConfig
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
-        var format = try formatOptions.textFormat(for: checkpoint.spec, objective)
+        try checkpoint.spec.check(objective)
+        var format = try formatOptions.textFormat(for: checkpoint, objective)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
         let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
         let validation = try Interrupt.watching {

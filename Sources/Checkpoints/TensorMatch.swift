@@ -64,6 +64,7 @@ extension ModelSpec {
 
     /// Names that a tensor may have in a file: its own, the older one, or, in a file of a model without its head, the rest of it.
     fileprivate func fileNames(of name: String) -> [String] {
+        if let headedPrefix { return [name, headedPrefix + name] }
         guard prefix == Self.inside.now else {
             return [name] + (name.hasPrefix(prefix) ? [String(name.dropFirst(prefix.count))] : [])
         }
@@ -78,6 +79,11 @@ extension ModelSpec {
     fileprivate func ignores(_ name: String) -> Bool {
         let tables = [".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"]
         if tables.contains(where: name.hasSuffix) { return true }
+        if let headedPrefix {
+            // Blocks that the config does not have would be without effect.
+            let own = name.hasPrefix(headedPrefix) ? String(name.dropFirst(headedPrefix.count)) : name
+            return !["encoder.", "transformer.", "layers.", "final_norm."].contains { own.hasPrefix($0) }
+        }
         if ["rope_freqs.weight", "rope_factors_long.weight", "rope_factors_short.weight"].contains(name) {
             return true
         }

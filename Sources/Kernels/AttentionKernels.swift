@@ -1,6 +1,7 @@
-// Causal grouped-query attention over a flat list of tokens, and its backward. Query i sees the keys of its span up to
+// Grouped-query attention over a flat list of tokens, and its backward. Query i sees the keys of its span up to
 // its own: spans[i].start ≤ j ≤ i. Key j is seen by the queries i < spans[j].end. A whole segment as the span is full
 // attention; a window of W tokens is the span [max(start, i − W + 1), min(end, i + W)) of token i, and costs nothing else.
+// In both directions query i sees all of its span, and key j is seen by the queries of its own: spans are symmetric.
 
 import VulkanCompute
 

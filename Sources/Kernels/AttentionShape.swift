@@ -11,12 +11,18 @@ package struct AttentionShape: Sendable, Equatable {
     package var headSize: Int  // D
     package var scale: Float
     package var scoreCap: Float?
+    /// A query sees the keys of its span up to its own, and otherwise the whole span.
+    package var isCausal: Bool
 
     /// Scores are scaled by 1/√D unless `scale` says otherwise.
-    package init(heads: Int, kvHeads: Int, headSize: Int, scale: Float? = nil, scoreCap: Float? = nil) {
+    package init(
+        heads: Int, kvHeads: Int, headSize: Int, scale: Float? = nil, scoreCap: Float? = nil,
+        isCausal: Bool = true
+    ) {
         (self.heads, self.kvHeads, self.headSize) = (heads, kvHeads, headSize)
         self.scale = scale ?? 1 / Float(headSize).squareRoot()
         self.scoreCap = scoreCap
+        self.isCausal = isCausal
     }
 
     /// Query heads that share a key/value head.
@@ -61,9 +67,10 @@ struct AttentionWork {
     /// Rows of one key/value head's queries.
     var queryRows: Int { queries * shape.groupSize }
 
-    /// Work of so many products of all queries with all keys, at most half of which the mask leaves.
+    /// Work of so many products of all queries with all keys, at most half of which a causal mask leaves.
     func flops(products: Int) -> Double {
-        Double(products) * Double(queries) * Double(keys) * Double(shape.heads * shape.headSize)
+        Double(products * (shape.isCausal ? 1 : 2)) * Double(queries) * Double(keys)
+            * Double(shape.heads * shape.headSize)
     }
 
     /// Attention reads its matrices whole: the encoder's family, unless one has too many texels for it.
@@ -78,7 +85,7 @@ struct AttentionWork {
         let log2e: Float = 1.4426950408889634
         return tile.constants.merging([
             "HEAD_SIZE": UInt32(shape.headSize), "GROUP_SIZE": UInt32(shape.groupSize),
-            "SCORE_CAP": ((shape.scoreCap ?? 0) * log2e).bitPattern,
+            "SCORE_CAP": ((shape.scoreCap ?? 0) * log2e).bitPattern, "CAUSAL": shape.isCausal ? 1 : 0,
         ]) { $1 }
     }
 }

@@ -337,6 +337,7 @@ extension ModelObject {
         let adapter = try optionalAdapter(adapter, of: object)
         let config = try read(try required(data, "data"), defaults: .defaults)
         let objective = try objective(config.objective, "data.objective") ?? CausalLM()
+        try object.model.spec.check(objective)
         let data = try object.dataset(config, .valid, objective)
         let total = Int64(data.examples.count)
         try evaluate(object, adapter, data, evaluation, objective: objective) { done in
@@ -431,7 +432,8 @@ extension ModelObject {
         format.completionTemplate = try optionalText(config.completion_template, "data.completion_template")
         format.learnsPrompts = config.learn_prompts
         format.appendsEndOfText = !config.no_end
-        format.maxTokens = min(Int(config.max_tokens), model.spec.contextLength)
+        format.maxTokens = Int(config.max_tokens)
+        try format.fit(model.checkpoint)
         format.date = date
         let tokenizer = try context.locked { try self.tokenizer() }
         guard config.rows != nil || config.row_count > 0 else {

@@ -29,6 +29,7 @@ final class TrainerObject: HandleObject, @unchecked Sendable {
                 "config.recomputed_blocks is \(config.recomputed_blocks); it must not be negative")
         }
         let objective = try objective(config.objective, "config.objective") ?? CausalLM()
+        try model.model.spec.check(objective)
         let slot = try StopFlags.take()
         do {
             trainer = try Trainer(

@@ -1,4 +1,4 @@
-// What is done to text before it is cut into words: of the normalizers of `tokenizers` those of byte-pair models.
+// What is done to text before it is cut into words: of the normalizers of `tokenizers` those that models use.
 
 @_spi(_Unicode) import Swift
 
@@ -15,6 +15,8 @@ enum Normalizer: Sendable, Equatable {
     case prependOnce([UInt8], onlyFirst: Bool)
     case replace([UInt8], with: [UInt8])
     case replaceMatches(Expression, with: [UInt8])
+    case bert(BertNormalizer)
+    case precompiled(CharacterMap)
 
     /// A list of normalizers that could make a text longer than by this is refused.
     static let maximumGrowth = 64
@@ -26,6 +28,8 @@ enum Normalizer: Sendable, Equatable {
         case .replaceMatches(_, let text): max(1, text.count)
         case .nfc, .nfd, .lowercase: 3
         case .strip: 1
+        case .bert(let normalizer): normalizer.growth
+        case .precompiled(let map): map.growth
         case .prepend(let text), .prependOnce(let text, _): 1 + text.count
         }
     }
@@ -52,6 +56,8 @@ enum Normalizer: Sendable, Equatable {
                 }
                 text.removeFirst(start)
             }
+        case .bert(let normalizer): normalizer.apply(to: &text)
+        case .precompiled(let map): map.apply(to: &text)
         case .prepend(let prefix):
             if !text.isEmpty { text.insert(contentsOf: prefix, at: 0) }
         case .prependOnce(let prefix, let onlyFirst):

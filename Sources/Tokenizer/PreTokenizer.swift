@@ -1,9 +1,11 @@
-// Cuts text into the words inside which byte pairs merge: steps that change the pieces of the step before or cut them.
+// Cuts text into the words that become tokens each by itself: steps that change the pieces of the step before or cut them.
 
 struct PreTokenizer: Sendable, Equatable {
     enum Step: Sendable, Equatable {
         case change(Normalizer)
         case split(Splitter)
+        /// BERT's words and punctuation.
+        case bert
     }
 
     var steps: [Step] = []
@@ -34,11 +36,12 @@ struct PreTokenizer: Sendable, Equatable {
             normalizer.apply(to: &piece, isFirst: isFirst)
             apply(number + 1, to: piece, piece.indices, isFirst, body)
         case .split(let splitter):
-            let isLast = number + 1 == steps.count
             text.withUnsafeBufferPointer { pointer in
-                splitter.pieces(of: pointer, in: range) { piece in
-                    if isLast { body(text[piece]) } else { apply(number + 1, to: text, piece, isFirst, body) }
-                }
+                splitter.pieces(of: pointer, in: range) { apply(number + 1, to: text, $0, isFirst, body) }
+            }
+        case .bert:
+            text.withUnsafeBufferPointer { pointer in
+                BertText.words(pointer, in: range) { apply(number + 1, to: text, $0, isFirst, body) }
             }
         }
     }

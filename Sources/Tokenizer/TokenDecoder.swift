@@ -1,11 +1,22 @@
 // Token ids back to text. Byte-level tokens are bytes; tokens of SentencePiece are text with ▁ for a space and
-// `<0x0A>` for a byte. Text is handed out where a character is complete, so tokens may be decoded as they are drawn.
+// `<0x0A>` for a byte; those of BERT are words and their ends. Text is handed out where a character is complete, so tokens may be decoded as they are drawn.
 
 struct TokenDecoder: Sendable {
     enum Style: Sendable, Equatable {
         case byteLevel
         /// `stripsLeadingSpace`: the encoder put one before the text.
         case metaspace(stripsLeadingSpace: Bool)
+        /// Tokens are words, and what continues a word has a prefix. `cleansUp`: no space before a comma and the like.
+        case wordPiece(prefix: [UInt8], cleansUp: Bool)
+
+        /// A space that no text had stands before the first token.
+        var stripsLeadingSpace: Bool {
+            switch self {
+            case .byteLevel: false
+            case .metaspace(let strips): strips
+            case .wordPiece: true
+            }
+        }
     }
 
     let style: Style
@@ -33,6 +44,8 @@ struct TokenDecoder: Sendable {
                 switch style {
                 case .byteLevel:
                     bytes.append(contentsOf: added == nil ? ByteLevel.decode(token) : Array(token))
+                case .wordPiece(let prefix, let cleansUp):
+                    bytes += TokenDecoder.word(Array(token), continuing: prefix, cleansUp: cleansUp)
                 case .metaspace:
                     if let byte = ByteToken.byte(of: token) {
                         bytes.append(byte)
@@ -47,6 +60,19 @@ struct TokenDecoder: Sendable {
             ends.append(UInt32(bytes.count))
         }
         (self.bytes, self.ends, self.isByte, self.isSpecial) = (bytes, ends, isByte, isSpecial)
+    }
+
+    /// A token of words as it stands behind another.
+    private static func word(_ token: [UInt8], continuing prefix: [UInt8], cleansUp: Bool) -> [UInt8] {
+        var word = token.starts(with: prefix) ? Array(token[prefix.count...]) : [UInt8(ascii: " ")] + token
+        guard cleansUp else { return word }
+        for (spaced, joined) in [
+            (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
+            (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
+        ] {
+            Normalizer.replace(Array(spaced.utf8), with: Array(joined.utf8), in: &word)
+        }
+        return word
     }
 
     /// The bytes of a token; nil for an id that is none, or that is left out.
@@ -79,9 +105,7 @@ package struct StreamDecoder: Sendable {
         if decoder.style != .byteLevel, !isByte { text = finish() }
         pending.append(contentsOf: bytes)
         if isAtStart, let first = pending.first {
-            if decoder.style == .metaspace(stripsLeadingSpace: true), first == UInt8(ascii: " ") {
-                pending.removeFirst()
-            }
+            if decoder.style.stripsLeadingSpace, first == UInt8(ascii: " ") { pending.removeFirst() }
             isAtStart = false
         }
         let complete = pending.count - StreamDecoder.incompleteTail(pending)

@@ -16,6 +16,20 @@ enum UTF8Text {
         return value
     }
 
+    /// Each scalar and where its bytes lie. Ranges begin and end between scalars.
+    @inline(__always)
+    static func forEachScalar<Text: RandomAccessCollection<UInt8>>(
+        of text: Text, in range: Range<Int>? = nil, _ body: (Unicode.Scalar, Range<Int>) -> Void
+    ) where Text.Index == Int {
+        let range = range ?? text.startIndex..<text.endIndex
+        var start = range.lowerBound
+        while start < range.upperBound {
+            let bytes = start..<min(start + length(text[start]), range.upperBound)
+            body(Unicode.Scalar(value(text, bytes)) ?? "\u{FFFD}", bytes)
+            start = bytes.upperBound
+        }
+    }
+
     /// The scalar that begins at a place; nil at the end of the text.
     static func scalar(_ text: [UInt8], at start: Int) -> Unicode.Scalar? {
         guard start < text.count else { return nil }

@@ -1,6 +1,11 @@
-// One word to token ids: its first symbols, then the merges. `tokenizers` calls this part the BPE model.
+// One word to token ids: by byte pairs its first symbols, then the merges; or by another `WordModel`.
 
 import Checkpoints
+
+/// What makes tokens of a word, where they are not merged from pairs.
+protocol WordModel: Sendable {
+    func encode(_ word: ArraySlice<UInt8>, into ids: inout [Int32])
+}
 
 struct WordEncoder: Sendable {
     enum Alphabet: Sendable, Equatable {
@@ -20,6 +25,8 @@ struct WordEncoder: Sendable {
     let fusesUnknown: Bool
     /// A word that is in the vocabulary as a whole needs no merges (Llama 3).
     let ignoresMerges: Bool
+    /// Encodes words otherwise than by merging pairs.
+    private let model: (any WordModel)?
     /// The token of each byte: by itself, or as `<0x0A>`; −1 where there is none.
     private let byteTokens: [Int32]
     /// Of ASCII scalars, where they are the symbols.
@@ -37,6 +44,7 @@ struct WordEncoder: Sendable {
         self.unknown = unknown
         self.fusesUnknown = fusesUnknown
         self.ignoresMerges = ignoresMerges
+        model = nil
         byteTokens = (UInt8.min...UInt8.max).map { byte in
             let name =
                 alphabet == .bytes ? String(ByteLevel.characters[Int(byte)]) : ByteToken.name(of: byte)
@@ -55,6 +63,13 @@ struct WordEncoder: Sendable {
             mergesWithSpace[Int(last)] = true
         }
         self.mergesWithSpace = mergesWithSpace
+    }
+
+    init(_ model: some WordModel, vocabulary: Vocabulary, unknown: Int32?) {
+        (self.model, self.vocabulary, self.unknown) = (model, vocabulary, unknown)
+        (merges, alphabet) = (BytePairMerges(), .scalars(byteFallback: false))
+        (fusesUnknown, ignoresMerges, byteTokens, asciiTokens) = (false, false, [], [])
+        mergesWithSpace = nil
     }
 
     private static let space = Array("▁".utf8)
@@ -131,6 +146,7 @@ struct WordEncoder: Sendable {
     private func merge(
         _ word: ArraySlice<UInt8>, into ids: inout [Int32], _ work: inout BytePairMerges.Workspace
     ) {
+        if let model { return model.encode(word, into: &ids) }
         if ignoresMerges, let id = vocabulary.id(of: alphabet == .bytes ? ByteLevel.encode(word)[...] : word)
         {
             ids.append(id)

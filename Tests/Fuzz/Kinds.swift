@@ -154,9 +154,11 @@ struct Kind {
                 if other == "chat_template.jinja", name == "tokenizer-config" { continue }
                 Work.write(try Seeds.text(other), "model/\(other)")
             }
-            let seed = try Seeds.text(file)
+            let more = file == "tokenizer.json" ? ["wordpiece.json", "unigram.json"] : []
+            let seeds = try ([file] + more).map(Seeds.text)
             return { mutation in
                 var mutation = mutation
+                let seed = mutation.pick(seeds)
                 Work.write(
                     changed(seed, &mutation, .max, file.hasSuffix("json") ? .json : .text), "model/\(file)")
                 return tokenizer(Work.path("model"), &mutation)

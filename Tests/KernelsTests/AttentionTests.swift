@@ -15,16 +15,19 @@ import VulkanCompute
         var scale: Float?
         var scoreCap: Float?
         var hasSinks = false
+        var isCausal = true
         var testDescription: String {
             let window = window == .max ? "" : ", window \(window)"
             let cap = scoreCap.map { ", cap \($0)" } ?? ""
             return
                 "\(segments) of \(heads)/\(kvHeads) heads of \(headSize)\(window)\(cap)\(hasSinks ? ", sinks" : "")"
+                + (isCausal ? "" : ", both directions")
         }
         var tokens: Int { segments.reduce(0, +) }
         var shape: AttentionShape {
             AttentionShape(
-                heads: heads, kvHeads: kvHeads, headSize: headSize, scale: scale, scoreCap: scoreCap)
+                heads: heads, kvHeads: kvHeads, headSize: headSize, scale: scale, scoreCap: scoreCap,
+                isCausal: isCausal)
         }
         func with(window: Int) -> Case {
             var other = self
@@ -102,7 +105,7 @@ import VulkanCompute
         try check(run, shape, deviation: 1)
     }
 
-    @Test(arguments: try FamilyRun.ofProducts(), cases.prefix(2))
+    @Test(arguments: try FamilyRun.allAndWholeSums(), cases.prefix(2))
     func forwardAndBackwardInPieces(_ run: FamilyRun, _ shape: Case) throws {
         try check(run, shape, deviation: 1)
     }
@@ -129,6 +132,22 @@ import VulkanCompute
         }
         let wide = AttentionShape(heads: 4, kvHeads: 2, headSize: 128)
         try checkBehindACache(run, wide, (1, 699), .max, capacity: 700, sinks: Self.sinks(4))
+    }
+
+    /// Keys behind a query too, of its whole sequence and of windows, by the kernel for few queries and by the tiled one.
+    static let bothDirections = [
+        Case(segments: [7, 1, 9, 1, 1, 14], heads: 3, kvHeads: 1, headSize: 64, isCausal: false),
+        Case(segments: [5, 6], heads: 4, kvHeads: 2, headSize: 4, isCausal: false),
+        Case(segments: [1, 2], heads: 2, kvHeads: 2, headSize: 32, isCausal: false),
+        Case(segments: [61], heads: 3, kvHeads: 3, headSize: 32, window: 5, isCausal: false),
+        Case(segments: [40, 21], heads: 3, kvHeads: 1, headSize: 64, window: 21, isCausal: false),
+        Case(segments: [70, 3], heads: 4, kvHeads: 2, headSize: 4, window: 33, isCausal: false),
+        Case(segments: [8, 24], heads: 2, kvHeads: 2, headSize: 128, window: 1, isCausal: false),
+    ]
+
+    @Test(arguments: try FamilyRun.allAndWholeSums(), bothDirections)
+    func seesBothDirections(_ run: FamilyRun, _ shape: Case) throws {
+        try check(run, shape, deviation: 1)
     }
 
     /// A window as wide as the sequence changes no bit.
@@ -264,7 +283,7 @@ import VulkanCompute
 
     /// Many keys are shared out over workgroups, of which some have none where few are filled or seen.
     @Test(
-        arguments: try FamilyRun.ofProducts(),
+        arguments: try FamilyRun.allAndWholeSums(),
         [(1, 0), (1, 70), (1, 699), (3, 300), (1, 130)])
     func aQueryOfManyKeys(_ run: FamilyRun, _ lengths: (queries: Int, offset: Int)) throws {
         let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 128)

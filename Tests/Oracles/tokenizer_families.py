@@ -3,6 +3,7 @@ tokenizer_fixtures.py. A family is a base (a vocabulary of Tests/TokenizerTests/
 """
 import json
 import random
+import struct
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
@@ -42,6 +43,35 @@ def varied_text(size, seed):
         parts.append(rng.choice(PIECES) + rng.choice(GAPS))
         count += len(parts[-1].encode())
     return "".join(parts)
+
+
+def characters_map():
+    """SentencePiece's map of characters: a double array (its layout is that of Darts-clone) and texts that end with a zero."""
+    rules = {"ﬁ": "fi", "１": "1", "Å": "Å", "…": "...", "e\u0301": "é", "\u00a0": " ", "\t": " ", "\n": " ", "\u200b": "", "ｶ": "カ",
+             "㎏": "kg", "ﷺ": "صلى الله عليه وسلم", "Ⅷ": "VIII", "½": "1/2", "Å": "Å", "ﬂy": "fl", "½x": "no"}
+    texts, trie = b"", {}
+    for key, value in rules.items():
+        node = trie
+        for byte in key.encode():
+            node = node.setdefault(byte, {})
+        node[0] = len(texts)
+        texts += value.encode() + b"\0"
+    units, taken = [0] * 4096, {0}
+
+    def place(node, position):
+        base = next(b for b in range(1, 4000) if all(b ^ label not in taken and b ^ label < 4096 for label in node))
+        taken.update(base ^ label for label in node)
+        units[position] |= (position ^ base) << 10 | (1 << 8 if 0 in node else 0)
+        for label, child in node.items():
+            units[base ^ label] = child | 1 << 31 if label == 0 else label
+        for label, child in node.items():
+            if label:
+                place(child, base ^ label)
+
+    place(trie, 0)
+    used = units[:max(taken) // 256 * 256 + 256]
+    array = struct.pack(f"<{len(used)}I", *used)
+    return struct.pack("<I", len(array)) + array + texts
 
 
 def crossing(text):

@@ -157,7 +157,48 @@ def qwen2():
     return tokenizer
 
 
+def bert(size=1500, **normalizer):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=40))
+    tokenizer.normalizer = normalizers.BertNormalizer(**normalizer)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator([mixed_text(200_000, seed=7)], trainers.WordPieceTrainer(
+        vocab_size=size, special_tokens=specials, show_progress=False, limit_alphabet=600))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return tokenizer
+
+
+def unigram(size=1500, byte_fallback=False):
+    """As XLM-RoBERTa's: characters by a map first, words cut at white space, ▁ before each."""
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.normalizer = normalizers.Sequence([
+        normalizers.Precompiled(tokenizer_families.characters_map()), normalizers.Replace(Regex(" {2,}"), " ")])
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace("▁", prepend_scheme="always")])
+    decoder = decoders.Metaspace("▁", prepend_scheme="always")
+    tokenizer.decoder = decoders.Sequence([decoders.ByteFallback(), decoder]) if byte_fallback else decoder
+    tokenizer.train_from_iterator([mixed_text(200_000, seed=7)], trainers.UnigramTrainer(
+        vocab_size=size, special_tokens=["<s>", "<pad>", "</s>", "<unk>"], unk_token="<unk>", show_progress=False))
+    state = json.loads(tokenizer.to_str())
+    state["model"]["byte_fallback"] = byte_fallback
+    # Scores to a few digits, so that the file is small; characters that are rare are unknown.
+    state["model"]["vocab"] = [[token, round(score, 5)] for token, score in state["model"]["vocab"]
+                               if len(token) > 1 or ord(token) < 0x3000]
+    if byte_fallback:
+        state["model"]["vocab"] += [[f"<0x{byte:02X}>", -9.5] for byte in range(256)]
+    state["model"]["unk_id"] = 3
+    tokenizer = Tokenizer.from_str(json.dumps(state))
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    return tokenizer
+
+
 TOKENIZERS = {
+    "bert": bert,
+    "bert-cased": lambda: bert(lowercase=False),
+    "unigram": unigram,
+    "unigram-bytes": lambda: unigram(byte_fallback=True),
     "gpt2": lambda: byte_level(pre_tokenizers.ByteLevel(add_prefix_space=False)),
     "smollm": lambda: byte_level(digits_then_bytes()),
     "llama3": lambda: byte_level(split_then_bytes(LLAMA3), ignore_merges=True),
@@ -290,7 +331,7 @@ def fixtures(folder, model=None):
         path = folder / f"{name}.tokenizer.json"
         path.write_text(json.dumps(json.loads(tokenizer.to_str()), ensure_ascii=False, separators=(",", ":")))
         expected[name] = expectation(tokenizer, chunks(text))
-        if name in ("smollm", "llama3", "qwen2"):
+        if name in ("smollm", "llama3", "qwen2", "bert", "bert-cased"):
             expected[f"{name}-scalars"] = expectation(tokenizer, scalar_texts())
     expected["llama2-gguf"] = expectation(by_scores(Tokenizer.from_file(str(folder / "llama2.tokenizer.json"))), chunks(text))
     expected.update(family_fixtures(folder))

@@ -23,14 +23,19 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         }
     }
 
-    /// These, the family `shared` with whole sums (tests' shapes fill no GPU, so that elsewhere it cuts them into parts), and products by
-    /// the host, where it is the device.
+    /// These, and the family `shared` with whole sums: tests' shapes fill no GPU, so that elsewhere it cuts them into parts.
+    package static func allAndWholeSums() throws -> [FamilyRun] {
+        var whole = FamilyRun(
+            device: try TestDevices.main, family: .shared, description: "shared, whole sums")
+        whole.keepsSumsWhole = true
+        return try all() + [whole]
+    }
+
+    /// These, and products by the host, where it is the device.
     package static func ofProducts() throws -> [FamilyRun] {
         let device = try TestDevices.main
-        var whole = FamilyRun(device: device, family: .shared, description: "shared, whole sums")
-        whole.keepsSumsWhole = true
         let host = FamilyRun(device: device, special: Capabilities.hostProducts, description: "host")
-        return try all() + [whole] + (device.capabilities.sharesHostMemory ? [host] : [])
+        return try allAndWholeSums() + (device.capabilities.sharesHostMemory ? [host] : [])
     }
 
     /// For what a device with tiny limits cannot hold in one binding.

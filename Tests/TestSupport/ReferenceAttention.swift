@@ -1,4 +1,4 @@
-// Causal grouped-query attention in f64, straight from its definition:
+// Grouped-query attention in f64, straight from its definition:
 // s_ij = cap(scale q_i·k_j), p_ij = softmax_j(s_ij) over the keys that i sees, o_i = Σ_j p_ij v_j.
 
 import Kernels
@@ -27,7 +27,7 @@ package struct ReferenceAttention: Sendable {
             for own in start..<start + length {
                 let first = own - start < window ? start : own - window + 1
                 let end = start + length - own < window ? start + length : own + window
-                seen.append(first...own)
+                seen.append(first...(shape.isCausal ? own : end - 1))
                 spans += [Int32(first), Int32(end)]
             }
         }

@@ -147,9 +147,9 @@ package struct TinyCheckpoint {
 extension ModelSpec {
     /// What norms add to the numbers of a Hugging Face file, by the tensors' names.
     fileprivate var offsets: [String: Double] {
-        var norms = [finalNorm]
+        var norms = [embedding.norm, finalNorm].compactMap { $0 }
         for branch in branches {
-            norms += [branch.before, branch.after].compactMap { $0 }
+            norms += [branch.before, branch.after, branch.sum].compactMap { $0 }
             if case .attention(let attention) = branch.mixer {
                 norms += [attention.queryNorm, attention.keyNorm].compactMap { $0 }
             }

@@ -52,6 +52,23 @@ import Tokenizer
         #expect(tokenizer.encode(text).last == 107)
     }
 
+    /// Words that all tokens but the last byte fit, in files whose longest token and longest word are as long as they like.
+    @Test func wordsThatNearlyFit() throws {
+        let long = String(repeating: "a", count: 400)
+        let file =
+            ###"{"added_tokens":[],"normalizer":{"type":"BertNormalizer"},"pre_tokenizer":{"type":"BertPreTokenizer"},"###
+            + ###""decoder":{"type":"WordPiece"},"model":{"type":"WordPiece","unk_token":"[UNK]","###
+            + ###""max_input_chars_per_word":100000000,"vocab":{"[UNK]":0,"a":1,"##a":2,"##\###(long)b":3,"\###(long)b":4}}}"###
+        let wordPiece = try SmallTokenizer.load(file)
+        try expectLinear(wordPiece, 50_000) { String(repeating: "a", count: $0) }
+        #expect(wordPiece.encode("aac") == [0] && wordPiece.encode("aa a") == [1, 2, 1])
+        let unigram = try SmallTokenizer.load(
+            #"{"added_tokens":[],"decoder":{"type":"Metaspace"},"model":{"type":"Unigram","unk_id":0,"#
+                + #""vocab":[["<unk>",0],["a",-1],["aa",-1.5],["\#(long)b",-2]]}}"#)
+        try expectLinear(unigram, 20_000) { String(repeating: "a", count: $0) }
+        #expect(unigram.encode("aaazz") == [1, 2, 0] || unigram.encode("aaazz") == [2, 1, 0])
+    }
+
     @Test func addedTokensThatTakeWhiteSpaceAlong() throws {
         for side in ["lstrip", "rstrip"] {
             let token = #"{"id":100,"content":" ","\#(side)":true,"normalized":false,"special":false},"#

@@ -5,7 +5,10 @@ import Testing
 import Tokenizer
 
 struct OracleTests {
-    @Test(arguments: ["gpt2", "smollm", "llama3", "qwen2", "llama2", "metaspace", "flags"])
+    @Test(arguments: [
+        "gpt2", "smollm", "llama3", "qwen2", "llama2", "metaspace", "flags", "bert", "bert-cased", "unigram",
+        "unigram-bytes",
+    ])
     func equalsTokenizersOnMixedText(name: String) throws {
         let tokenizer = try Fixtures.tokenizer(name)
         let expected = try Fixtures.expected(name)
@@ -17,7 +20,7 @@ struct OracleTests {
     }
 
     /// \p{L}, \p{N}, \s and NFC of every scalar: its class shows in where the text is cut.
-    @Test(arguments: ["smollm", "llama3", "qwen2"])
+    @Test(arguments: ["smollm", "llama3", "qwen2", "bert", "bert-cased"])
     func agreesOnEveryScalar(name: String) throws {
         let tokenizer = try Fixtures.tokenizer(name)
         let expected = try Fixtures.expected("\(name)-scalars")

@@ -58,7 +58,7 @@ def compiled(cache, name, spirv, everything, only, planted, wrong):
     todo = list(jobs(spirv, facts, everything, only))
     if planted:
         path, f = spirv.get("attention_backward_kv_shared")
-        constants = dict(LANES=128, HEAD_SIZE=128, GROUP_SIZE=4, ROW_LANES=4, ROWS_PER_LANE=4, TILE_ROWS=4, SCORE_CAP=0)
+        constants = dict(LANES=128, HEAD_SIZE=128, GROUP_SIZE=4, ROW_LANES=4, ROWS_PER_LANE=4, TILE_ROWS=4, SCORE_CAP=0, CAUSAL=1)
         todo.append("\t".join([PLANTED, path, f["bindings"], str(f["push"]), "0",
                                ",".join(f"{f['spec'][k]}={v}" for k, v in constants.items() if k in f["spec"])]))
     if not todo: kit.die("there is no such pipeline.")

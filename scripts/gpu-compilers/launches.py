@@ -75,7 +75,7 @@ def launches(d):
             memory = lambda tile: 2 * tile * team * quads * 16 + kinds * tile * owned * (132 + 128 // team) * 4
             tile = next((n for n in (4, 2) if memory(n) <= d.shared), 1)
             row(name, f"d{head}g{group}", few, LANES=128, HEAD_SIZE=head, GROUP_SIZE=group, ROW_LANES=team, ROWS_PER_LANE=owned,
-                TILE_ROWS=8 if kernel == "decode" else tile, SCORE_CAP=0)
+                TILE_ROWS=8 if kernel == "decode" else tile, SCORE_CAP=0, CAUSAL=1)
     row("{rotary,cache_append}_shared", LANES=lanes, HEAD_SIZE=128)  # RotaryKernels, CacheKernels
 
     # All others: NormKernels, ElementwiseKernels, OptimizerKernels (CHUNK), AdapterKernels, ConvertKernels …

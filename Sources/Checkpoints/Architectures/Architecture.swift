@@ -10,6 +10,8 @@ package protocol Architecture: Sendable {
     var modelTypes: [String] { get }
     /// `general.architecture`; nil where llama.cpp has none.
     var gguf: String? { get }
+    /// Its models give vectors of texts, and predict no next token.
+    var isEncoder: Bool { get }
     /// Values of config.json's keys that its files leave out.
     var defaults: JSON.Object { get }
     /// Its own names of config.json's keys, by Llama's.
@@ -22,6 +24,7 @@ package protocol Architecture: Sendable {
 
 extension Architecture {
     package var name: String { modelTypes[0] }
+    package var isEncoder: Bool { false }
     package var defaults: JSON.Object { [:] }
     package var keys: [String: String] { [:] }
     package var tiny: JSON.Object { [:] }
@@ -41,6 +44,7 @@ package enum Architectures {
         Olmo2(), Olmo3(),
         GLM4(), GPT2(), LFM2(), Qwen3MoE(), OLMoE(), Mixtral(), LFM2MoE(), GptOss(),
         GraniteMoE(),
+        BERT(), RoBERTa(), DistilBERT(), ModernBERT(),
     ]
     private static let added = Mutex<[any Architecture]>([])
 

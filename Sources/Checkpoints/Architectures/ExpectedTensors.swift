@@ -35,9 +35,13 @@ extension ModelSpec {
     /// The same of a kind of files: those of experts are one tensor in GGUF.
     package func expectedTensors(of format: Checkpoint.Format) -> [ExpectedTensor] {
         var tensors = [ExpectedTensor(embedding.name, [vocabulary, width])]
-        if let name = embedding.positions { tensors.append(ExpectedTensor(name, [positions, width])) }
+        if let name = embedding.positions {
+            tensors.append(ExpectedTensor(name, [positions + embedding.firstPosition, width]))
+        }
+        if let name = embedding.types { tensors.append(ExpectedTensor(name, [embedding.typeCount, width])) }
+        tensors += embedding.norm?.expectedTensors ?? []
         for branch in branches { tensors += branch.expectedTensors(format) }
-        tensors += finalNorm.expectedTensors
+        tensors += finalNorm?.expectedTensors ?? []
         if let name = head.name { tensors.append(ExpectedTensor(name, [vocabulary, width])) }
         return tensors
     }
@@ -57,7 +61,8 @@ extension BranchSpec {
         case .experts(let experts): tensors += experts.expectedTensors(format)
         case .activation: break
         }
-        return tensors + (output?.expectedTensors ?? []) + (after?.expectedTensors ?? [])
+        return tensors
+            + [output?.expectedTensors, after?.expectedTensors, sum?.expectedTensors].flatMap { $0 ?? [] }
     }
 }
 

@@ -41,8 +41,8 @@ package struct GPT2: Architecture {
         }
         model.embedding = EmbeddingSpec(TensorName("transformer.wte", gguf: "token_embd"))
         model.embedding.positions = TensorName("transformer.wpe", gguf: "position_embd")
-        model.finalNorm.kind = .layer
-        model.finalNorm.name = TensorName("transformer.ln_f", gguf: "output_norm")
+        model.finalNorm?.kind = .layer
+        model.finalNorm?.name = TensorName("transformer.ln_f", gguf: "output_norm")
         return model
     }
 }

@@ -35,7 +35,7 @@ package struct Gemma2: Architecture {
 func gemma(_ file: ModelFile) throws(FileError) -> ModelSpec {
     var model = try Llama().describe(file)
     model.embedding.scale = Double(model.width).squareRoot()
-    model.finalNorm.offset = 1
+    model.finalNorm?.offset = 1
     let heads = try file.heads()
     // GGUF does not say it: llama.cpp takes the head's size, but of the largest models C/H.
     let isLargest = file.isGGUF && [46, 62].contains(model.blocks.count)

@@ -71,7 +71,7 @@ package struct LFM2: Architecture {
                 feedForward,
             ]
         }
-        model.finalNorm.name = TensorName(file.prefix + "embedding_norm", gguf: "token_embd_norm")
+        model.finalNorm?.name = TensorName(file.prefix + "embedding_norm", gguf: "token_embd_norm")
         // What older files call `tie_word_embeddings`.
         if let isTied = try file.optionalFlag("tie_embedding") {
             model.head.name = isTied ? nil : TensorName("lm_head", gguf: "output")

@@ -62,7 +62,7 @@ extension ModelSpec {
     ) throws(FileError) {
         let layers = String(embedding.name.huggingFace.dropLast("embed_tokens".count)) + "layers."
         for block in blocks.indices {
-            let layer = Layer(block, layers, width: width, epsilon: finalNorm.epsilon)
+            let layer = Layer(block, layers, width: width, epsilon: finalNorm?.epsilon ?? 0)
             for branch in blocks[block].indices { try change(&blocks[block][branch], layer) }
         }
     }

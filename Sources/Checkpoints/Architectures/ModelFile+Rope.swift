@@ -3,17 +3,22 @@
 
 extension ModelFile {
     /// Of all layers, or of those that look back all the way.
-    package func rope(_ heads: HeadCounts) throws(FileError) -> RopeSpec {
+    package func rope(
+        _ heads: HeadCounts, base key: ModelKey = .ropeBase, default other: Double = 10_000
+    ) throws(FileError) -> RopeSpec {
         let size = try rotarySize(heads, of: try parameters("full_attention"))
         switch source {
         case .gguf(let file):
-            let base = try number(.ropeBase, default: 10_000)
+            let base = try number(key, default: other)
             return RopeSpec(base: base, scaling: try scaling(file, size: size), size: size)
         case .huggingFace(let fields, _):
-            notes.read.formUnion(["rope_theta", "rope_scaling", "rope_parameters"])
+            notes.read.formUnion([key.huggingFace, "rope_scaling", "rope_parameters"])
             let new = try parameters("full_attention")
-            let base = try firstNumber("rope_theta", in: [new, fields]) ?? 10_000
-            note(.ropeBase, .float32(Float(base)))
+            var base = try new?.optionalPositiveNumber(ModelKey.ropeBase.huggingFace) ?? other
+            if new?[ModelKey.ropeBase.huggingFace] == nil {
+                base = try fields.optionalPositiveNumber(key.huggingFace) ?? base
+            }
+            note(key, .float32(Float(base)))
             // Where a file has both, the older key is the one that counts.
             let old = try fields.optionalFields("rope_scaling")
             guard let rule = old ?? new else { return RopeSpec(base: base, size: size) }

@@ -63,6 +63,7 @@ extension ModelFile {
         "decoder_sparse_step": [.integer(1)],
         "num_experts_per_tok": [], "moe_intermediate_size": [],
         "swiglu_alpha": [.double(1.702)], "swiglu_limit": [.integer(7), .double(7)],
+        "position_embedding_type": [.string("absolute")], "local_attention": [], "norm_bias": [.bool(false)],
     ]
 
     /// The same of GGUF's metadata, behind the architecture's name: beginnings of keys.

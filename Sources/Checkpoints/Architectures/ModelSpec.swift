@@ -12,12 +12,15 @@ package struct ModelSpec: Sendable, Equatable {
     package var positions: Int
     package var embedding: EmbeddingSpec
     package var blocks: [[BranchSpec]]
-    package var finalNorm: NormSpec
+    /// nil: what the last block gives needs none.
+    package var finalNorm: NormSpec?
     package var head: HeadSpec
     package var tokens: TokenIDs
+    /// What Hugging Face's names begin with in the files of models that are this one and a head.
+    package var headedPrefix: String?
 }
 
-/// x := x + scale·after(output(mixer(inputs(before(x)))))
+/// x := sum(x + scale·after(output(mixer(inputs(before(x))))))
 package struct BranchSpec: Sendable, Equatable {
     package var before: NormSpec?
     /// They all read the normed x: q, k, v; gate, up. None: the mixer reads it.
@@ -28,6 +31,8 @@ package struct BranchSpec: Sendable, Equatable {
     /// Of the output, before it is added.
     package var after: NormSpec?
     package var scale = 1.0
+    /// Of x and what was added to it (BERT).
+    package var sum: NormSpec?
 
     package init(before: NormSpec?, inputs: [LinearSpec], mixer: MixerSpec, output: LinearSpec?) {
         (self.before, self.inputs, self.mixer, self.output) = (before, inputs, mixer, output)
@@ -45,7 +50,7 @@ package enum MixerSpec: Sendable, Equatable {
     case experts(ExpertsSpec)
 }
 
-/// Causal attention with grouped heads: softmax(cap(scale·q·kᵀ))·v.
+/// Attention with grouped heads: softmax(cap(scale·q·kᵀ))·v.
 package struct AttentionSpec: Sendable, Equatable {
     package var heads: Int  // H
     package var kvHeads: Int  // KVH
@@ -55,8 +60,10 @@ package struct AttentionSpec: Sendable, Equatable {
     /// RMSNorm of q and k before they rotate: of each head, or of all heads as one, as its size says.
     package var queryNorm: NormSpec?
     package var keyNorm: NormSpec?
-    /// Keys that a query sees, its own included; nil: all before it.
+    /// Keys that a query sees, its own included, to each side that it sees; nil: all.
     package var window: Int?
+    /// A query sees nothing behind it.
+    package var isCausal = true
     package var scale: Double
     /// c·tanh(s/c) of the scores.
     package var scoreCap: Double?
@@ -209,16 +216,24 @@ package struct NormSpec: Sendable, Equatable {
     package var epsilon: Double
     /// Added to what Hugging Face's file has, as Gemma's 1 + w. GGUF files hold the sum.
     package var offset = 0.0
+    /// A layer norm without b.
+    package var isUnbiased = false
 
-    package var hasBias: Bool { kind == .layer }
+    package var hasBias: Bool { kind == .layer && !isUnbiased }
 }
 
-/// x = scale·W[id] (+ P[position])
+/// x = norm(scale·W[id] (+ P[position + first] + T[0]))
 package struct EmbeddingSpec: Sendable, Equatable {
     package var name: TensorName
     package var scale = 1.0
     /// Learned positions.
     package var positions: TensorName?
+    /// The row of position 0.
+    package var firstPosition = 0
+    /// Types of tokens, of which all here have the first.
+    package var types: TensorName?
+    package var typeCount = 0
+    package var norm: NormSpec?
 
     package init(_ name: TensorName) { self.name = name }
 }
@@ -245,6 +260,9 @@ package struct TokenIDs: Sendable, Equatable {
 extension ModelSpec {
     package var branches: [BranchSpec] { blocks.flatMap { $0 } }
     package var linears: [LinearSpec] { branches.flatMap(\.linears) }
+
+    /// Tokens see those behind them: it gives vectors of texts, and predicts no next token.
+    package var isEncoder: Bool { attentions.contains { !$0.isCausal } }
 
     package var attentions: [AttentionSpec] {
         branches.compactMap { if case .attention(let attention) = $0.mixer { attention } else { nil } }

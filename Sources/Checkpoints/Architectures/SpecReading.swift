@@ -64,7 +64,10 @@ extension ModelSpec {
                 "a head of \(attention.rope?.size ?? size) numbers has no rotary pairs, it must be even")
             if let rope = attention.rope { try rope.scaling.validate(size: rope.size, path) }
         }
-        try require(finalNorm.epsilon < 1, "the epsilon \(finalNorm.epsilon) of the norms is not below 1")
+        for norm in [embedding.norm, finalNorm] + branches.flatMap({ [$0.before, $0.after, $0.sum] }) {
+            let epsilon = norm?.epsilon ?? 0
+            try require(epsilon < 1, "the epsilon \(epsilon) of the norms is not below 1")
+        }
         for (name, ids) in [
             ("bos", [tokens.bos].compactMap { $0 }), ("eos", tokens.eos),
             ("pad", [tokens.pad].compactMap { $0 }),

@@ -149,8 +149,9 @@ package struct Dataset: Sendable {
 }
 
 extension Example {
-    /// Each answer has a token to learn.
+    /// Each answer has a token to learn, and each text a token.
     fileprivate var isLearnable: Bool {
+        if texts != nil { return sequences.allSatisfy { !$0.isEmpty } }
         guard kind == .pair else { return countedTokens > 0 }
         return sequences.allSatisfy { labels[$0].dropFirst().contains { $0 >= 0 } }
     }

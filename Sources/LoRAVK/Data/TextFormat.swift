@@ -19,6 +19,8 @@ package struct TextFormat: Sendable {
     package var appendsEndOfText = true
     /// Longer examples are cut.
     package var maxTokens = Defaults.maxTokens
+    /// How texts become vectors, where these are compared.
+    package var pooling = Pooling.mean
     /// What chat templates take for the date: one moment for all lines of a run.
     package var date = TemplateDate.now()
 
@@ -90,6 +92,13 @@ package struct ExampleReader {
             })
     }
 
+    /// Of a text whose vector is compared: with what the tokenizer adds, cut in front of its end.
+    func textTokens(_ text: String) -> [Int32] {
+        let (prefix, suffix) = (tokenizer.prefix, tokenizer.suffix)
+        let room = max(0, format.maxTokens - prefix.count - suffix.count)
+        return prefix + tokenizer.encode(text, addSpecialTokens: false).prefix(room) + suffix
+    }
+
     /// One example of plain text.
     package func example(text: String) throws -> Example {
         try tokenized([TextPiece(text: text, isTarget: true)])
@@ -130,7 +139,7 @@ package struct ExampleReader {
 extension Example {
     /// At most so many tokens of each of its sequences.
     func cut(to most: Int) -> Example {
-        guard sequences.contains(where: { $0.count > most }) else { return self }
+        guard texts == nil, sequences.contains(where: { $0.count > most }) else { return self }
         let parts = sequences.map { part($0.prefix(most)) }
         guard var comparison else { return parts[0] }
         comparison.second = parts[0].tokens.count

@@ -60,6 +60,7 @@ extension Generator {
         _ prompt: [Int32], _ options: AnswerOptions, onChoice: (TokenChoice) -> Bool
     ) throws -> AnswerEnd {
         try options.validate()
+        try model.checkPredictsNextToken()
         guard prompt.isEmpty || prompt.count < capacity else {
             throw ConfigError(
                 "the prompt has \(prompt.count) tokens, and only \(capacity - 1) fit before an answer")

@@ -8,7 +8,8 @@ extension Branch {
     /// Replaces `x` (1, C) by y. False, with nothing recorded, where the device, a weight's size or an adapter's method asks for the
     /// general forward.
     func step(_ x: Tensor, _ state: LayerState?, _ pass: Pass) throws(VulkanError) -> Bool {
-        guard x.rows == 1, !pass.isTraining, let output, let fused = FusedBranch(self, pass) else {
+        guard x.rows == 1, !pass.isTraining, sum == nil, let output, let fused = FusedBranch(self, pass)
+        else {
             return false
         }
         let (encoder, arena) = (pass.encoder, pass.arena)

@@ -1,4 +1,4 @@
-// One branch of a block, forward and backward: y = x + scale·after(output(mixer(inputs(before(x))))). All weights and all decisions
+// One branch of a block, forward and backward: y = sum(x + scale·after(output(mixer(inputs(before(x)))))). All weights and all decisions
 // about memory are here; what kind of branch it is, is its mixer's. What is cheap to compute again is not saved for the backward.
 
 import Kernels
@@ -14,6 +14,8 @@ struct Branch: Sendable {
     /// Of the output, before it is added.
     let after: Norm?
     let scale: Float
+    /// Of x and what was added to it.
+    let sum: Norm?
 
     var linears: [Linear] { inputs.members + (output.map { [$0] } ?? []) }
     private var hasInputs: Bool { !inputs.members.isEmpty }
@@ -30,6 +32,8 @@ struct Branch: Sendable {
         var output: Tensor?
         var z: Tensor?  // (n, C), the output in front of `after`
         var zNorm: Norm.Saved?
+        var s: Tensor?  // (n, C), what `sum` reads
+        var sumNorm: Norm.Saved?
     }
 
     /// The output is added as it comes, by its own product.
@@ -60,7 +64,17 @@ struct Branch: Sendable {
         if !saves { pass.arena.give(h) }
         if output != nil, !saves || !mixer.savesOutput { pass.arena.give(a) }
         saved?.output = h
-        return (y, saved)
+        guard let sum else { return (y, saved) }
+        let normed = pass.arena.take(like: y)
+        let statistics = try sum.forward(into: normed, y, pass)
+        if saves {
+            saved?.s = y
+            saved?.sumNorm = statistics
+        } else {
+            statistics.give(to: pass.arena)
+            pass.arena.give(y)
+        }
+        return (normed, saved)
     }
 
     /// y = residual + scale·after(z)
@@ -74,6 +88,13 @@ struct Branch: Sendable {
 
     /// What a backward needs, computed again from the branch's input, which it takes over.
     func recompute(_ x: Tensor, rows: Tensor?, _ pass: Pass) throws(VulkanError) -> Saved {
+        if sum != nil {
+            // The norm's backward needs the sum.
+            let (y, saved) = try forward(x, saves: true, rows: rows, pass)
+            pass.arena.give(y)
+            guard let saved else { preconditionFailure("a forward that saves saved nothing") }
+            return saved
+        }
         guard output != nil || after != nil else {
             let (products, norm, h) = try read(x, pass)
             let mixed = try mixer.recordSaved(products, pass)
@@ -192,9 +213,9 @@ struct Branch: Sendable {
         _ dx: Tensor, _ saved: Saved, needsInput: Bool, rows: Tensor?, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         let arena = pass.arena
+        var dx = try sumGradient(dx, saved, pass)
         let needsProducts = needsInput || inputs.members.contains { $0.isAdapted(pass) }
         guard let output else { return try backwardMixer(dx, saved, pass) }
-        var dx = dx
         let dz = try outputGradient(dx, saved, pass)
         var da = mixer.take(dx.rows, mixer.width, arena)
         var gradients: [Tensor] = []
@@ -245,6 +266,16 @@ struct Branch: Sendable {
         saved.norm?.give(to: pass.arena)
         pass.arena.give(saved.x)
         return dx
+    }
+
+    /// The gradient of what `sum` read. Takes over `dy`.
+    private func sumGradient(_ dy: Tensor, _ saved: Saved, _ pass: Pass) throws(VulkanError) -> Tensor {
+        guard let sum, let s = saved.s, let statistics = saved.sumNorm else { return dy }
+        let ds = pass.arena.take(like: dy)
+        try sum.backward(into: ds, dy, x: s, statistics, pass)
+        statistics.give(to: pass.arena)
+        pass.arena.give(dy, s)
+        return ds
     }
 
     /// dz of y = x + scale·after(z); dx itself where z is added as it comes.

@@ -1,4 +1,4 @@
-// Tokens to the residual stream: x = scale·W[id] (+ P[position]).
+// Tokens to the residual stream: x = norm(scale·W[id] (+ P[position])).
 
 import Kernels
 import VulkanCompute
@@ -6,8 +6,9 @@ import VulkanCompute
 struct Embedding: Sendable {
     let weight: Weight  // (V, C)
     let scale: Float
-    /// Learned positions (P, C).
+    /// Learned positions (P, C), with what all tokens have beside them.
     let positions: Weight?
+    let norm: Norm?
 
     /// (N, C)
     func forward(_ pass: Pass) throws(VulkanError) -> Tensor {
@@ -17,6 +18,10 @@ struct Embedding: Sendable {
             try pass.encoder.embedding(
                 addingTo: x, pass.batch.positions, weight: positions, label: "positions")
         }
-        return x
+        guard let norm else { return x }
+        let n = pass.arena.take(x.rows, x.width)
+        try norm.forward(into: n, x, pass, label: "embedding norm").give(to: pass.arena)
+        pass.arena.give(x)
+        return n
     }
 }

@@ -6,7 +6,8 @@ import Kernels
 import VulkanCompute
 
 package struct Head: Sendable {
-    let norm: Norm
+    /// nil: the states are normed as they come.
+    let norm: Norm?
     /// The output projection (V, C); the embedding itself where they are tied.
     package let weight: Weight
     /// V: columns of the logits that stand for tokens. Behind them a row is padded.
@@ -14,7 +15,7 @@ package struct Head: Sendable {
     let logitCap: Float?
     private static let chunkByteCount = 32 << 20
 
-    init(norm: Norm, weight: Weight, vocabulary: Int, logitCap: Float?) {
+    init(norm: Norm?, weight: Weight, vocabulary: Int, logitCap: Float?) {
         (self.norm, self.weight, self.vocabulary) = (norm, weight, vocabulary)
         self.logitCap = logitCap
     }
@@ -61,8 +62,7 @@ package struct Head: Sendable {
     ) throws(VulkanError) {
         let (n, saved) = try normed(x, pass)
         try self.losses(into: losses, correct: correct, n, pass)
-        saved.give(to: pass.arena)
-        pass.arena.give(n, x)
+        giveNormed(x, n, saved, pass)
     }
 
     /// Records the logits (n, Vp) of the counted positions. Takes over `x`.
@@ -70,8 +70,7 @@ package struct Head: Sendable {
         let (n, saved) = try normed(x, pass)
         try pass.encoder.matmul(into: logits, n, weight: weight, label: "lm_head")
         if let logitCap { try pass.encoder.cap(into: logits, logits, by: logitCap) }
-        saved.give(to: pass.arena)
-        pass.arena.give(n, x)
+        giveNormed(x, n, saved, pass)
     }
 
     /// From n (n, C), the normed states: −log p of the targets, and whether each was the model's first choice.
@@ -101,9 +100,13 @@ package struct Head: Sendable {
     }
 
     /// From dn the gradient of x, which it takes over with n and dn.
-    private func normBackward(
-        _ x: Tensor, _ n: Tensor, _ dn: Tensor, _ saved: Norm.Saved, _ pass: Pass
+    func normBackward(
+        _ x: Tensor, _ n: Tensor, _ dn: Tensor, _ saved: Norm.Saved?, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
+        guard let norm, let saved else {
+            pass.arena.give(x)
+            return dn
+        }
         let dx = pass.arena.take(n.rows, n.width)
         try norm.backward(into: dx, dn, x: x, saved, pass, label: "final norm dx")
         saved.give(to: pass.arena)
@@ -111,9 +114,16 @@ package struct Head: Sendable {
         return dx
     }
 
-    private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved) {
+    /// x itself where there is no norm.
+    func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved?) {
+        guard let norm else { return (x, nil) }
         let n = pass.arena.take(x.rows, x.width)
         return (n, try norm.forward(into: n, x, pass, label: "final norm"))
+    }
+
+    func giveNormed(_ x: Tensor, _ n: Tensor, _ saved: Norm.Saved?, _ pass: Pass) {
+        saved?.give(to: pass.arena)
+        pass.arena.give(norm == nil ? nil : n, x)
     }
 
     private func eachChunk(

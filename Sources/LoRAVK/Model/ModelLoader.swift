@@ -32,7 +32,8 @@ extension Transformer {
         try loader.checkWidths(spec)
         let embedding = Embedding(
             weight: try loader.weight(spec.embedding.name), scale: Float(spec.embedding.scale),
-            positions: try spec.embedding.positions.map { try loader.weight($0) })
+            positions: try loader.positions(spec.embedding),
+            norm: try spec.embedding.norm.map { try loader.norm($0) })
         var rotaryTables = RotaryTables(device: device, positions: spec.contextLength)
         var blocks: [Block] = []
         for (index, block) in spec.blocks.enumerated() {
@@ -44,7 +45,7 @@ extension Transformer {
         }
         let head = Head(
             // A scale of the logits is one of the norm's weights.
-            norm: try loader.norm(spec.finalNorm, scaledBy: spec.head.scale),
+            norm: try spec.finalNorm.map { try loader.norm($0, scaledBy: spec.head.scale) },
             weight: try spec.head.name.map { try loader.weight($0) } ?? embedding.weight,
             vocabulary: spec.vocabulary, logitCap: spec.head.logitCap.map { Float($0) })
         return Transformer(
@@ -99,7 +100,8 @@ extension WeightLoader {
         return Branch(
             before: before, inputs: LinearGroup(members: inputs, bias: try joinedBias(spec.inputs)),
             mixer: mixer,
-            output: output, after: try spec.after.map { try norm($0) }, scale: Float(spec.scale))
+            output: output, after: try spec.after.map { try norm($0) }, scale: Float(spec.scale),
+            sum: try spec.sum.map { try norm($0) })
     }
 
     /// What reads the same input lies together, so that one product can run it.
@@ -135,7 +137,8 @@ extension WeightLoader {
             return AttentionMixer(
                 shape: AttentionShape(
                     heads: attention.heads, kvHeads: attention.kvHeads, headSize: attention.headSize,
-                    scale: Float(attention.scale), scoreCap: attention.scoreCap.map { Float($0) }),
+                    scale: Float(attention.scale), scoreCap: attention.scoreCap.map { Float($0) },
+                    isCausal: attention.isCausal),
                 rotary: try attention.rope.map { try tables.rotary($0) },
                 queryNorm: try attention.queryNorm.map { try norm($0) },
                 keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window,
@@ -164,8 +167,38 @@ extension WeightLoader {
         let name = spec.name.huggingFace
         return Norm(
             weight: try vector(name + ".weight", offset: spec.offset, scaledBy: scale),
-            bias: spec.hasBias ? try vector(name + ".bias", scaledBy: scale) : nil,
+            bias: spec.kind == .rms ? nil : try bias(spec, scaledBy: scale),
             epsilon: Float(spec.epsilon))
+    }
+}
+
+extension WeightLoader {
+    /// A layer norm without b has zeros.
+    private mutating func bias(_ spec: NormSpec, scaledBy scale: Double) throws -> Tensor {
+        let name = spec.name.huggingFace + ".bias"
+        if spec.hasBias { return try vector(name, scaledBy: scale) }
+        byteCount += spec.size * 4
+        return try device.makeTensor([Float](repeating: 0, count: spec.size), [spec.size], label: name)
+    }
+
+    /// Learned positions; with the type of tokens that all have added, and without the rows in front of the first position.
+    fileprivate mutating func positions(_ spec: EmbeddingSpec) throws -> Weight? {
+        guard let name = spec.positions else { return nil }
+        guard spec.types != nil || spec.firstPosition > 0 else { return try weight(name) }
+        let stored = try checkpoint.tensor(name.huggingFace + ".weight")
+        var values = try stored.floats(rows: spec.firstPosition..<stored.rows)
+        try requireFinite(values, stored)
+        if let types = spec.types {
+            let stored = try checkpoint.tensor(types.huggingFace + ".weight")
+            let first = try stored.floats(rows: 0..<1)
+            try requireFinite(first, stored)
+            for index in values.indices { values[index] += first[index % first.count] }
+        }
+        let layout = WeightLayout(.f32, rows: stored.rows - spec.firstPosition, columns: stored.columns)
+        let weight = try device.makeWeight(layout, label: stored.name)
+        byteCount += layout.byteCount
+        if !device.isPlanning { try upload(values, into: weight) }
+        return weight
     }
 }
 
@@ -322,7 +355,7 @@ struct WeightLoader {
         }
     }
 
-    private func upload<T: BitwiseCopyable>(_ values: [T], into weight: Weight) throws {
+    fileprivate func upload<T: BitwiseCopyable>(_ values: [T], into weight: Weight) throws {
         try values.withUnsafeBytes { try device.upload($0, into: weight) }
     }
 

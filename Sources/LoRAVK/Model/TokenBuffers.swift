@@ -21,6 +21,7 @@ package struct TokenBuffers {
     let weights: Tensor  // (n), floats
     let keyOffset: Tensor  // (1): cached tokens before these
     let answers: AnswerBuffers
+    let texts: TextBuffers
     private let rules: TokenRules
     /// All of them: one upload fills them.
     private let whole: BufferSlice
@@ -47,6 +48,10 @@ package struct TokenBuffers {
         answers = AnswerBuffers(
             ranges: part(shape.pairs * 2, 2), references: part(shape.pairs * 2, dtype: .f32),
             signs: part(shape.pairs, dtype: .f32))
+        let others = shape.texts * max(shape.places - 1, 0)
+        texts = TextBuffers(
+            first: part(shape.texts, 2), others: part(others, 2), labels: part(shape.texts),
+            scores: part(shape.texts, dtype: .f32))
         var windowSpans: [Int: Tensor] = [:]
         for window in rules.windows { windowSpans[window] = part(shape.tokens, 2) }
         self.windowSpans = windowSpans
@@ -57,7 +62,8 @@ package struct TokenBuffers {
     /// In words.
     private static func sizes(_ shape: BatchShape, _ rules: TokenRules) -> [Int] {
         [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, shape.counted, 1]
-            + AnswerBuffers.sizes(pairs: shape.pairs) + rules.windows.map { _ in shape.tokens * 2 }
+            + AnswerBuffers.sizes(pairs: shape.pairs) + TextBuffers.sizes(shape)
+            + rules.windows.map { _ in shape.tokens * 2 }
     }
 
     private static func aligned(_ words: Int) -> Int { (words * 4 + 255) / 256 * 256 }
@@ -73,7 +79,7 @@ package struct TokenBuffers {
                 (tokens, batch.tokens), (positions, batch.positions(rules)), (spans, batch.spans),
                 (countedPositions, batch.countedPositions), (targets, batch.targets),
                 (weights, batch.weights.words), (keyOffset, [batch.keyOffset]),
-            ] + answers.values(batch.answers)
+            ] + answers.values(batch.answers) + texts.values(batch.texts)
             + windowSpans.map { window, tensor in (tensor, batch.spans(window: Int32(clamping: window))) }
         for (tensor, values) in all {
             precondition(values.count == tensor.count, "\(values.count) values for \(tensor.shape)")

@@ -68,6 +68,14 @@ package final class Transformer: Sendable {
                 + "use the tokenizer that belongs to the model")
     }
 
+    /// Refuses an encoder, whose tokens see those behind them.
+    package func checkPredictsNextToken() throws(ConfigError) {
+        guard spec.isEncoder else { return }
+        throw ConfigError(
+            "\(spec.modelType) is an encoder: it predicts no next token; use it for embeddings, or name another model"
+        )
+    }
+
     /// What the forward saves of a block for its backward.
     enum Saved {
         case nothing

@@ -3,6 +3,7 @@
 // `Registries.objectives`; one that compares two answers is an `AnswerObjective`, whose own part is a formula
 // and its derivative.
 
+import Checkpoints
 import Kernels
 import VulkanCompute
 
@@ -38,12 +39,23 @@ extension Objective {
     }
 }
 
+extension ModelSpec {
+    /// Refuses an objective of next tokens for a model that predicts none.
+    package func check(_ objective: any Objective) throws(ConfigError) {
+        guard isEncoder, objective.examples != .texts else { return }
+        throw ConfigError(
+            "\(modelType) is an encoder, and the objective \(objective.name) is of next tokens; choose "
+                + "multiple-negatives, cosine or triplet")
+    }
+}
+
 extension Example.Kind {
     package var words: String {
         switch self {
         case .plain: "texts and answers"
         case .pair: "pairs of a chosen and a rejected answer"
         case .judged: "answers that are judged"
+        case .texts: "pairs and triplets of texts"
         }
     }
 }

@@ -44,6 +44,9 @@ package final class Evaluator {
 
     package func evaluate(_ examples: [Example]) throws -> EvaluationReport {
         try objective.check(examples)
+        if let objective = objective as? any TextObjective {
+            return try evaluate(texts: [examples], objective)
+        }
         let batch = TokenBatch(examples)
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }

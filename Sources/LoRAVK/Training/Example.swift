@@ -1,5 +1,5 @@
-// Tokens of one example and which of them are learned: one sequence, or two whose answers an objective
-// compares.
+// Tokens of one example and which of them are learned: one sequence, two whose answers an objective compares, or texts whose vectors
+// it compares.
 
 /// `labels[i]` says whether token i is a target: the token itself, or `TokenBatch.ignored`.
 package struct Example: Sendable, Equatable {
@@ -9,6 +9,8 @@ package struct Example: Sendable, Equatable {
     package var weights: [Float]?
     /// nil: the example is one sequence.
     package var comparison: Comparison?
+    /// nil: its tokens are predicted.
+    package var texts: TextGroup?
 
     package init(tokens: [Int32], labels: [Int32]? = nil, weights: [Float]? = nil) {
         precondition(labels == nil || labels?.count == tokens.count, "one label a token")
@@ -26,6 +28,17 @@ package struct Example: Sendable, Equatable {
         self.init(judged, other, isDesired: isDesired)
     }
 
+    /// Texts whose vectors are compared: two or more, the first two `score` alike; or one, whose vector is wanted.
+    package init(texts: [[Int32]], score: Float = 0, pooling: Pooling) {
+        self.init(tokens: Array(texts.joined()))
+        var end = 0
+        let ends = texts.map { text in
+            end += text.count
+            return end
+        }
+        self.texts = TextGroup(ends: ends, score: score, pooling: pooling)
+    }
+
     private init(_ first: Example, _ second: Example, isDesired: Bool?) {
         self.init(tokens: first.tokens + second.tokens, labels: first.labels + second.labels)
         comparison = Comparison(second: first.tokens.count, isDesired: isDesired)
@@ -40,22 +53,37 @@ package struct Example: Sendable, Equatable {
 
     /// Where its sequences lie among its tokens.
     package var sequences: [Range<Int>] {
+        if let texts { return zip([0] + texts.ends, texts.ends).map { $0..<$1 } }
         guard let second = comparison?.second else { return [tokens.indices] }
         return [0..<second, second..<tokens.count]
     }
 
     /// The example, or of two sequences the first.
-    package var first: Example { comparison == nil ? self : part(sequences[0]) }
+    package var first: Example { sequences.count == 1 ? self : part(sequences[0]) }
 
-    package var kind: Kind { comparison.map { $0.isDesired == nil ? .pair : .judged } ?? .plain }
+    package var kind: Kind {
+        if texts != nil { return .texts }
+        return comparison.map { $0.isDesired == nil ? .pair : .judged } ?? .plain
+    }
 
     /// Targets that the loss counts: the first token of a sequence has nothing before it to be predicted from.
+    /// Of texts whose vectors are compared all tokens count.
     package var countedTokens: Int {
-        sequences.reduce(0) { $0 + labels[$1].dropFirst().count { $0 >= 0 } }
+        if texts != nil { return tokens.count }
+        return sequences.reduce(0) { $0 + labels[$1].dropFirst().count { $0 >= 0 } }
     }
 
     /// What an objective learns from.
-    package enum Kind: Sendable { case plain, pair, judged }
+    package enum Kind: Sendable { case plain, pair, judged, texts }
+}
+
+/// That an example is texts whose vectors are compared.
+package struct TextGroup: Sendable, Equatable {
+    /// Behind the last token of each text.
+    package var ends: [Int]
+    /// How alike the first two are.
+    package var score: Float
+    package var pooling: Pooling
 }
 
 /// That an example is two sequences, of which the answers are compared.

@@ -85,7 +85,10 @@ package struct MemoryPlanner {
         )
         .plan(
             BatchShape(
-                tokens: layout.tokensPerPass, counted: 64, pairs: objective.examples == .plain ? 0 : 8)
+                tokens: layout.tokensPerPass, counted: 64,
+                pairs: [.pair, .judged].contains(objective.examples) ? 8 : 0,
+                texts: objective.examples == .texts ? 8 : 0,
+                places: (objective as? any TextObjective)?.places.upperBound ?? 0)
         ).pipelines
     }
 
@@ -171,9 +174,11 @@ package struct ExampleSize: Sendable, Equatable {
     package var counted: Int
     /// It is a pair of sequences.
     package var isPair: Bool
+    /// Texts whose vectors are compared.
+    package var texts: Int
 
-    package init(tokens: Int, counted: Int, isPair: Bool = false) {
-        (self.tokens, self.counted, self.isPair) = (tokens, counted, isPair)
+    package init(tokens: Int, counted: Int, isPair: Bool = false, texts: Int = 0) {
+        (self.tokens, self.counted, self.isPair, self.texts) = (tokens, counted, isPair, texts)
     }
 }
 
@@ -181,7 +186,8 @@ extension Dataset {
     package var sizes: [ExampleSize] {
         examples.map {
             ExampleSize(
-                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparison != nil)
+                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparison != nil,
+                texts: $0.texts?.ends.count ?? 0)
         }
     }
 }
@@ -196,6 +202,7 @@ extension BatchShape {
         let pairs = min(batchSize, examples.count { $0.isPair })
         self.init(
             tokens: TokenBatch.bucket(most), counted: TokenBatch.bucket(max(1, min(counted, most))),
-            pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs))
+            pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs),
+            texts: min(batchSize, examples.count { $0.texts > 0 }), places: examples.map(\.texts).max() ?? 0)
     }
 }

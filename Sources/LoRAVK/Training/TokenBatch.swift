@@ -15,6 +15,8 @@ package struct TokenBatch: Sendable {
     package private(set) var weights: [Float] = []
     /// Of examples that compare two answers: their two sequences behind each other, 2·pairs in all.
     package private(set) var answers = Answers()
+    /// Of examples whose texts' vectors are compared: their pooled rows, which are counted in place of targets.
+    package private(set) var texts = Texts()
     /// Tokens of examples, and targets, without the padding.
     package private(set) var tokenCount = 0
     package private(set) var countedCount = 0
@@ -27,6 +29,10 @@ package struct TokenBatch: Sendable {
         for example in examples where !example.tokens.isEmpty {
             let first = tokens.count
             tokens += example.tokens
+            if let group = example.texts {
+                append(group, example.sequences, first)
+                continue
+            }
             for sequence in example.sequences {
                 let (start, end) = (Int32(first + sequence.lowerBound), Int32(first + sequence.upperBound))
                 let firstTarget = targets.count
@@ -44,6 +50,23 @@ package struct TokenBatch: Sendable {
         }
         tokenCount = tokens.count
         countedCount = targets.count
+    }
+
+    private mutating func append(_ group: TextGroup, _ sequences: [Range<Int>], _ first: Int) {
+        var ranges: [Range<Int>] = []
+        for sequence in sequences {
+            let (start, end) = (Int32(first + sequence.lowerBound), Int32(first + sequence.upperBound))
+            for position in sequence.indices {
+                positions.append(Int32(position - sequence.lowerBound))
+                spans += [start, end]
+            }
+            let pooled = group.pooling.tokens(of: sequence)
+            ranges.append(targets.count..<targets.count + pooled.count)
+            countedPositions += pooled.map { Int32(first + $0) }
+            targets += pooled.map { _ in Self.ignored }
+            weights += pooled.map { _ in 0 }
+        }
+        texts.append(ranges, score: group.score)
     }
 
     /// Examples in their order, as many at a time as have at most `tokens` tokens together; a longer one is alone.
@@ -108,7 +131,8 @@ package struct TokenBatch: Sendable {
     package var shape: BatchShape {
         BatchShape(
             tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)),
-            pairs: answers.pairs == 0 ? 0 : Self.bucket(answers.pairs))
+            pairs: answers.pairs == 0 ? 0 : Self.bucket(answers.pairs), texts: texts.examples,
+            places: texts.places)
     }
 
     /// Filled up to a shape with single-token sequences and targets that nothing counts.
@@ -129,13 +153,17 @@ package struct TokenBatch: Sendable {
     }
 }
 
-/// Tokens and counted targets of a recorded step, and the pairs of answers that it compares.
+/// Tokens and counted targets of a recorded step, and the pairs of answers, or the examples of texts, that it compares.
 package struct BatchShape: Hashable, Sendable {
     package var tokens: Int
     package var counted: Int
     package var pairs: Int
+    package var texts: Int
+    /// Texts of an example.
+    package var places: Int
 
-    package init(tokens: Int, counted: Int, pairs: Int = 0) {
+    package init(tokens: Int, counted: Int, pairs: Int = 0, texts: Int = 0, places: Int = 0) {
         (self.tokens, self.counted, self.pairs) = (tokens, counted, pairs)
+        (self.texts, self.places) = (texts, places)
     }
 }

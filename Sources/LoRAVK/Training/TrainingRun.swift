@@ -280,6 +280,9 @@ extension Evaluator {
         var report = EvaluationReport()
         var done = 0
         let passes = TokenBatch.passes(data.examples, tokens: min(tokensPerPass, Self.tokensPerPass))
+        if let objective = objective as? any TextObjective {
+            return try evaluate(texts: shouldStop() ? [] : passes, objective)
+        }
         for pass in passes where !shouldStop() {
             report.add(try evaluate(pass))
             done += pass.count

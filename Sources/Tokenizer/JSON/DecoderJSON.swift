@@ -11,6 +11,7 @@ extension TokenDecoder.Style {
         }
         var isByteLevel = false
         var stripsLeadingSpace = false
+        var wordPiece: Self?
         for step in steps {
             switch try step.string("type") {
             case "ByteLevel": isByteLevel = true
@@ -26,12 +27,22 @@ extension TokenDecoder.Style {
                     try step.integer("stop") == 0
                 else { throw step.refusal("start", expected: "one space at the start") }
                 stripsLeadingSpace = true
+            case "WordPiece":
+                wordPiece = .wordPiece(
+                    prefix: Array((try step.optionalString("prefix") ?? "##").utf8),
+                    cleansUp: try step.optionalBool("cleanup") ?? true)
             case "ByteFallback", "Fuse": break
             default:
                 throw step.refusal(
                     "type",
-                    expected: "ByteLevel, Metaspace, Replace, ByteFallback, Fuse or Strip of the decoder")
+                    expected:
+                        "ByteLevel, WordPiece, Metaspace, Replace, ByteFallback, Fuse or Strip of the decoder"
+                )
             }
+        }
+        if let wordPiece {
+            self = wordPiece
+            return
         }
         self = isByteLevel ? .byteLevel : .metaspace(stripsLeadingSpace: stripsLeadingSpace)
     }

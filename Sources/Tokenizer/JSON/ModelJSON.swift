@@ -1,12 +1,18 @@
-// The `model` of tokenizer.json: vocabulary and merges of byte-pair encoding.
+// The `model` of tokenizer.json, and of byte-pair encoding its vocabulary and merges.
 
 import Checkpoints
 
 extension WordEncoder {
     init(_ model: JSONFields, alphabetIsBytes: Bool, added: AddedTokensJSON) throws(FileError) {
-        // Unigram and WordPiece would be encoders of their own, made here.
-        if let type = try model.optionalString("type"), type != "BPE" {
-            throw model.refusal("type", expected: "\"BPE\"")
+        switch try model.optionalString("type") {
+        case "BPE", nil: break
+        case "WordPiece":
+            self = try .wordPiece(model, added: added)
+            return
+        case "Unigram":
+            self = try .unigram(model)
+            return
+        default: throw model.refusal("type", expected: "BPE, WordPiece or Unigram")
         }
         for key in ["continuing_subword_prefix", "end_of_word_suffix"] {
             if let affix = try model.optionalString(key), !affix.isEmpty {
@@ -30,7 +36,7 @@ extension WordEncoder {
             ignoresMerges: model.optionalBool("ignore_merges") ?? false)
     }
 
-    private static func vocabulary(_ model: JSONFields) throws(FileError) -> Vocabulary {
+    static func vocabulary(_ model: JSONFields) throws(FileError) -> Vocabulary {
         let fields = try model.fields("vocab")
         var tokens: [String?] = []
         for member in fields.object.members {

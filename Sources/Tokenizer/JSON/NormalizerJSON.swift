@@ -24,6 +24,17 @@ extension Normalizer {
         case "NFC": self = .nfc
         case "NFD": self = .nfd
         case "Lowercase": self = .lowercase
+        case "BertNormalizer":
+            let lowercases = try step.optionalBool("lowercase") ?? true
+            self = .bert(
+                BertNormalizer(
+                    cleans: try step.optionalBool("clean_text") ?? true,
+                    spacesIdeographs: try step.optionalBool("handle_chinese_chars") ?? true,
+                    stripsAccents: try step.optionalBool("strip_accents") ?? lowercases,
+                    lowercases: lowercases))
+        case "Precompiled":
+            self = .precompiled(
+                try CharacterMap(base64: step.string("precompiled_charsmap"), path: step.path))
         case "Strip":
             self = .strip(
                 left: try step.optionalBool("strip_left") ?? true,
@@ -43,7 +54,9 @@ extension Normalizer {
             }
         default:
             throw step.refusal(
-                "type", expected: "NFC, NFD, Lowercase, Strip, Prepend, Replace or Sequence in the normalizer"
+                "type",
+                expected:
+                    "NFC, NFD, Lowercase, Strip, Prepend, Replace, BertNormalizer, Precompiled or Sequence in the normalizer"
             )
         }
     }

@@ -12,12 +12,26 @@ enum PostProcessorJSON {
             switch try step.string("type") {
             case "ByteLevel": break
             case "TemplateProcessing": (prefix, suffix) = try template(step)
+            case "BertProcessing", "RobertaProcessing":
+                (prefix, suffix) = ([try token(step, "cls")], [try token(step, "sep")])
             default:
                 throw step.refusal(
-                    "type", expected: "TemplateProcessing, ByteLevel or Sequence of the post-processor")
+                    "type",
+                    expected:
+                        "TemplateProcessing, ByteLevel, BertProcessing, RobertaProcessing or Sequence of the post-processor"
+                )
             }
         }
         return (prefix, suffix)
+    }
+
+    /// A token and its id, as a list of both.
+    private static func token(_ step: JSONFields, _ key: String) throws(FileError) -> Int32 {
+        let pair = try step.array(key)
+        guard pair.count == 2, case .string = pair[0], case .integer(let number) = pair[1],
+            let id = Int32(exactly: number), id >= 0
+        else { throw step.wrong(key, expected: "a token and its id") }
+        return id
     }
 
     private static func template(_ step: JSONFields) throws(FileError) -> ([Int32], [Int32]) {

@@ -23,9 +23,15 @@ struct PreTokenizerJSON {
                             behavior: isEach ? .isolated : .contiguous)))
             case "Split": result.steps.append(.split(try Splitter(step)))
             case "Metaspace": try metaspace(step)
+            case "BertPreTokenizer": result.steps.append(.bert)
+            case "WhitespaceSplit":
+                result.steps.append(.split(Splitter(expression: .known(#"\s"#), behavior: .removed)))
             default:
                 throw step.refusal(
-                    "type", expected: "ByteLevel, Digits, Split, Metaspace or Sequence of the pre-tokenizer")
+                    "type",
+                    expected:
+                        "ByteLevel, Digits, Split, Metaspace, BertPreTokenizer, WhitespaceSplit or Sequence of the pre-tokenizer"
+                )
             }
         }
     }

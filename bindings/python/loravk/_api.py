@@ -439,6 +439,8 @@ PROTOTYPES = {
         c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), POINTER(c_int32), c_size_t, POINTER(Evaluation)]),
     "loravk_model_token_losses": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), POINTER(c_int32), c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_model_embed": (Status, [
+        c_void_p, c_void_p, POINTER(c_char_p), c_size_t, c_char_p, c_int32, POINTER(c_float), c_size_t]),
     "loravk_model_evaluate_data": (Status, [c_void_p, c_void_p, POINTER(DataConfig), POINTER(Evaluation)]),
     "loravk_feature_norms_init": (Status, [POINTER(FeatureNorms), c_size_t]),
     "loravk_model_feature_norms": (Status, [

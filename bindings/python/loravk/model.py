@@ -125,6 +125,29 @@ class Model(Object):
             self._handle, adapter and adapter._handle, *batch.arguments, result.ctypes.data_as(_FLOATS), result.size)
         return batch.split(result)
 
+    def embed(
+        self, texts: Sequence[str], adapter: Adapter | None = None, *, pooling: str | None = None, normalize: bool | None = None,
+    ) -> Any:
+        """(N, hidden_size) float32: a vector of each text. Longer texts than the model takes are cut.
+
+        pooling    "mean" of all tokens, the first ("cls") or the "last"; None: the model's own way
+        normalize  whether vectors have length 1; None: the model's own way
+        """
+        if isinstance(texts, (str, bytes)):
+            raise TypeError(f"texts is {kind_of(texts)}; it must be a list of texts")
+        texts = list(texts)
+        for index, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"texts[{index}] is {kind_of(text)}; it must be a text")
+            if "\0" in text:
+                raise InvalidArgumentError(f"texts[{index}] has a character U+0000, which no text for a model has")
+        strings = (ctypes.c_char_p * len(texts))(*(text.encode() for text in texts))
+        result = np.empty((len(texts), self.info.hidden_size), np.float32)
+        lib.loravk_model_embed(
+            self._handle, adapter and adapter._handle, strings, len(texts), optional_text(pooling, "pooling"),
+            -1 if normalize is None else int(normalize), result.ctypes.data_as(_FLOATS), result.size)
+        return result
+
     def evaluate(self, tokens: Tokens, labels: Tokens | None = None, adapter: Adapter | None = None) -> Evaluation:
         """The loss on tokens and labels, as `Trainer.step` reads them. For examples and files: `evaluate_data`."""
         arguments = (self._handle, adapter and adapter._handle, *_tokens.batch(tokens, labels, "Model.evaluate_data").arguments)

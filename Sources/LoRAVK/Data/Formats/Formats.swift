@@ -4,6 +4,6 @@ extension Registries {
         "data format",
         [
             TemplateFormat(), ChatFormat(), AlpacaFormat(), PreferenceFormat(), KTOFormat(),
-            CompletionFormat(), PlainTextFormat(), TokenFormat(),
+            TextPairFormat(), CompletionFormat(), PlainTextFormat(), TokenFormat(),
         ])
 }
