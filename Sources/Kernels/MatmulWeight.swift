@@ -215,18 +215,23 @@ extension Device {
         let part = WeightLayout(weight.layout.type, rows: rows.count, columns: weight.layout.columns)
         precondition(source.count == rows.count * part.sourceRowByteCount && rows.lowerBound % 4 == 0)
         let band = rows.lowerBound / 4
-        var scales = [UInt8](repeating: 0, count: part.scalesByteCount)
-        let tiles = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
-            scales.withUnsafeMutableBytes {
+        let tiles = weight.tiles.slice(band * part.bandTileByteCount, byteCount: part.tilesByteCount)
+        let scales = weight.scales?.slice(band * part.bandScaleByteCount, byteCount: part.scalesByteCount)
+        if let mapped = tiles.cachedMapping, scales == nil || scales?.cachedMapping != nil {
+            part.repack(
+                source, bands: 0..<part.rows / 4, tiles: .init(start: mapped, count: part.tilesByteCount),
+                scales: .init(start: scales?.cachedMapping, count: part.scalesByteCount))
+            return
+        }
+        var scaleBytes = [UInt8](repeating: 0, count: part.scalesByteCount)
+        let tileBytes = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
+            scaleBytes.withUnsafeMutableBytes {
                 part.repack(
                     source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles), scales: $0)
             }
             tileCount = part.tilesByteCount
         }
-        try upload(
-            tiles, into: weight.tiles.slice(band * part.bandTileByteCount, byteCount: tiles.count))
-        if let plane = weight.scales {
-            try upload(scales, into: plane.slice(band * part.bandScaleByteCount, byteCount: scales.count))
-        }
+        try upload(tileBytes, into: tiles)
+        if let scales { try upload(scaleBytes, into: scales) }
     }
 }

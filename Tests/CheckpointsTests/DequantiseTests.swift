@@ -23,7 +23,7 @@ import Testing
 
     @Test func q5_0IsTheSameAsQ8_0() throws {
         let stored = try #require(try GGUFFile(fixture("quants.gguf"))["Q5_0"])
-        let widened = widenedToQ8_0(try stored.bytes(rows: 0..<stored.rows))
+        let widened = try stored.bytes(rows: 0..<stored.rows).withUnsafeBytes { widenedToQ8_0($0) }
         var values = [Float](repeating: .nan, count: stored.count)
         widened.withUnsafeBytes { bytes in
             values.withUnsafeMutableBufferPointer { StorageType.q8_0.decode(bytes, into: $0) }

@@ -83,7 +83,7 @@ import VulkanCompute
         try check(run, shape, deviation: 1)
     }
 
-    @Test(arguments: try FamilyRun.allAndWholeSums(), cases.prefix(2))
+    @Test(arguments: try FamilyRun.ofProducts(), cases.prefix(2))
     func forwardAndBackwardInPieces(_ run: FamilyRun, _ shape: Case) throws {
         try check(run, shape, deviation: 1)
     }
@@ -225,7 +225,7 @@ import VulkanCompute
 
     /// Many keys are shared out over workgroups, of which some have none where few are filled or seen.
     @Test(
-        arguments: try FamilyRun.allAndWholeSums(),
+        arguments: try FamilyRun.ofProducts(),
         [(1, 0), (1, 70), (1, 699), (3, 300), (1, 130)])
     func aQueryOfManyKeys(_ run: FamilyRun, _ lengths: (queries: Int, offset: Int)) throws {
         let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 128)

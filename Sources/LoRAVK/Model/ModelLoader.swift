@@ -224,6 +224,8 @@ private struct WeightLoader {
     let progress: Transformer.Progress?
     private(set) var byteCount = 0
     private var loaded = 0
+    /// The rows of a file that are repacked next.
+    private var piece: [UInt8] = []
 
     init(
         checkpoint: Checkpoint, device: Device, storage: WeightStorage, progress: Transformer.Progress?
@@ -287,14 +289,17 @@ private struct WeightLoader {
         let widens = type == .q8_0 && stored.type == .q5_0
         if type.rawValue == stored.type.name.lowercased() || widens, !stored.isTransposed {
             for rows in weight.layout.uploads {
-                let bytes = try stored.bytes(rows: rows)
-                let bad = bytes.withUnsafeBytes { stored.firstRowNotFinite($0, rows: rows.count) }
-                if let bad {
-                    let row = rows.lowerBound + bad
-                    try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
-                }
-                try (widens ? widenedToQ8_0(bytes) : bytes).withUnsafeBytes {
-                    try device.upload($0, rows: rows, of: weight)
+                try read(rows, of: stored)
+                try piece.withUnsafeBytes { piece in
+                    let bytes = UnsafeRawBufferPointer(rebasing: piece[..<(rows.count * stored.rowByteCount)])
+                    if let bad = stored.firstRowNotFinite(bytes, rows: rows.count) {
+                        let row = rows.lowerBound + bad
+                        try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
+                    }
+                    guard widens else { return try device.upload(bytes, rows: rows, of: weight) }
+                    try widenedToQ8_0(bytes).withUnsafeBytes {
+                        try device.upload($0, rows: rows, of: weight)
+                    }
                 }
             }
         } else {
@@ -304,6 +309,14 @@ private struct WeightLoader {
         }
         loaded += 1
         progress?(loaded, checkpoint.tensors.count { $0.shape.count == 2 })
+    }
+
+    private mutating func read(_ rows: Range<Int>, of stored: StoredTensor) throws {
+        let count = rows.count * stored.rowByteCount
+        if piece.count < count { piece = [UInt8](repeating: 0, count: count) }
+        try piece.withUnsafeMutableBytes { piece in
+            try stored.read(rows: rows, into: .init(rebasing: piece[..<count]))
+        }
     }
 
     private func chosenType(_ stored: StoredTensor) -> Shader.Weight {
