@@ -17,7 +17,7 @@ struct ConfigFile {
         }
         let fields = try JSONFields(JSON.read(path), path: path)
         var options: [String] = []
-        let names = Self.optionNames
+        let names = OptionNames(of: Train.self)
         for member in fields.object.members {
             let key = member.key
             guard key != "config" else {
@@ -28,7 +28,7 @@ struct ConfigFile {
             switch member.value {
             case .null, .bool(false):
                 // No word of the command line, but a wrong name is one all the same.
-                if !names.contains(key) { options.append("--\(key)") }
+                if names[key] == nil { options.append("--\(key)") }
             case .bool(true): options.append("--\(key)")
             case .array(let values):
                 let texts = values.compactMap(Self.text)
@@ -56,12 +56,6 @@ struct ConfigFile {
 
     /// Options whose values may hold commas, so that each of a list is given by itself.
     private static let repeated: Set = ["sample"]
-
-    /// Of `train`, as its help lists them.
-    private static var optionNames: Set<String> {
-        let words = Train.helpMessage().split { !($0.isLetter || $0.isNumber || $0 == "-") }
-        return Set(words.filter { $0.hasPrefix("--") }.map { String($0.dropFirst(2)) })
-    }
 
     private static func path(_ words: [String]) -> String? {
         let option = "--config"

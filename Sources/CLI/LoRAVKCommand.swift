@@ -26,16 +26,18 @@ struct LoRAVKCommand: ParsableCommand {
             """,
         version: version,
         subcommands: [
-            Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Talk.self, Generate.self,
-            Eval.self, Embed.self, Mix.self, Merge.self, Export.self,
+            Train.self, ShowData.self, Report.self, Sweep.self, MergeSweeps.self, Plan.self, Talk.self,
+            Generate.self, Eval.self, Embed.self, Mix.self, Merge.self, Export.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
+
+    /// As they were typed.
+    static var words: [String] { Array(CommandLine.arguments.dropFirst()) }
 
     /// Errors are one sentence on stderr and exit code 1; ArgumentParser explains wrong usage itself.
     static func main() {
         var file: ConfigFile?
         do {
-            let words = Array(CommandLine.arguments.dropFirst())
             if words.first == Train.configuration.commandName { file = try ConfigFile(namedIn: words) }
             var command = try parseAsRoot(file?.words ?? words)
             try command.run()

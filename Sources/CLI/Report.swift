@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoints
 import Reports
+import Sweeps
 
 #if canImport(Glibc)
     import Glibc
@@ -19,7 +20,7 @@ struct Report: ParsableCommand {
               lora-vk report my-adapter --follow          in a second terminal, while `train` runs
             """)
 
-    @Argument(help: "Folders of runs (train --out).")
+    @Argument(help: "Folders of runs (train --out), or of sweeps, for all of their runs.")
     var runs: [String]
 
     @Option(help: "The page.")
@@ -36,6 +37,7 @@ struct Report: ParsableCommand {
 
     func run() throws {
         Interrupt.install()
+        let runs = try self.runs.flatMap(Self.folders)
         guard Set(runs).count == runs.count else { throw ValidationError("A run is named twice.") }
         let boards = try tensorboard.map { folder in
             try runs.map { try TensorBoardFile("\(folder)/\(FileSystem.name(of: $0))", time: Self.now) }
@@ -57,6 +59,16 @@ struct Report: ParsableCommand {
         if follow { Terminal.endStatus() }
         Terminal.error(
             "wrote \(out)" + (tensorboard.map { "; to see the curves: tensorboard --logdir \($0)" } ?? ""))
+    }
+
+    /// A folder of a sweep stands for those of its runs.
+    private static func folders(_ path: String) throws -> [String] {
+        let runs = "\(path)/\(SweepStore.runsName)"
+        guard !FileSystem.exists("\(path)/\(RunLog.fileName)"), FileSystem.isFolder(runs) else {
+            return [path]
+        }
+        return try FileSystem.names(in: runs).sorted().map { "\(runs)/\($0)" }
+            .filter { FileSystem.exists("\($0)/\(RunLog.fileName)") }
     }
 
     private static var now: Double { Double(time(nil)) }

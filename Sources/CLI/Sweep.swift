@@ -10,12 +10,16 @@ struct Sweep: ParsableCommand {
         abstract: "Train a grid of methods, learning rates and seeds, and compare them in one report.",
         discussion: """
             Axes take lists (1e-4,3e-4), --rank and --seed also ranges (1..3), --lr also rates evenly spaced in their \
-            logarithms (1e-5...1e-2:7). A grid file is a JSON object of the same: \
-            {"lr": "1e-5...1e-2:7", "init": ["kaiming", "init-b"], "seed": [1, 2, 3]}; options overrule it.
+            logarithms (1e-5...1e-2:7). --axis makes any other option of `train` an axis. A grid file is a JSON object of axes: \
+            {"lr": "1e-5...1e-2:7", "init": ["kaiming", "init-b"], "alpha": [8, 16], "seed": [1, 2, 3]}; options overrule it. Points are \
+            for what is no full grid: each is run with every value of the axes that it does not name.
 
               lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --init kaiming,init-b --lr 1e-5...1e-2:7 --seed 1..3
+              lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --point method=lora --point method=lora,init=pissa \
+                --point method=dora --axis alpha=8,16 --lr 1e-4...1e-2:5 --prune halving
 
-            OUT gets report.html, its figures as SVG, results.csv, curves.csv and sweep.sqlite, after every run. The same command again goes on \
+            OUT gets report.html, its figures as SVG, results.csv, curves.csv and sweep.sqlite, after every run; best/, the adapter of the \
+            lowest loss with the options that made it; and runs/, a log a run for `lora-vk report`. The same command again goes on \
             with what is not done; started twice at once, both share the runs. A run that diverges is a result.
             """)
 
@@ -53,7 +57,50 @@ struct Sweep: ParsableCommand {
             """)
     var evalEvery = 0
 
+    @Option(
+        help: ArgumentHelp(
+            """
+            One more axis: any option of `train` below Adapter, Objective and Training, with its values (alpha=8,16). Values that \
+            hold commas are parted by semicolons. May be given several times.
+            """, valueName: "name=value,…"))
+    var axis: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            A point in place of a whole grid: method=dora,lr=1e-3. It is run with every value of the axes that it does not name. \
+            May be given several times.
+            """, valueName: "name=value,…"))
+    var point: [String] = []
+
+    @Option(
+        help:
+            "A JSON file with an array of points, objects of options; lists in one make it a grid of its own."
+    )
+    var points: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Leave out the runs that have all of these settings. May be given several times.",
+            valueName: "name=value,…"))
+    var exclude: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            End runs that promise little early: halving:factor=3,rungs=2 lets the best third go on after a ninth of the steps, and \
+            again after a third.
+            """, valueName: "name[:option=number,…]"))
+    var prune: String?
+
+    @Option(
+        help: ArgumentHelp(
+            "Only the second of four parts of the runs: 2/4. `lora-vk merge-sweeps` joins their folders.",
+            valueName: "part/parts"))
+    var part: SweepPart?
+
     @OptionGroup(title: "Adapter") var layers: LayerOptions
+    @OptionGroup(title: "Objective") var objective: ObjectiveOptions
     @OptionGroup(title: "Training") var training: RunOptions
     @OptionGroup(title: "Memory") var memory: MemoryOptions
     @OptionGroup var chat: ChatOptions
@@ -62,52 +109,41 @@ struct Sweep: ParsableCommand {
     func run() throws {
         Interrupt.install()
         _ = try formatOptions.textFormat()
-        let points = try points
-        for point in points {
-            try adapter(point).validate()
-            try runConfig(point, examples: 1).validate()
+        let grid = try makeGrid()
+        let runs = try part.map { part in try part.of(grid.runs) } ?? grid.runs
+        let pruning = try prune.map(Registries.prunings.named)
+        guard pruning == nil || part == nil else {
+            throw ConfigError("--prune compares all runs, and --part leaves some to others; leave one away")
         }
-        let optimizer = try training.optimizerConfig
+        let plan = SweepPlan(
+            words: LoRAVKCommand.words, axes: grid.axisNames, formatOptions: formatOptions, data: data,
+            evalEvery: evalEvery)
+        try plan.validate(runs)
         let (checkpoint, tokenizer) = try modelOptions.openFiles(template: chat.chatTemplate)
-        let format = try formatOptions.textFormat(for: checkpoint.spec)
-        let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
-        let validation = try Interrupt.watching {
-            Dataset.has(.valid, in: data)
-                ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
-        }
-        for data in [dataset, validation].compactMap(\.self) {
+        let begun = try SweepStore.begun(in: out) ?? "\(TemplateDate.now())"
+        let sets = try plan.datasets(runs, checkpoint.spec, tokenizer, date: TemplateDate(begun))
+        for data in sets.values.flatMap(\.all) {
             for warning in data.warnings { Terminal.warn("\(data.path): \(warning)") }
         }
-        let store = try SweepStore(
-            out, settings: settings(steps: runConfig(points[0], examples: dataset.examples.count).steps))
+        let store = try SweepStore(out, settings: settings(plan), begun: begun)
         let model = try modelOptions.load(checkpoint, modelOptions.openTunedDevice(checkpoint))
-        for example in dataset.examples + (validation?.examples ?? []) { try model.check(example) }
+        for example in sets.values.flatMap(\.all).flatMap(\.examples) { try model.check(example) }
 
-        var layouts: [SweepPoint.Series: StepLayout] = [:]
-        let sweep = Sweeps.Sweep(model, data: dataset, validation: validation, store: store) { point in
-            let adapter = try adapter(point)
-            let run = try runConfig(point, examples: dataset.examples.count)
-            let layout =
-                try layouts[point.series]
-                ?? memory.layout(
-                    MemoryPlanner(
-                        checkpoint, weights: modelOptions.weights, capabilities: model.device.capabilities,
-                        optimizer: optimizer
-                    ) {
-                        try Adapter.create(for: $0, adapter, examples: dataset.examples)
-                    }, dataset.sizes, batchSize: run.batchSize, model.device.capabilities)
-            layouts[point.series] = layout
-            return Sweeps.Sweep.Recipe(adapter, run, optimizer, layout)
+        let sweep = Sweeps.Sweep(model, store: store, pruning: pruning) { point, folder in
+            try plan.recipe(point, folder, sets, checkpoint, modelOptions.weights, memory, model.device)
         }
-        let outcome = try sweep.run(
-            points, shouldStop: { Interrupt.isRequested }, onProgress: report,
-            onResult: { result in
-                Terminal.endStatus()
-                Terminal.error("\(name(result.point))  \(describe(result))")
-                try publish(store)
-            })
+        var observer = Sweeps.Sweep.Observer()
+        observer.shouldStop = { Interrupt.isRequested }
+        observer.onProgress = report
+        observer.onWarning = Terminal.warn
+        observer.onResult = { result in
+            Terminal.endStatus()
+            Terminal.error("\(name(result.point))  \(describe(result))")
+            try store.publishReport()
+        }
+        let outcome = try sweep.run(runs, observer)
         Terminal.endStatus()
-        let last = try publish(store)
+        let last = try store.publishReport()
         model.device.savePipelines()
         switch outcome {
         case .finished:
@@ -116,7 +152,9 @@ struct Sweep: ParsableCommand {
                     "\(best.series): best lr \(Terminal.number(best.learningRate)), loss \(Terminal.number(best.loss))"
                 )
             }
-            Terminal.error("wrote \(out)/report.html")
+            Terminal.error(
+                "wrote \(out)/report.html"
+                    + (FileSystem.exists(store.best) ? "; the best run's adapter is \(store.best)" : ""))
         case .othersGoOn: Terminal.error("other processes compute the last runs of \(out)")
         case .stopped:
             Terminal.error("stopped; the same command goes on with the runs that are not done")
@@ -124,70 +162,38 @@ struct Sweep: ParsableCommand {
         }
     }
 
-    private var points: [SweepPoint] {
-        get throws {
-            var wanted = SweepGrid()
-            if let grid { try wanted.set(SweepAxes(file: grid)) }
-            var axes = SweepAxes()
-            (axes.method, axes.initialization, axes.rank) = (method, initialization, rank)
-            (axes.learningRate, axes.seed) = (learningRate, seed)
-            try wanted.set(axes)
-            return try wanted.points
+    private func makeGrid() throws -> SweepGrid {
+        var wanted = SweepGrid(SweepRunOptions.names.names.filter { $0 != "help" })
+        if let grid { try wanted.read(axes: grid) }
+        for (name, text) in [
+            ("method", method), ("init", initialization), ("rank", rank), ("lr", learningRate),
+            ("seed", seed),
+        ] {
+            if let text { try wanted.set(name, text) }
         }
-    }
-
-    /// On this axis kaiming, its default, leaves methods that start in a way of their own to it.
-    private func adapter(_ point: SweepPoint) throws -> LoRAConfig {
-        let isDefault = point.initialization == LoRAInitialization.kaiming.name
-        var config = try layers.config(
-            method: point.method, initialization: isDefault ? nil : point.initialization, rank: point.rank,
-            seed: point.seed)
-        config.method.normalize(&config)
-        return config
-    }
-
-    private func runConfig(_ point: SweepPoint, examples: Int) throws -> RunConfig {
-        var config = try training.config(
-            examples: examples, learningRate: point.learningRate, seed: point.seed)
-        config.validateEvery = evalEvery
-        return config
+        for text in axis { try wanted.setAxis(text) }
+        for text in point { try wanted.addPoint(text) }
+        if let points { try wanted.read(points: points) }
+        for text in exclude { try wanted.exclude(text) }
+        return wanted
     }
 
     /// What holds for every run and changes its result.
-    private func settings(steps: Int) -> JSON.Object {
+    private func settings(_ plan: SweepPlan) throws -> JSON.Object {
         var settings: JSON.Object = [
             "model": .string(modelOptions.model), "weights": .string("\(modelOptions.weights)"),
-            "data": .string(data),
-            "steps": .integer(steps), "batch size": .integer(training.batch.batchSize),
-            "accumulate": .integer(training.accumulate), "schedule": .string(training.schedule),
-            "optimizer": .string(training.optimizer.text), "weight decay": .double(training.weightDecay),
-            "max grad norm": .double(training.maxGradNorm),
-            "shuffle": .bool(!training.noShuffle), "eval every": .integer(evalEvery),
-            "targets": .string(
-                layers.targets.isEmpty ? LayerOptions.allLinear : layers.targets.joined(separator: ",")),
-            "rslora": .bool(layers.rslora), "dropout": .double(layers.dropout ?? Defaults.dropout),
-            "max length": .integer(formatOptions.length.maxLength),
-            "learn prompts": .bool(formatOptions.learnPrompts), "end of text": .bool(!formatOptions.noEnd),
+            "data": .string(data), "eval-every": .integer(evalEvery),
+            "prune": prune.map(JSON.string) ?? .null,
         ]
-        settings["warmup"] = training.warmup.map(JSON.integer) ?? .null
-        settings["alpha"] = layers.alpha.map(JSON.double) ?? .null
-        settings["module lr"] =
-            layers.moduleRates.isEmpty ? .null : .string(layers.moduleRates.joined(separator: ","))
-        settings["chat template"] = chat.chatTemplate.map(JSON.string) ?? .null
-        settings["format"] = formatOptions.format.map(JSON.string) ?? .null
-        settings["prompt"] = formatOptions.prompt.map(JSON.string) ?? .null
-        settings["completion"] = formatOptions.completion.map(JSON.string) ?? .null
+        for member in try plan.base().settings(but: plan.axes).members { settings[member.key] = member.value }
+        settings["max-length"] = .integer(formatOptions.length.maxLength)
+        settings["learn-prompts"] = .bool(formatOptions.learnPrompts)
+        settings["no-end"] = .bool(formatOptions.noEnd)
+        for (name, text) in [
+            ("chat-template", chat.chatTemplate), ("format", formatOptions.format),
+            ("prompt", formatOptions.prompt), ("completion", formatOptions.completion),
+        ] { settings[name] = text.map(JSON.string) ?? .null }
         return settings
-    }
-
-    @discardableResult
-    private func publish(_ store: SweepStore) throws -> SweepReport {
-        var report = SweepReport([], settings: [])
-        try store.publish { results in
-            report = SweepReport(results, settings: try store.settings())
-            try report.write(to: out)
-        }
-        return report
     }
 
     private func name(_ point: SweepPoint) -> String {
@@ -195,16 +201,19 @@ struct Sweep: ParsableCommand {
     }
 
     private func describe(_ result: SweepResult) -> String {
+        let loss = "loss \(Terminal.number(result.lastLoss ?? .nan))"
         if let step = result.divergedAt { return "diverged at step \(step)" }
-        return "loss \(Terminal.number(result.loss ?? .nan))"
-            + (result.accuracy.map { ", accuracy \(Terminal.number($0))" } ?? "")
+        if let step = result.prunedAt { return "\(loss), pruned at step \(step)" }
+        return loss + (result.tokenAccuracy.map { ", tokens right \(Terminal.number($0))" } ?? "")
     }
 
+    /// What changes comes first: a narrow terminal cuts the rest.
     private func report(_ progress: SweepProgress) {
         guard Terminal.isInteractive || progress.step.step == 1 else { return }
         Terminal.status(
-            "run \(progress.run)/\(progress.runs)  \(name(progress.point))  step \(progress.step.step)/\(progress.step.steps)"
+            "run \(progress.run)/\(progress.runs)" + (progress.rung.map { " of rung \($0)" } ?? "")
+                + "  step \(progress.step.step)/\(progress.step.steps)"
                 + "  loss \(Terminal.number(progress.step.report.loss))  \(Terminal.duration(progress.secondsLeft)) left"
-        )
+                + "  \(name(progress.point))")
     }
 }

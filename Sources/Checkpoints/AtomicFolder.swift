@@ -36,6 +36,22 @@ package final class AtomicFolder {
         try AtomicFile.syncFolder(FileSystem.folder(of: path))
     }
 
+    /// Puts the folder in its place, instead of the folder of files that is there, if one is. Where the file system cannot
+    /// exchange two folders the old one goes first.
+    package func commitReplacing() throws(FileError) {
+        if FileSystem.isFolder(path) {
+            try AtomicFile.syncFolder(temporary)
+            let result = try FileSystem.check(path, "replace", as: .rename, accepting: AtomicFolder.refusals)
+            {
+                renameat2(AT_FDCWD, temporary, AT_FDCWD, path, UInt32(LINUX_RENAME_EXCHANGE))
+            }
+            // From here on `temporary` is the old folder, which goes with this object.
+            if result == 0 { return try AtomicFile.syncFolder(FileSystem.folder(of: path)) }
+            AtomicFolder.remove(path)
+        }
+        try commit()
+    }
+
     /// Removes a folder that holds only files, at one instant: under its own name there is all of it or nothing.
     package static func remove(_ path: String) {
         let temporary = FileSystem.temporaryPath(for: path)

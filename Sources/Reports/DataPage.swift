@@ -36,7 +36,7 @@ package struct DataPage {
             body.append(
                 "<ul>\(part.facts.map { "<li>\($0.key.escaped): \($0.value.escaped)</li>" }.joined())</ul>")
             body += part.warnings.map { "<p><strong>Warning:</strong> \($0.escaped).</p>" }
-            body.append(Self.bars(part.histogram))
+            body.append("<div class=\"wide\">\(Self.bars(part.histogram))</div>")
         }
         if !examples.isEmpty {
             body.append(HTMLPage.heading("Examples"))

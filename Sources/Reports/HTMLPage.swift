@@ -21,7 +21,8 @@ package struct HTMLPage {
         body { font-family: sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em; color: var(--text); background: var(--back) }
         div.wide { overflow-x: auto } table { border-collapse: collapse; margin: 1em 0 }
         td, th { padding: 0.2em 0.7em; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
-        td:first-child, th:first-child { text-align: left } svg { width: 100%; height: auto }
+        th { white-space: normal; vertical-align: bottom } td:first-child, th:first-child { text-align: left }
+        svg { width: 100%; min-width: 36em; height: auto; display: block; margin: 1em 0 }
         pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid var(--line); padding: 0.6em } mark { background: var(--learned); color: inherit }
         </style></head>
         <body>

@@ -1,4 +1,4 @@
-// Numbers as people read them, and the little statistics of a report.
+// Numbers as people read them.
 
 #if canImport(Glibc)
     import Glibc
@@ -18,14 +18,3 @@ extension Double {
 
 package func power(_ base: Double, _ exponent: Double) -> Double { pow(base, exponent) }
 package func decadic(_ value: Double) -> Double { log10(value) }
-
-extension [Double] {
-    package var mean: Double { isEmpty ? .nan : reduce(0, +) / Double(count) }
-
-    /// The standard deviation of a sample; 0 for one value.
-    package var deviation: Double {
-        guard count > 1 else { return 0 }
-        let mean = mean
-        return (reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count - 1)).squareRoot()
-    }
-}

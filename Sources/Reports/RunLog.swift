@@ -4,6 +4,8 @@ import Checkpoints
 
 package struct RunLog: Sendable {
     package static let fileName = "metrics.jsonl"
+    /// The options of a run of a sweep.
+    package static let optionsName = "options.json"
 
     package struct Line: Sendable {
         package let step: Int
@@ -17,7 +19,7 @@ package struct RunLog: Sendable {
     package let name: String
     package let folder: String
     package let lines: [Line]
-    /// What adapter_config.json says of the adapter, if there is one.
+    /// What adapter_config.json says of the adapter, if there is one; of a run of a sweep its options.
     package let settings: [(key: String, value: String)]
 
     /// A folder of `train`.
@@ -94,7 +96,10 @@ package struct RunLog: Sendable {
     ]
 
     private static func settings(_ folder: String) throws(FileError) -> [(key: String, value: String)] {
-        let path = "\(folder)/\(AdapterFiles.configName)"
+        let (options, path) = ("\(folder)/\(optionsName)", "\(folder)/\(AdapterFiles.configName)")
+        if FileSystem.exists(options), case .object(let object) = try JSON.read(options) {
+            return object.members.map { ($0.key, text($0.value)) }
+        }
         guard FileSystem.exists(path), case .object(let object) = try JSON.read(path) else { return [] }
         return settingKeys.compactMap { key in
             switch object[key] {

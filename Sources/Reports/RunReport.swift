@@ -35,7 +35,7 @@ package struct RunReport {
                 HTMLPage.paragraph(
                     "Lines are means of neighbouring steps; bands reach from the least to the greatest."))
         }
-        body += plots.map(\.svg)
+        body += plots.map(\.figure)
         let samples = zip(names, runs).flatMap(samples)
         if !samples.isEmpty { body += [HTMLPage.heading("Samples")] + samples }
         for (name, run) in zip(names, runs) where !run.settings.isEmpty {

@@ -20,7 +20,7 @@ package struct SVGPlot {
         package var name: String
         package var points: [Point]
         /// Where there is no y: drawn as crosses at the top.
-        var missing: [Double] = []
+        package var missing: [Double] = []
         /// The point to mark.
         var best: Int?
         var hasDots = true
@@ -39,6 +39,8 @@ package struct SVGPlot {
     var isLogarithmic: Bool
     /// Larger values are drawn at the top edge.
     var mostY: Double = .infinity
+    /// What y can be at all: the axis does not go beyond.
+    package var bounds: ClosedRange<Double>?
     package var lines: [Line]
 
     package init(
@@ -51,7 +53,7 @@ package struct SVGPlot {
 
     private static let (width, height) = (760.0, 420.0)
     private static let (left, right, top, bottom) = (70.0, 20.0, 40.0, 50.0)
-    /// Okabe and Ito's colours, which people of any colour vision can tell apart (the page's own for black), and the same ones dashed.
+    /// Okabe and Ito's colours, which people of any colour vision can tell apart (the page's own for black).
     private static let colours = [
         "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "currentColor",
     ]
@@ -66,8 +68,12 @@ package struct SVGPlot {
         ]
         parts += axes(frame)
         for (index, line) in lines.enumerated() { parts += draw(line, index, frame) }
+        parts += strips(frame)
         return (parts + ["</svg>"]).joined(separator: "\n")
     }
+
+    /// For a page: on a narrow screen it is shifted rather than too small to be read.
+    package var figure: String { "<div class=\"wide\">\(svg)</div>" }
 
     // MARK: Axes
 
@@ -84,7 +90,8 @@ package struct SVGPlot {
             }
             let ys = points.flatMap { [$0.low, $0.high] }.map { min($0, plot.mostY) }.filter(\.isFinite)
             x = Self.widened(xs, by: 0.03)
-            y = Self.widened(ys, by: 0.06)
+            let y = Self.widened(ys, by: 0.06)
+            self.y = plot.bounds.map { $0.overlaps(y) ? y.clamped(to: $0) : $0 } ?? y
         }
 
         /// Wide enough for its ends to be told apart as floating-point numbers.
@@ -159,7 +166,7 @@ package struct SVGPlot {
 
     private func draw(_ line: Line, _ index: Int, _ frame: Frame) -> [String] {
         let colour = Self.colours[index % Self.colours.count]
-        let dash = index < Self.colours.count ? "" : " stroke-dasharray=\"6 3\""
+        let dash = dash(index, frame)
         func path(_ points: [(Double, Double)]) -> String {
             points.map { "\(frame.left($0.0).short) \(frame.top($0.1).short)" }.joined(separator: "L")
         }
@@ -174,14 +181,11 @@ package struct SVGPlot {
                     + "stroke-width=\"1.8\"\(dash)/>")
         }
         for (place, point) in line.points.enumerated() where line.hasDots {
-            let (x, y) = (frame.left(point.x).short, frame.top(point.y).short)
-            parts.append(
-                "<circle cx=\"\(x)\" cy=\"\(y)\" r=\"3\" fill=\"\(colour)\">"
-                    + "<title>\(line.name.escaped): \(point.x.text()), \(point.y.text(digits: 6))</title></circle>"
-            )
+            let (x, y) = (frame.left(point.x), frame.top(point.y))
+            parts.append(Self.marker(index, x, y, colour))
             if place == line.best {
                 parts.append(
-                    "<circle class=\"best\" cx=\"\(x)\" cy=\"\(y)\" r=\"7\" fill=\"none\" stroke=\"\(colour)\" "
+                    "<circle class=\"best\" cx=\"\(x.short)\" cy=\"\(y.short)\" r=\"7\" fill=\"none\" stroke=\"\(colour)\" "
                         + "stroke-width=\"2\"/>")
             }
         }
@@ -196,6 +200,55 @@ package struct SVGPlot {
             "<path d=\"M\(Self.left) \(row - 4)h26\" stroke=\"\(colour)\" stroke-width=\"2.5\"\(dash)/>")
         parts.append(text(Self.left + 34, row, line.name))
         return parts
+    }
+
+    /// A line that lies over an earlier one has gaps in which that is seen; a second turn of the colours is dashed.
+    private func dash(_ index: Int, _ frame: Frame) -> String {
+        let points = lines[index].points
+        let hidden = lines[..<index].count { other in
+            let tops = Dictionary(other.points.map { ($0.x, frame.top($0.y)) }) { $1 }
+            let near = points.count { point in tops[point.x].map { abs($0 - frame.top(point.y)) < 2 } ?? false
+            }
+            return near > 0 && 2 * near >= points.count
+        }
+        if hidden > 0 { return " stroke-dasharray=\"\(max(2, 10 / hidden)) 10\"" }
+        return index < Self.colours.count ? "" : " stroke-dasharray=\"6 3\""
+    }
+
+    /// A shape a line, since colours lie over one another.
+    private static func marker(_ index: Int, _ x: Double, _ y: Double, _ colour: String) -> String {
+        let shapes = ["", "M-3 -3h6v6h-6Z", "M0 -4.2L4.2 0L0 4.2L-4.2 0Z", "M0 -4L4 3H-4Z", "M0 4L4 -3H-4Z"]
+        let shape = shapes[index % shapes.count]
+        return shape.isEmpty
+            ? "<circle cx=\"\(x.short)\" cy=\"\(y.short)\" r=\"3\" fill=\"\(colour)\"/>"
+            : "<path d=\"\(shape)\" transform=\"translate(\(x.short) \(y.short))\" fill=\"\(colour)\"/>"
+    }
+
+    // MARK: Numbers under the pointer
+
+    private static let mostStrips = 120
+
+    /// A strip around an x tells all lines' values there, so that none hides another's.
+    private func strips(_ frame: Frame) -> [String] {
+        var xs = Set(lines.flatMap(\.points).map(\.x)).filter { frame.left($0).isFinite }.sorted()
+        let every = (xs.count + Self.mostStrips - 1) / Self.mostStrips
+        if every > 1 { xs = stride(from: 0, to: xs.count, by: every).map { xs[$0] } }
+        let values = lines.map { line in Dictionary(line.points.map { ($0.x, $0) }) { $1 } }
+        let (least, most) = (Self.left, Self.width - Self.right)
+        return xs.indices.map { index in
+            let x = xs[index]
+            let start = index == 0 ? least : (frame.left(xs[index - 1]) + frame.left(x)) / 2
+            let end = index + 1 == xs.count ? most : (frame.left(x) + frame.left(xs[index + 1])) / 2
+            let told = zip(lines, values).compactMap { line, values in
+                values[x].map { point in
+                    let band = point.low < point.high ? " (\(point.low.text()) to \(point.high.text()))" : ""
+                    return "\(line.name): \(point.y.text(digits: 6))\(band)"
+                }
+            }
+            let title = (["\(xName) \(x.text(digits: 6))"] + told).joined(separator: "\n")
+            return "<rect x=\"\(start.short)\" y=\"\(Self.top)\" width=\"\(max(0, end - start).short)\" "
+                + "height=\"\(Self.height - Self.top - Self.bottom)\" fill=\"transparent\"><title>\(title.escaped)</title></rect>"
+        }
     }
 
     private var legendHeight: Double { Double(lines.count) * 18 + 10 }

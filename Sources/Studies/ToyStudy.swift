@@ -42,18 +42,15 @@ struct ToyStudy: ParsableCommand {
             throw ValidationError("--widths: '\(self.widths)' has a width twice")
         }
         guard steps > 0 else { throw ValidationError("--steps is \(steps); it must be 1 or more") }
-        var (axes, grid) = (SweepAxes(), SweepGrid())
-        (axes.learningRate, axes.seed) = (lr, seeds)
-        try grid.set(axes)
-        let rates = grid.learningRates.sorted()
+        let (rates, seeds) = (try SweepAxis.rates(lr).sorted(), try SweepAxis.seeds(self.seeds))
         try FileSystem.makeFolder(out)
         let device = try Device.open()
-        var report = ToyReport(rates: rates, seeds: grid.seeds, steps: steps)
+        var report = ToyReport(rates: rates, seeds: seeds, steps: steps)
         let start = ContinuousClock.now
         // Time grows with the width, nearly in proportion.
-        var (done, left) = (0, widths.reduce(0, +) * grid.seeds.count * Initialization.allCases.count)
+        var (done, left) = (0, widths.reduce(0, +) * seeds.count * Initialization.allCases.count)
         for width in widths {
-            for seed in grid.seeds {
+            for seed in seeds {
                 let model = try ToyModel(device, width: width, seed: seed)
                 for initialization in Initialization.allCases {
                     report.add(

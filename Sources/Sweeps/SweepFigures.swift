@@ -5,6 +5,8 @@ import Reports
 extension SweepReport {
     struct Series {
         let name: SweepPoint.Series
+        /// What tells it from the others.
+        let label: String
         let runs: [SweepResult]
         let rates: [Rate]
 
@@ -14,28 +16,39 @@ extension SweepReport {
             let runs: [SweepResult]
             var losses: [Double] { runs.compactMap(\.loss) }
             var diverged: Int { runs.count { $0.divergedAt != nil } }
+            var isPruned: Bool { runs.contains { $0.prunedAt != nil } }
             var mean: Double { losses.mean }
+
+            var lossesBySeed: [(seed: UInt64, loss: Double)] {
+                runs.compactMap { run in run.loss.map { (run.point.seed, $0) } }
+            }
         }
 
-        init(name: SweepPoint.Series, runs: [SweepResult]) {
-            (self.name, self.runs) = (name, runs)
+        init(name: SweepPoint.Series, label: String, runs: [SweepResult]) {
+            (self.name, self.label, self.runs) = (name, label, runs)
             rates = Dictionary(grouping: runs, by: \.point.learningRate)
                 .map { Rate(learningRate: $0.key, runs: $0.value) }
                 .sorted { $0.learningRate < $1.learningRate }
         }
 
-        /// Of the rates at which no seed diverged.
+        /// Of the rates at which all seeds came to their end.
         var best: Rate? {
-            rates.filter { $0.diverged == 0 && !$0.losses.isEmpty }.min { $0.mean < $1.mean }
+            rates.filter { $0.diverged == 0 && !$0.isPruned && !$0.losses.isEmpty }.min { $0.mean < $1.mean }
         }
+
+        var leastMean: Double { best?.mean ?? .infinity }
     }
 
     /// By the names of their files. What was not looked at more than once a run has no curve.
     var figures: [(name: String, plot: SVGPlot)] {
         var figures = [(name: "loss", plot: lossPlot)]
-        if results.contains(where: { $0.exampleAccuracy != nil }) {
-            let plot = ratePlot("Accuracy against learning rate", "accuracy", \.exampleAccuracy)
-            figures.append(("accuracy", plot))
+        for (name, what, part) in [
+            ("examples-right", "Examples right", \SweepResult.exampleAccuracy),
+            ("tokens-right", "Tokens right", \SweepResult.tokenAccuracy),
+        ] where results.contains(where: { $0.state == "finished" && $0[keyPath: part] != nil }) {
+            var plot = ratePlot("\(what) against learning rate", "share of the \(what.lowercased())", part)
+            plot.bounds = 0...1
+            figures.append((name, plot))
         }
         for (name, what, yName, part) in [
             ("training", "Training", "training loss", \Step.trainingLoss),
@@ -70,13 +83,16 @@ extension SweepReport {
     ) -> SVGPlot {
         SVGPlot(
             title: title, xName: "learning rate", yName: yName, isLogarithmic: true, mostY: mostY,
-            lines: series.map { series in
-                let drawn = series.rates.map { ($0.learningRate, $0.runs.compactMap { $0[keyPath: value] }) }
-                    .filter { !$0.1.isEmpty }
-                return SVGPlot.Line(
-                    name: "\(series.name)", points: drawn.map { SVGPlot.Point(x: $0.0, of: $0.1) },
+            lines: series.compactMap { series in
+                let drawn = series.rates.map { rate in
+                    let runs = rate.runs.filter { $0.prunedAt == nil }
+                    return (rate.learningRate, runs.compactMap { $0[keyPath: value] })
+                }.filter { !$0.1.isEmpty }
+                let line = SVGPlot.Line(
+                    name: series.label, points: drawn.map { SVGPlot.Point(x: $0.0, of: $0.1) },
                     missing: series.rates.filter { $0.diverged > 0 }.map(\.learningRate),
                     best: drawn.firstIndex { $0.0 == series.best?.learningRate })
+                return line.points.isEmpty && line.missing.isEmpty ? nil : line
             })
     }
 
@@ -93,8 +109,9 @@ extension SweepReport {
                     guard values.count == best.runs.count else { return nil }
                     return SVGPlot.Point(x: Double(best.runs[0].curve[index].step), of: values)
                 }
+                guard !points.isEmpty else { return nil }
                 return SVGPlot.Line(
-                    name: "\(series.name), lr \(best.learningRate.text())", points: points,
+                    name: "\(series.label), lr \(best.learningRate.text())", points: points,
                     hasDots: points.count < 2)
             })
     }

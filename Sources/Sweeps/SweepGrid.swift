@@ -1,232 +1,196 @@
-// The runs of a sweep: every combination of the values of its axes.
+// The runs of a sweep. A grid is every combination of the values of its axes; points are combined with the axes that they do not
+// name; what an exclusion describes is left out.
+//
+//   axes   lr: 1e-4 1e-3   seed: 1 2          points   method=lora            4 runs
+//                                                      method=dora,lr=1e-3    2 runs
 
 import Checkpoints
 import LoRAVK
-import Reports
 
-/// One run.
-package struct SweepPoint: Hashable, Sendable {
-    package var method: String
-    package var initialization: String
-    package var rank: Int
-    package var learningRate: Double
-    package var seed: UInt64
+package struct SweepGrid: Sendable {
+    /// The long options of `train` that a run can have of its own.
+    private let names: [String]
+    private var axes: [SweepAxis]
+    private var points: [[SweepAxis]] = []
+    private var excluded: [[SweepAxis]] = []
 
-    package init(method: String, initialization: String, rank: Int, learningRate: Double, seed: UInt64) {
-        (self.method, self.initialization, self.rank) = (method, initialization, rank)
-        (self.learningRate, self.seed) = (learningRate, seed)
-    }
+    /// Those that every run has, and in which order they change: the first the slowest.
+    private static let usual = ["method", "init", "rank"]
 
-    /// What runs share that differ in learning rate and seed: one line of the report.
-    package var series: Series { Series(method: method, initialization: initialization, rank: rank) }
-
-    package struct Series: Hashable, Sendable, CustomStringConvertible {
-        package var method: String
-        package var initialization: String
-        package var rank: Int
-
-        package var description: String { "\(method), \(initialization), rank \(rank)" }
-    }
-}
-
-package struct SweepGrid: Sendable, Equatable {
-    package var methods = ["lora"]
-    package var initializations = ["kaiming"]
-    package var ranks = [8]
-    package var learningRates = [Defaults.learningRate]
-    package var seeds: [UInt64] = [0]
-
-    private static let mostRuns = 100_000
-
-    package init() {}
-
-    /// Each axis as text; nil leaves it as it is. Lists: `1e-5,3e-5`. Whole numbers from … to: `1..3`. Learning rates spaced
-    /// evenly in their logarithms: `1e-5...1e-2:7`.
-    package mutating func set(_ texts: SweepAxes) throws(ConfigError) {
-        // As they describe themselves, with all their options: one name for one thing.
-        if let text = texts.method {
-            methods = try Self.names(text, "method") { name throws(ConfigError) in
-                try Registries.methods.named(name).description
-            }
-        }
-        if let text = texts.initialization {
-            initializations = try Self.names(text, "init") { name throws(ConfigError) in
-                try Registries.initializations.named(name).description
-            }
-        }
-        if let text = texts.rank { ranks = try Self.integers(text, "rank") }
-        if let text = texts.learningRate { learningRates = try Self.rates(text) }
-        if let text = texts.seed { seeds = try Self.integers(text, "seed") }
-    }
-
-    /// Seeds change last, so that a sweep that is cut short has whole curves rather than many seeds of one.
-    package var points: [SweepPoint] {
-        get throws(ConfigError) {
-            let counts = [
-                methods.count, initializations.count, ranks.count, learningRates.count, seeds.count,
-            ]
-            var count = 1
-            for factor in counts where count <= Self.mostRuns { count *= factor }
-            guard count <= Self.mostRuns else {
-                throw ConfigError("the grid has more than \(Self.mostRuns) runs; give its axes fewer values")
-            }
-            var points: [SweepPoint] = []
-            for seed in seeds {
-                for method in methods {
-                    for initialization in initializations {
-                        for rank in ranks {
-                            for rate in learningRates {
-                                points.append(
-                                    SweepPoint(
-                                        method: method, initialization: initialization, rank: rank,
-                                        learningRate: rate, seed: seed))
-                            }
-                        }
-                    }
-                }
-            }
-            return points
+    /// `names`: what may be an axis beside method, init, rank, lr and seed.
+    package init(_ names: [String] = []) {
+        self.names =
+            Self.usual + names.filter { !Self.usual.contains($0) && !["lr", "seed"].contains($0) }
+            + ["lr", "seed"]
+        let values = [
+            "method": Defaults.method, "init": "kaiming", "rank": "\(Defaults.rank)",
+            "lr": "\(Defaults.learningRate)", "seed": "0",
+        ]
+        axes = []
+        for name in self.names {
+            if let value = values[name], let axis = try? SweepAxis(name, value) { axes.append(axis) }
         }
     }
 
-    /// A comma parts names, except in front of an option: `rocoft:a=1,b=2,lora` is two names.
-    private static func names(
-        _ text: String, _ axis: String, _ whole: (String) throws(ConfigError) -> String
-    ) throws(ConfigError) -> [String] {
-        var names: [String] = []
-        for piece in try pieces(text, axis) {
-            if piece.contains("="), !piece.contains(":"), let last = names.popLast() {
-                names.append("\(last),\(piece)")
+    /// The values of an axis; none where the grid has no such axis.
+    package func values(_ name: String) -> [String] { axes.first { $0.name == name }?.values ?? [] }
+
+    /// All whose values the runs have of their own.
+    package var axisNames: Set<String> {
+        Set((axes + points.joined()).map(\.name))
+    }
+
+    package mutating func set(_ name: String, _ text: String) throws(ConfigError) {
+        try require(name)
+        set(try SweepAxis(name, text))
+    }
+
+    private mutating func set(_ axis: SweepAxis) {
+        axes.removeAll { $0.name == axis.name }
+        axes.append(axis)
+    }
+
+    /// `alpha=8,16`.
+    package mutating func setAxis(_ text: String) throws(ConfigError) {
+        guard let (name, values) = text.parts(around: "=") else {
+            throw ConfigError("--axis '\(text)' is not of the form name=value,value")
+        }
+        try set(name.trimmed, values)
+    }
+
+    /// `method=lora+:ratio=4,lr=1e-3`
+    package mutating func addPoint(_ text: String) throws(ConfigError) { points.append(try settings(text)) }
+
+    /// Leaves out the runs that have all of these settings.
+    package mutating func exclude(_ text: String) throws(ConfigError) { excluded.append(try settings(text)) }
+
+    /// A comma begins a new setting where the name of an option stands behind it.
+    private func settings(_ text: String) throws(ConfigError) -> [SweepAxis] {
+        var settings: [(name: String, value: String)] = []
+        for piece in text.split(separator: ",", omittingEmptySubsequences: false).map({ $0.trimmed }) {
+            let sides = piece.parts(around: "=")
+            if let (name, value) = sides, settings.isEmpty || names.contains(name.trimmed) {
+                try require(name.trimmed)
+                settings.append((name.trimmed, value.trimmed))
+            } else if let last = settings.popLast() {
+                settings.append((last.name, "\(last.value),\(piece)"))
             } else {
-                names.append(piece)
+                throw ConfigError("'\(text)' is not of the form name=value,name=value")
             }
         }
-        return try distinct(names.map(whole), axis)
+        guard Set(settings.map(\.name)).count == settings.count else {
+            throw ConfigError("'\(text)' names an option twice")
+        }
+        return try settings.map { setting throws(ConfigError) in
+            try SweepAxis(setting.name, pieces: [setting.value])
+        }
     }
 
-    private static func integers<Number: FixedWidthInteger>(
-        _ text: String, _ axis: String
-    ) throws(ConfigError) -> [Number] where Number.Stride: SignedInteger {
-        var numbers: [Number] = []
-        for piece in try pieces(text, axis) {
-            if let number = Number(piece) {
-                numbers.append(number)
-            } else if let (low, high) = piece.parts(around: ".."), let first = Number(low),
-                let last = Number(high), first <= last,
-                last.distance(above: first) < mostRuns
-            {
-                numbers += first...last
-            } else {
-                throw ConfigError("\(axis): '\(piece)' is no whole number and no range such as 1..3")
+    private func require(_ name: String) throws(ConfigError) {
+        guard names.contains(name) else {
+            throw ConfigError("'\(name)' is no axis; there are \(names.joined(separator: ", "))")
+        }
+    }
+
+    // MARK: Files
+
+    /// A JSON object of axes: `{"lr": "1e-5...1e-2:7", "init": ["kaiming", "init-b"], "seed": [1, 2, 3]}`.
+    package mutating func read(axes path: String) throws {
+        for axis in try axes(JSONFields(JSON.read(path), path: path)) { set(axis) }
+    }
+
+    /// A JSON array of points; a list among the values of one makes it a grid of its own.
+    package mutating func read(points path: String) throws {
+        guard case .array(let entries) = try JSON.read(path) else {
+            throw FileError(path, "expected an array of points, each an object of options")
+        }
+        for entry in entries { points.append(try axes(JSONFields(entry, path: path))) }
+    }
+
+    private func axes(_ fields: JSONFields) throws -> [SweepAxis] {
+        try fields.object.members.map { member in
+            guard names.contains(member.key) else {
+                throw FileError(
+                    fields.path, "'\(member.key)' is no axis; there are \(names.joined(separator: ", "))")
             }
-        }
-        return try distinct(numbers, axis)
-    }
-
-    private static func rates(_ text: String) throws(ConfigError) -> [Double] {
-        var rates: [Double] = []
-        for piece in try pieces(text, "lr") {
-            if let rate = Double(piece), rate > 0, rate.isFinite {
-                rates.append(rate)
-            } else if let (low, rest) = piece.parts(around: "..."),
-                let (high, number) = rest.parts(around: ":"),
-                let first = Double(low), let last = Double(high), let count = Int(number),
-                first > 0, last > first, last.isFinite, (2...1000).contains(count)
-            {
-                rates += logarithmic(first, last, count)
-            } else {
-                throw ConfigError(
-                    "lr: '\(piece)' is no positive number and no range such as 1e-5...1e-2:7")
-            }
-        }
-        return try distinct(rates, "lr")
-    }
-
-    /// Rounded to 6 digits, so that tables can be read; the ends are exact.
-    private static func logarithmic(_ first: Double, _ last: Double, _ count: Int) -> [Double] {
-        (0..<count).map { index in
-            if index == 0 { return first }
-            if index == count - 1 { return last }
-            let exponent = Double(index) / Double(count - 1)
-            let rate = first * power(last / first, exponent)
-            return Double(rate.text(digits: 6)) ?? rate
-        }
-    }
-
-    private static func pieces(_ text: String, _ axis: String) throws(ConfigError) -> [String] {
-        let pieces = text.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmed }
-        guard pieces.allSatisfy({ !$0.isEmpty }) else {
-            throw ConfigError("\(axis): '\(text)' has an empty place; separate values by single commas")
-        }
-        return pieces
-    }
-
-    private static func distinct<Value: Hashable>(_ values: [Value], _ axis: String) throws(ConfigError)
-        -> [Value]
-    {
-        var seen: Set<Value> = []
-        for value in values where !seen.insert(value).inserted {
-            throw ConfigError("\(axis): \(value) appears twice")
-        }
-        return values
-    }
-}
-
-/// The axes of a grid as people write them.
-package struct SweepAxes: Sendable, Equatable {
-    package var method: String?
-    package var initialization: String?
-    package var rank: String?
-    package var learningRate: String?
-    package var seed: String?
-
-    package init() {}
-
-    private static let keys: [(String, WritableKeyPath<SweepAxes, String?> & Sendable)] = [
-        ("method", \.method), ("init", \.initialization), ("rank", \.rank), ("lr", \.learningRate),
-        ("seed", \.seed),
-    ]
-
-    /// A JSON object of the axes: `{"lr": "1e-5...1e-2:7", "init": ["kaiming", "init-b"], "seed": [1, 2, 3]}`.
-    package init(file path: String) throws {
-        let fields = try JSONFields(JSON.read(path), path: path)
-        for key in fields.object.keys where !Self.keys.contains(where: { $0.0 == key }) {
-            throw FileError(
-                path, "'\(key)' is no axis; there are \(Self.keys.map(\.0).joined(separator: ", "))")
-        }
-        for (key, part) in Self.keys {
-            guard let value = fields[key] else { continue }
-            let values = if case .array(let values) = value { values } else { [value] }
-            self[keyPath: part] = try values.map { value throws(FileError) in
+            if case .string(let text) = member.value { return try SweepAxis(member.key, text) }
+            let values = if case .array(let values) = member.value { values } else { [member.value] }
+            let pieces = try values.map { value throws(FileError) in
                 switch value {
                 case .string(let text): text
                 case .integer(let number): "\(number)"
                 case .double(let number): "\(number)"
-                default: throw fields.wrong(key, holding: value, expected: "texts and numbers")
+                case .bool(let isOn): "\(isOn)"
+                default: throw fields.wrong(member.key, holding: value, expected: "texts and numbers")
                 }
-            }.joined(separator: ",")
+            }
+            return try SweepAxis(member.key, pieces: pieces)
         }
     }
-}
 
-extension FixedWidthInteger {
-    /// self − other where that fits, the largest number where it does not.
-    fileprivate func distance(above other: Self) -> Self {
-        let (difference, overflows) = subtractingReportingOverflow(other)
-        return overflows ? .max : difference
+    // MARK: Runs
+
+    /// Each once. Seeds change last, so that a sweep that is cut short has whole curves rather than many seeds of one.
+    package var runs: [SweepPoint] {
+        get throws(ConfigError) {
+            var (found, seen, ofSeed): ([SweepPoint], Set<SweepPoint>, [[SweepPoint]]) = ([], [], [])
+            for own in points.isEmpty ? [[]] : points {
+                let named = Set(own.map(\.name))
+                let all = (axes.filter { !named.contains($0.name) } + own).sorted {
+                    place($0.name) < place($1.name)
+                }
+                for (index, runs) in try combinations(all).enumerated() {
+                    if index == ofSeed.count { ofSeed.append([]) }
+                    ofSeed[index] += runs
+                }
+            }
+            for point in ofSeed.joined() where seen.insert(point).inserted && !isExcluded(point) {
+                found.append(point)
+            }
+            guard !found.isEmpty else { throw ConfigError("every run is excluded; leave one") }
+            guard found.count <= SweepAxis.mostRuns else { throw Self.tooMany }
+            return found
+        }
     }
-}
 
-extension StringProtocol {
-    fileprivate func parts(around separator: String) -> (String, String)? {
-        guard let at = firstRange(of: separator) else { return nil }
-        return (String(self[..<at.lowerBound]), String(self[at.upperBound...]))
+    private func place(_ name: String) -> Int { names.firstIndex(of: name) ?? 0 }
+
+    private static let tooMany = ConfigError(
+        "the grid has more than \(SweepAxis.mostRuns) runs; give its axes fewer values")
+
+    /// By seed.
+    private func combinations(_ axes: [SweepAxis]) throws(ConfigError) -> [[SweepPoint]] {
+        var count = 1
+        for axis in axes where count <= SweepAxis.mostRuns { count *= axis.values.count }
+        guard count <= SweepAxis.mostRuns else { throw Self.tooMany }
+        var runs: [[String: String]] = [[:]]
+        for axis in axes where axis.name != "seed" {
+            runs = runs.flatMap { run in axis.values.map { run.merging([axis.name: $0]) { $1 } } }
+        }
+        let others = axes.map(\.name).filter { !(Self.usual + ["lr", "seed"]).contains($0) }
+        var points: [[SweepPoint]] = []
+        for seed in axes.first(where: { $0.name == "seed" })?.values ?? [] {
+            points.append(
+                runs.compactMap { run in
+                    guard let method = run["method"], let start = run["init"],
+                        let rank = run["rank"].flatMap({ Int($0) }),
+                        let rate = run["lr"].flatMap({ Double($0) }), let seed = UInt64(seed)
+                    else { return nil }
+                    return SweepPoint(
+                        method: method, initialization: start, rank: rank, learningRate: rate, seed: seed,
+                        others: others.compactMap { name in
+                            run[name].map { SweepPoint.Setting(name, $0) }
+                        })
+                })
+        }
+        return points
     }
 
-    fileprivate var trimmed: String {
-        var text = self[...]
-        while text.first?.isWhitespace == true { text.removeFirst() }
-        while text.last?.isWhitespace == true { text.removeLast() }
-        return String(text)
+    private func isExcluded(_ point: SweepPoint) -> Bool {
+        excluded.contains { axes in
+            axes.allSatisfy { axis in
+                point.settings.contains { $0.name == axis.name && axis.values.contains($0.value) }
+            }
+        }
     }
 }

@@ -1,24 +1,35 @@
-// What a sweep found: results.csv and curves.csv for programs, report.html (well-formed XML too, nothing beside it needed) and
-// its figures as files for people.
+// What a sweep found: results.csv and curves.csv for programs (SweepTables.swift), report.html (well-formed XML too, nothing beside
+// it needed) and its figures as files for people.
 
 import Checkpoints
 import LoRAVK
 import Reports
 
 package struct SweepReport {
-    let results: [SweepResult]
-    private let settings: [(key: String, value: String)]
+    package let results: [SweepResult]
+    /// What holds for all runs.
+    let settings: [(key: String, value: String)]
     let series: [Series]
 
     package init(_ results: [SweepResult], settings: [(key: String, value: String)]) {
-        (self.results, self.settings) = (results, settings)
+        self.results = results
+        self.settings = settings.map { ($0.key, Self.plain($0.value)) }
         var order: [SweepPoint.Series] = []
         var runs: [SweepPoint.Series: [SweepResult]] = [:]
         for result in results {
             if runs[result.point.series] == nil { order.append(result.point.series) }
             runs[result.point.series, default: []].append(result)
         }
-        series = order.map { Series(name: $0, runs: runs[$0] ?? []) }
+        // What all series share need not be said of each.
+        let varying = Set(
+            order.first.map { first in
+                order.flatMap { Set($0.settings).symmetricDifference(first.settings).map(\.name) }
+            } ?? [])
+        series = order.map { name in
+            Series(
+                name: name, label: name.label { varying.isEmpty || varying.contains($0) },
+                runs: runs[name] ?? [])
+        }
     }
 
     /// Writes the files, each whole or not at all.
@@ -35,111 +46,136 @@ package struct SweepReport {
         series.compactMap { series in series.best.map { (series.name, $0.learningRate, $0.mean) } }
     }
 
-    // MARK: CSV
-
-    private var resultsCSV: String {
-        let names =
-            "method,init,rank,lr,seed,state,diverged_at,train_loss,validation_loss,accuracy,example_accuracy,"
-            + "parameters,memory_bytes,seconds_per_step"
-        return lines(
-            names,
-            results.map { result in
-                result.point.csv + [
-                    result.divergedAt == nil ? "finished" : "diverged",
-                    result.divergedAt.map { "\($0)" } ?? "",
-                    result.trainLoss.csv, result.validationLoss.csv, result.accuracy.csv,
-                    result.exampleAccuracy.csv,
-                    "\(result.parameters)", "\(result.memory)", "\(result.secondsPerStep)",
-                ]
-            })
-    }
-
-    private var curvesCSV: String {
-        lines(
-            "method,init,rank,lr,seed,step,loss,step_lr,grad_norm,validation_loss,z_a,z_b",
-            results.flatMap { result in
-                result.curve.map { step in
-                    result.point.csv + [
-                        "\(step.step)", "\(step.loss)", "\(step.learningRate)", "\(step.gradientNorm)",
-                        step.validationLoss.csv, step.zA.csv, step.zB.csv,
-                    ]
-                }
-            })
-    }
-
-    private func lines(_ head: String, _ rows: [[String]]) -> String {
-        ([head] + rows.map { $0.map(\.csvField).joined(separator: ",") }).joined(separator: "\r\n") + "\r\n"
-    }
-
     // MARK: HTML
 
     private func html(_ figures: [SVGPlot]) -> String {
-        let about = """
-            \(results.count) runs are done, \(results.count { $0.divergedAt != nil }) of them diverged. Lines are means over seeds, bands reach \
-            from the least to the greatest; rings mark the best learning rate, crosses rates at which a run diverged. Accuracy is the share of \
-            the validation's examples whose every target is the model's first choice; z_A = A·x and z_B = B·A·x are measured on a batch of them, \
-            as the mean over layers of the root mean square of their norms.
-            """
-        let best = HTMLPage.table(
-            [
-                "series", "best lr", lossName + ", mean", "deviation", "accuracy", "deviation", "seeds",
-                "diverged",
-                "parameters", "MB of the device", "s a step",
-            ],
-            series.map(bestRow))
-        let all = HTMLPage.table(
-            ["series", "lr", "seed", lossName, "accuracy", "of tokens", "state"],
-            results.map { result in
+        var body = [HTMLPage.paragraph(about)] + figures.map(\.figure)
+        body += [
+            HTMLPage.heading("Best learning rates"), HTMLPage.paragraph(aboutBest),
+            HTMLPage.table(
                 [
-                    "\(result.point.series)", result.point.learningRate.text(digits: 6),
-                    "\(result.point.seed)",
-                    result.loss.map { $0.text(digits: 6) } ?? "",
-                    result.exampleAccuracy.map { $0.text() } ?? "",
-                    result.accuracy.map { $0.text() } ?? "",
-                    result.divergedAt.map { "diverged at step \($0)" } ?? "finished",
-                ]
-            })
-        let settings = HTMLPage.table(["setting", "value"], settings.map { [$0.key, $0.value] })
-        return HTMLPage(
-            title: "Sweep",
-            body: [HTMLPage.paragraph(about)] + figures.map(\.svg) + [
-                HTMLPage.heading("Best learning rates"), best, HTMLPage.heading("All runs"), all,
-                HTMLPage.heading("Settings"), settings,
-            ]
-        ).text
+                    "series", "lr", lossName + ", mean", "±\u{A0}(95\u{A0}%)", "deviation", "examples right",
+                    "tokens right", "seeds",
+                ],
+                series.map(bestRow)),
+        ]
+        if let comparison { body += comparison }
+        body += [
+            HTMLPage.heading("Costs"),
+            HTMLPage.table(
+                ["series", "parameters", "MB of the device", "s a step", "runs", "diverged", "pruned"],
+                series.map(costs)),
+            HTMLPage.heading("All runs"),
+            HTMLPage.table(
+                ["series", "lr", "seed", lossName, "examples right", "tokens right", "state"],
+                results.map(row)),
+            HTMLPage.heading("Settings of all runs"),
+            HTMLPage.table(["setting", "value"], settings.map { [$0.key, $0.value] }),
+        ]
+        return HTMLPage(title: title, body: body).text
+    }
+
+    private func setting(_ key: String) -> String? { settings.first { $0.key == key }?.value }
+
+    /// A text without JSON's quotes, and nothing for null.
+    private static func plain(_ json: String) -> String {
+        switch try? JSON.parse(Array(json.utf8), path: "settings") {
+        case .string(let text): text
+        case .null: ""
+        default: json
+        }
+    }
+
+    private var title: String {
+        func name(_ key: String) -> String? { setting(key).map(FileSystem.name) }
+        return "Sweep" + (name("model").map { " of \($0)" } ?? "") + (name("data").map { " on \($0)" } ?? "")
+    }
+
+    private var about: String {
+        let steps = results.filter { $0.state == "finished" }.map(\.curve.count)
+        let range = Set([steps.min(), steps.max()].compactMap(\.self)).sorted().map { "\($0)" }
+        return (setting("begun").map { "Begun on \($0). " } ?? "")
+            + "\(results.count) runs"
+            + (range.isEmpty ? "" : " of \(range.joined(separator: " to ")) steps")
+            + " are done; \(results.count { $0.divergedAt != nil }) diverged and \(results.count { $0.prunedAt != nil }) were pruned. "
+            + "Lines are means over seeds, and bands reach from the least to the greatest. Rings mark the best learning rate, crosses "
+            + "rates at which a run diverged. Numbers appear where the pointer rests. z_A = A·x and z_B = B·A·x are measured on a batch "
+            + "of the validation data, as the mean over layers of the root mean square of their norms."
+    }
+
+    private var aboutBest: String {
+        "“Examples right” is the share of the validation's examples whose every target is the model's first choice, "
+            + "“tokens right” that of the targets. ± is Student's 95 % interval of the mean over the seeds."
     }
 
     private func bestRow(_ series: Series) -> [String] {
-        let diverged = "\(series.rates.reduce(0) { $0 + $1.diverged }) of \(series.runs.count)"
-        let costs = [
-            "\(series.runs[0].parameters)", (Double(series.runs[0].memory) / 1e6).text(),
-            (series.best?.runs ?? series.runs).map(\.secondsPerStep).mean.text(digits: 3),
-        ]
-        guard let best = series.best else {
-            return ["\(series.name)", "", "", "", "", "", "", diverged] + costs
+        guard let best = series.best else { return [series.label] + [String](repeating: "", count: 7) }
+        func mean(_ value: KeyPath<SweepResult, Double?>) -> String {
+            let values = best.runs.compactMap { $0[keyPath: value] }
+            return values.isEmpty ? "" : values.mean.text()
         }
-        let accuracies = best.runs.compactMap(\.exampleAccuracy)
         return [
-            "\(series.name)", best.learningRate.text(digits: 6), best.mean.text(digits: 6),
-            best.losses.deviation.text(digits: 2), accuracies.isEmpty ? "" : accuracies.mean.text(),
-            accuracies.isEmpty ? "" : accuracies.deviation.text(digits: 2),
-            "\(best.runs.count)", diverged,
-        ] + costs
+            series.label, best.learningRate.text(digits: 6), best.mean.text(digits: 6),
+            best.losses.halfInterval?.text(digits: 2) ?? "", best.losses.deviation.text(digits: 2),
+            mean(\.exampleAccuracy), mean(\.tokenAccuracy), "\(best.losses.count)",
+        ]
+    }
+
+    /// The series of the least mean loss against each other, seed by seed; nil where no two have two seeds in common.
+    private var comparison: [String]? {
+        guard let first = series.filter({ $0.best != nil }).min(by: { $0.leastMean < $1.leastMean }),
+            let best = first.best
+        else { return nil }
+        let rows = series.filter { $0.name != first.name }.compactMap { other -> [String]? in
+            guard let rate = other.best else { return nil }
+            let losses = Dictionary(best.lossesBySeed) { $1 }
+            let differences = rate.lossesBySeed.compactMap { seed, loss in losses[seed].map { loss - $0 } }
+            guard let half = differences.halfInterval else { return nil }
+            return [
+                other.label, differences.mean.text(digits: 3), half.text(digits: 2),
+                differences.pOfZeroMean?.text(digits: 2) ?? "", "\(differences.count)",
+            ]
+        }
+        guard !rows.isEmpty else { return nil }
+        return [
+            HTMLPage.heading("Against \(first.label)"),
+            HTMLPage.paragraph(
+                "How much higher each loss is than that of the best series, each at its best learning rate, over the seeds that both "
+                    + "have. p is that of the paired t-test; it is not corrected for the number of comparisons, nor for the choice of "
+                    + "the learning rates by the same losses."),
+            HTMLPage.table(["series", "difference, mean", "±\u{A0}(95\u{A0}%)", "p", "seeds"], rows),
+        ]
+    }
+
+    private func costs(_ series: Series) -> [String] {
+        [
+            series.label, "\(series.runs[0].parameters)", (Double(series.runs[0].memory) / 1e6).text(),
+            (series.best?.runs ?? series.runs).map(\.secondsPerStep).mean.text(digits: 3),
+            "\(series.runs.count)", "\(series.runs.count { $0.divergedAt != nil })",
+            "\(series.runs.count { $0.prunedAt != nil })",
+        ]
+    }
+
+    private func row(_ result: SweepResult) -> [String] {
+        [
+            series.first { $0.name == result.point.series }?.label ?? "",
+            result.point.learningRate.text(digits: 6), "\(result.point.seed)",
+            result.lastLoss.map { $0.text(digits: 6) } ?? "",
+            result.exampleAccuracy.map { $0.text() } ?? "", result.tokenAccuracy.map { $0.text() } ?? "",
+            result.state + ((result.divergedAt ?? result.prunedAt).map { " at step \($0)" } ?? ""),
+        ]
     }
 }
 
-extension SweepPoint {
-    fileprivate var csv: [String] { [method, initialization, "\(rank)", "\(learningRate)", "\(seed)"] }
-}
-
-extension Double? {
-    fileprivate var csv: String { map { "\($0)" } ?? "" }
-}
-
-extension String {
-    /// Quoted where it must be (RFC 4180), and behind an apostrophe where a spreadsheet would compute it.
-    fileprivate var csvField: String {
-        let text = first.map { "=+-@".contains($0) } == true && Double(self) == nil ? "'\(self)" : self
-        return text.contains { ",\"\r\n".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
+extension SweepStore {
+    /// Writes the report anew, one process at a time.
+    @discardableResult
+    package func publishReport() throws -> SweepReport {
+        var report = SweepReport([], settings: [])
+        try publish { results in
+            report = SweepReport(results, settings: try settings())
+            try report.write(to: folder)
+        }
+        return report
     }
 }

@@ -10,7 +10,8 @@ import Testing
 @Suite struct SweepStoreTests {
     private let settings: JSON.Object = ["steps": .integer(2), "data": .string("a\"b")]
     private let point = SweepPoint(
-        method: "lora", initialization: "init-b", rank: 4, learningRate: 1e-3, seed: .max)
+        method: "lora", initialization: "init-b", rank: 4, learningRate: 1e-3,
+        seed: UInt64(Int64.max), others: [.init("targets", "q_proj,v_proj")])
 
     private func withFolder(_ body: (String) throws -> Void) throws {
         let folder = NSTemporaryDirectory() + "sweep-\(UUID().uuidString)"
@@ -23,6 +24,7 @@ import Testing
         (result.divergedAt, result.trainLoss) = (divergedAt, divergedAt == nil ? 0.1 + 0.2 : nil)
         (result.parameters, result.secondsPerStep) = (7, 0.5)
         (result.exampleAccuracy, result.memory) = (2 / 3, 1 << 40)
+        result.tokenAccuracy = 0.75
         var looked = SweepResult.Step(step: 2, loss: 1, learningRate: 1, gradientNorm: 1)
         (looked.validationLoss, looked.zA, looked.zB) = (0.1, 1e-9, 0)
         result.curve = [
@@ -44,6 +46,67 @@ import Testing
                 try SweepStore(folder, settings: settings).results() == [
                     result(point), result(other, divergedAt: 2),
                 ])
+        }
+    }
+
+    /// The folder of the best is that of the least loss, of equal ones of the first run, in whatever order they end.
+    @Test func theBestIsKeptInAnyOrder() throws {
+        let losses = [0.5, 0.25, 0.25, 1]
+        for order in [[0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]] {
+            try withFolder { folder in
+                let store = try SweepStore(folder, settings: settings)
+                let points = losses.indices.map { seed in
+                    var point = point
+                    point.seed = UInt64(seed)
+                    return point
+                }
+                try store.add(points)
+                for index in order {
+                    var result = result(points[index])
+                    result.validationLoss = losses[index]
+                    try store.save(result) { best in
+                        try AtomicFile.write("\(index)", to: "\(best)/adapter")
+                        try AtomicFile.write("", to: "\(best)/of-\(index)")
+                    }
+                }
+                #expect(try FileSystem.names(in: store.best).sorted() == ["adapter", "of-1"])
+                #expect(try FileSystem.contents(of: "\(store.best)/adapter") == Array("1".utf8))
+                #expect(try FileSystem.names(in: folder).allSatisfy { !$0.contains("best.") })
+            }
+        }
+    }
+
+    /// What cannot be written leaves the run to be computed again, and the best that was there.
+    @Test func aBestThatCannotBeWrittenIsNotEntered() throws {
+        try withFolder { folder in
+            var better = point
+            better.seed = 1
+            let store = try SweepStore(folder, settings: settings)
+            try store.add([point, better])
+            try store.save(result(point)) { try AtomicFile.write("old", to: "\($0)/adapter") }
+            var result = result(better)
+            result.validationLoss = -1
+            #expect(throws: FileError.self) {
+                try store.save(result) { try AtomicFile.write("new", to: "\($0)/none/adapter") }
+            }
+            #expect(try !store.isDone(better))
+            #expect(try FileSystem.contents(of: "\(store.best)/adapter") == Array("old".utf8))
+        }
+    }
+
+    @Test func rungsAreKept() throws {
+        try withFolder { folder in
+            var (other, third) = (point, point)
+            (other.seed, third.seed) = (2, 3)
+            let store = try SweepStore(folder, settings: settings)
+            try store.add([point, other, third])
+            #expect(try store.loss(of: point, rung: 0) == nil)
+            try store.note(0.5, of: point, rung: 0)
+            try store.note(nil, of: other, rung: 0)
+            #expect(try store.loss(of: point, rung: 0) == .some(0.5) && store.loss(of: point, rung: 1) == nil)
+            #expect(try store.loss(of: other, rung: 0) == .some(nil))
+            try store.save(result(third, divergedAt: 2))
+            #expect(try store.loss(of: third, rung: 1) == .some(nil), "what diverged has no loss at any rung")
         }
     }
 
@@ -179,6 +242,8 @@ import Testing
         "lr = -1", "lr = 0", "lr = 9e999", "lr = 1e-320", "lr = 1e308", "train_loss = 1e17",
         "train_loss = 1e308",
         "train_loss = -1e308", "train_loss = 9e999", "train_loss = 5e-324", "method = '=1+1'", "rank = -1",
+        "options = '{'",
+        "options = '{\"=a\": \"=b\"}'", "seed = -1", "pruned_at = -1",
         "parameters = 9223372036854775807", "memory_bytes = -9223372036854775808", "diverged_at = -1",
         "example_accuracy = 1e300", "seconds_per_step = -9e999",
     ])

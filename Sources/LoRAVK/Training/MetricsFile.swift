@@ -41,6 +41,9 @@ final class MetricsFile {
         for (name, value) in progress.validation?.metrics.values ?? [] {
             line["validation_\(name)"] = .double(value)
         }
+        if let features = progress.features {
+            (line["z_a"], line["z_b"]) = (.double(features.zA), .double(features.zB))
+        }
         if !progress.samples.isEmpty {
             line["samples"] = .array(
                 progress.samples.map { sample in
