@@ -46,7 +46,14 @@ extension AdapterFiles {
         _ mix: AdapterMix, for base: Checkpoint?, limits: LoadLimits = .standard
     ) throws(FileError) -> AdapterFiles {
         func open(_ path: String) throws(FileError) -> AdapterFiles {
-            guard let base else { return try AdapterFiles(path, limits: limits) }
+            guard let base else {
+                guard !FileSystem.isFile(path) else {
+                    throw FileError(
+                        path, "is a file, whose names are those of its model",
+                        remedy: "name the model by --model, or a PEFT folder")
+                }
+                return try AdapterFiles(path, limits: limits)
+            }
             return try AdapterFiles.open(path, for: base, limits: limits)
         }
         if let path = mix.plainPath { return try open(path) }

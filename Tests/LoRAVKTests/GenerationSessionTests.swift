@@ -58,6 +58,18 @@ import VulkanCompute
         _ = try expect(second + more, kept: keepsRings ? 0 : 9, "the long one again")
     }
 
+    /// Up to 8 tokens the tiny model rotates otherwise than beyond.
+    @Test func sequencesThatBecomeLongRotateAsFromZero() throws {
+        let model = try load("phi3")
+        let generator = try Generator(model, nil, capacity: Self.capacity)
+        for (length, kept) in [(3, 0), (3, 2), (11, 0), (12, 11), (4, 0)] {
+            let prompt = prompt(length)
+            let alone = try Generator(model, nil, capacity: length + 4)
+            #expect(try answer(generator, prompt, 4) == answer(alone, prompt, 4), "\(length) tokens")
+            #expect(generator.times.keptTokens == kept, "\(length) tokens")
+        }
+    }
+
     @Test func anotherAdapterOrOtherParametersEmptyTheCache() throws {
         let model = try TinyModel().load(TestDevices.main)
         let (a, b) = (try Adapter.random(for: model, seed: 1), try Adapter.random(for: model, seed: 2))

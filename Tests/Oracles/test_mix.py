@@ -1,5 +1,5 @@
 """Sums of adapters against PEFT's add_weighted_adapter with "cat", which is exact as well."""
-import json
+import json, subprocess
 
 import pytest
 import torch
@@ -100,6 +100,11 @@ def test_what_is_no_sum_is_refused(program, tiny, parts, tmp_path):
     assert "finite" in program.run("mix", "--adapter", f"{parts}/a=inf,{parts}/b", *out, fails=True)
     assert "/none" in program.run("mix", "--adapter", f"{parts}/a,/none", *out, fails=True)
     assert not (tmp_path / "out").exists()
+    # What took the place of weights stays, so there is no base beside it.
+    talk = subprocess.run([program.path, "chat", "--model", tiny, "--adapter", tmp_path / "saved"], input="/adapter none\n",
+                          capture_output=True, text=True, timeout=600)
+    assert talk.returncode == 1 and "so the model was loaded with it" in talk.stderr
+    assert "name the model by --model" in program.run("mix", "--adapter", tmp_path / "saved" / "adapter_config.json", *out, fails=True)
     program.run("mix", "--adapter", f"{parts}/a", *out)
     assert "already" in program.run("mix", "--adapter", f"{parts}/b", *out, fails=True)
     program.run("mix", "--adapter", f"{parts}/b", *out, "--overwrite")

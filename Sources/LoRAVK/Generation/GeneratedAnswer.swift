@@ -66,6 +66,7 @@ extension Generator {
                 "the prompt has \(prompt.count) tokens, and only \(capacity - 1) fit before an answer")
         }
         var sampler = Sampler(options.sampling)
+        try expect(prompt.count + min(options.maxTokens, capacity))
         times = GenerationTimes()
         let start = ContinuousClock.now
         guard var logits = try prefill(prompt) else { return .interrupted }
@@ -163,10 +164,8 @@ extension Transformer {
         return min(spec.contextLength, device.capabilities.maxStorageBufferRange / keyBytes)
     }
 
-    /// Tokens of a session for which no number is given. Where long sequences rotate otherwise than short ones, it is a short one.
-    package var usualCapacity: Int {
-        min(mostCachedTokens, Defaults.sessionTokens, tokenRules.shortPositions ?? .max)
-    }
+    /// Tokens of a session for which no number is given.
+    package var usualCapacity: Int { min(mostCachedTokens, Defaults.sessionTokens) }
 }
 
 extension [Float] {

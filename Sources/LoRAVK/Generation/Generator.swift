@@ -44,6 +44,8 @@ package final class Generator {
     private var logits: [Float]?
     private var adapterVersion: Int?
     private var isOutdated = false
+    /// What a sequence may come to have: where that decides how it rotates (LongRoPE), tokens of another decision are void.
+    private var expectedLength: Int
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
     private let promptWorkspace: Workspace
@@ -63,6 +65,7 @@ package final class Generator {
         self.adapter = adapter
         device = model.device
         cache = try GenerationState(model, capacity: capacity)
+        expectedLength = capacity
         promptWorkspace = Workspace(model)
         stepWorkspace = Workspace(model)
         unusedState = try device.makeStepState()
@@ -79,6 +82,15 @@ package final class Generator {
         step = nil
         cache = try GenerationState(model, capacity: capacity)
         forget()
+    }
+
+    /// The next sequence has at most so many tokens, or as many as there is room for.
+    func expect(_ length: Int) throws(VulkanError) {
+        let length = min(length, capacity)
+        if let short = model.tokenRules.shortPositions, (length > short) != (expectedLength > short) {
+            try reset()
+        }
+        expectedLength = length
     }
 
     /// Empties the cache.
@@ -144,14 +156,14 @@ package final class Generator {
     package func profileStep(_ token: Int32) throws(VulkanError) -> [KernelTiming] {
         let recorded = try record(tokens: 1, stepWorkspace, cache.seeing(cache.capacity), timed: true)
         try recorded.buffers.upload(
-            TokenBatch(continuing: cache.count, [token], capacity: cache.capacity), device)
+            TokenBatch(continuing: cache.count, [token], expecting: expectedLength), device)
         try recorded.graph.run()
         return try recorded.graph.timings()
     }
 
     private func run(_ recorded: Recorded, _ tokens: [Int32]) throws(VulkanError) -> [Float] {
         try recorded.buffers.upload(
-            TokenBatch(continuing: cache.count, tokens, capacity: cache.capacity), device)
+            TokenBatch(continuing: cache.count, tokens, expecting: expectedLength), device)
         try adapter?.refresh()
         try recorded.graph.run()
         cache.advance(tokens.count)
@@ -211,8 +223,8 @@ package final class Generator {
 
 extension TokenBatch {
     /// New tokens behind `offset` cached ones, of which the last one's logits are wanted.
-    fileprivate init(continuing offset: Int, _ tokens: [Int32], capacity: Int) {
+    fileprivate init(continuing offset: Int, _ tokens: [Int32], expecting length: Int) {
         self.init([Example(tokens: tokens, labels: tokens.map { _ in TokenBatch.ignored })])
-        continueSequence(at: Int32(offset), expecting: capacity)
+        continueSequence(at: Int32(offset), expecting: length)
     }
 }
