@@ -22,7 +22,7 @@ struct LoRAVKCommand: ParsableCommand {
             MODEL is a GGUF file or a Hugging Face folder. The adapter is a PEFT folder.
 
             Environment: LORAVK_DEVICE (index or part of a name), LORAVK_VALIDATION=1 (Khronos validation layer),
-            LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_STAGED=1, LORAVK_FAMILY=texel|subgroup|shared, LORAVK_CACHE_DIR.
+            LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_STAGED=1, LORAVK_FAMILY=texel|subgroup|shared|host, LORAVK_CACHE_DIR.
             """,
         version: version,
         subcommands: [
