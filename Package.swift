@@ -1,9 +1,10 @@
-// swift-tools-version: 6.1
+// swift-tools-version: 6.2
 import PackageDescription
 
 let settings: [SwiftSetting] = [
     .swiftLanguageMode(.v6),
-    .unsafeFlags(["-warnings-as-errors"]),
+    // No unsafe flag, which a dependency by a version may not have.
+    .treatAllWarnings(as: .error),
 ]
 
 let package = Package(
@@ -13,6 +14,7 @@ let package = Package(
         .executable(name: "loravk-bench", targets: ["Benchmarks"]),
         .executable(name: "loravk-study", targets: ["Studies"]),
         .library(name: "loravk", type: .dynamic, targets: ["LoRAVKC", "LoRAVKLibrary"]),
+        .library(name: "LoRAKit", targets: ["LoRAKit"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
@@ -21,8 +23,10 @@ let package = Package(
     targets: [
         // Build time only: GLSL in Shaders/ becomes SPIR-V embedded in Kernels.
         .systemLibrary(name: "CShaderc", path: "Sources/CShaderc"),
+        // Also of the runtime, which tells by it whether a shader was edited.
+        .target(name: "ShaderText", swiftSettings: settings),
         .executableTarget(
-            name: "ShaderCompiler", dependencies: ["CShaderc"], path: "Sources/ShaderCompiler",
+            name: "ShaderCompiler", dependencies: ["CShaderc", "ShaderText"], path: "Sources/ShaderCompiler",
             swiftSettings: settings,
             linkerSettings: [
                 .linkedLibrary("shaderc_combined"),
@@ -46,7 +50,7 @@ let package = Package(
         .systemLibrary(name: "CVulkan", path: "Sources/CVulkan", pkgConfig: "vulkan"),
         .target(
             name: "VulkanCompute",
-            dependencies: ["CVulkan", .product(name: "Logging", package: "swift-log")],
+            dependencies: ["CVulkan", "ShaderText", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
         // Products by the processor, for devices that are the processor.
         .target(name: "CHostProduct"),
@@ -63,6 +67,9 @@ let package = Package(
         .target(
             name: "LoRAVK", dependencies: ["Kernels", "Checkpoints", "Tokenizer", "CEigen", "CZlib"],
             swiftSettings: settings),
+
+        // What is public in Swift.
+        .target(name: "LoRAKit", dependencies: ["LoRAVK"], swiftSettings: settings),
 
         // The C API. LoRAVKLibrary is nothing but how libloravk.so is linked: tests link LoRAVKC as everything else.
         .systemLibrary(name: "CLoRAVK", path: "include"),
@@ -134,6 +141,7 @@ let package = Package(
         .testTarget(
             name: "LoRAVKCTests", dependencies: ["LoRAVKC", "CLoRAVK", "TestSupport"], swiftSettings: settings
         ),
+        .testTarget(name: "LoRAKitTests", dependencies: ["LoRAKit"], swiftSettings: settings),
         .testTarget(name: "ReportsTests", dependencies: ["Reports", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "SweepsTests", dependencies: ["Sweeps", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "CLITests", dependencies: ["CLI"], swiftSettings: settings),

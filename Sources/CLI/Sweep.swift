@@ -15,8 +15,7 @@ struct Sweep: ParsableCommand {
             for what is no full grid: each is run with every value of the axes that it does not name.
 
               lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --init kaiming,init-b --lr 1e-5...1e-2:7 --seed 1..3
-              lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --point method=lora --point method=lora,init=pissa \
-                --point method=dora --axis alpha=8,16 --lr 1e-4...1e-2:5 --prune halving
+              lora-vk sweep --model MODEL.gguf --data chats/ --out sweep --point method=lora --point method=dora,lr=1e-3 --prune halving
 
             OUT gets report.html, its figures as SVG, results.csv, curves.csv and sweep.sqlite, after every run; best/, the adapter of the \
             lowest loss with the options that made it; and runs/, a log a run for `lora-vk report`. The same command again goes on \

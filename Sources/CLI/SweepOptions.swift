@@ -79,15 +79,19 @@ extension SweepPoint {
         var object = JSON.Object()
         for (name, value) in OptionNames(of: Train.self).options(in: words, but: axes.union(["out"])) {
             let value = value.map(Self.json) ?? .bool(true)
-            switch object[name] {
-            case nil: object[name] = value
-            case .array(let values)?: object[name] = .array(values + [value])
-            case let first?: object[name] = .array([first, value])
+            if Self.repeated.contains(name), let first = object[name] {
+                let values = if case .array(let values) = first { values } else { [first] }
+                object[name] = .array(values + [value])
+            } else {
+                object[name] = value
             }
         }
         for setting in options { object[setting.name] = Self.json(setting.value) }
         return object
     }
+
+    /// Options of which all that are given hold; of others the last.
+    private static let repeated: Set = ["targets", "module-lr"]
 
     private static func json(_ text: String) -> JSON {
         if text == "true" || text == "false" { return .bool(text == "true") }

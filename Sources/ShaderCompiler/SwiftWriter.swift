@@ -6,6 +6,9 @@ import Foundation
 struct SwiftWriter {
     let shaderName: String
     let axes: [VariantAxis]
+    /// From the shaders' root.
+    let path: String
+    let fingerprint: UInt64
 
     func write(_ variants: [CompiledVariant]) -> String {
         let function = Self.camelCase(shaderName)
@@ -21,7 +24,8 @@ struct SwiftWriter {
                     guard let shader = \(function)Variants[values] else {
                         preconditionFailure("\(shaderName).comp has no variant \\(values)")
                     }
-                    return shader
+                    return ShaderFolder.environment?.shader(
+                        "\(path)", values, fingerprint: \(fingerprint), built: shader) ?? shader
                 }
             }
 

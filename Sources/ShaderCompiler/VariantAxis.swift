@@ -1,5 +1,7 @@
 // `//! variants NAME = A B C` in a shader: one build per value, with the macro NAME_A (…) defined.
 
+import Foundation
+
 struct VariantAxis {
     let name: String
     let values: [String]
@@ -24,4 +26,17 @@ struct CompiledVariant {
     let values: [String]
     let code: [UInt8]
     let facts: ShaderFacts
+
+    /// A fact a line, then the code: `Shader.init(name:compiled:)` reads them.
+    var lines: String {
+        var lines = ["push \(facts.pushByteCount)"]
+        for binding in facts.bindings {
+            let format = binding.imageFormat.map(String.init) ?? "-"
+            lines.append("binding \(binding.name) \(format) \(binding.readable) \(binding.writable)")
+        }
+        lines += facts.specialization.map { "constant \($0.name) \($0.id)" }
+        lines += facts.capabilities.map { "capability \($0)" }
+        lines.append("code \(Data(code).base64EncodedString())")
+        return lines.joined(separator: "\n")
+    }
 }

@@ -8,7 +8,7 @@ extension SweepReport {
             "state", "diverged_at", "train_loss", "validation_loss", "token_accuracy", "example_accuracy",
             "parameters", "memory_bytes", "seconds_per_step", "pruned_at",
         ]
-        let shared = settings.filter { !pointNames.contains($0.key) }
+        let shared = settings.filter { !pointNames.contains($0.key) && $0.key != SweepStore.begunKey }
         return lines(
             pointNames + names + shared.map(\.key),
             results.map { result in

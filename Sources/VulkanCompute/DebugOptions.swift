@@ -24,6 +24,10 @@ package struct DebugOptions: Sendable {
     package var device: String?
     /// LORAVK_CACHE_DIR: where compiled pipelines are kept (default: the user's cache folder).
     package var cacheFolder: String?
+    /// LORAVK_SHADERS=folder: shaders that were edited there since the build are compiled and used in place of those built in.
+    package var shaders: String?
+    /// LORAVK_SHADER_COMPILER: the program that compiles them (default: ShaderCompiler-tool beside this one).
+    package var shaderCompiler: String?
 
     package init() {}
 
@@ -39,6 +43,7 @@ package struct DebugOptions: Sendable {
         options.staged = flag("LORAVK_STAGED")
         options.family = value("LORAVK_FAMILY")
         options.device = value("LORAVK_DEVICE")
+        (options.shaders, options.shaderCompiler) = (value("LORAVK_SHADERS"), value("LORAVK_SHADER_COMPILER"))
         options.cacheFolder =
             value("LORAVK_CACHE_DIR")
             ?? value("XDG_CACHE_HOME").map { $0 + "/lora-vk" }

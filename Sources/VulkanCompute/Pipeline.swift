@@ -224,6 +224,7 @@ final class PipelineCache: @unchecked Sendable {
     ) throws(VulkanError) -> Pipeline {
         let key = PipelineUse(shader: shader, specialization: specialization)
         if let pipeline = pipelines[key] { return pipeline }
+        if let failure = shader.failure { throw VulkanError(.unsupported, failure) }
         if let missing = shader.missing(on: capabilities) {
             throw VulkanError(
                 .unsupported, "\(capabilities.name) cannot run kernel \(shader.name): it lacks \(missing)")

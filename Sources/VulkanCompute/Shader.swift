@@ -56,6 +56,8 @@ package final class Shader: Sendable {
     let specializationIDs: [String: UInt32]
     let spirvCapabilities: [UInt32]
     private let code: Code
+    /// Why there is no code to run, where an edited shader does not compile.
+    let failure: String?
 
     private enum Code: Sendable {
         case base64(StaticString)
@@ -72,16 +74,28 @@ package final class Shader: Sendable {
         self.specializationIDs = specializationIDs
         self.spirvCapabilities = spirvCapabilities
         code = .base64(base64)
+        failure = nil
     }
 
-    /// A shader that is not part of the package: benchmarks run other SPIR-V beside ours.
-    package init(name: String, bindings: [Binding], pushByteCount: Int, spirv: [UInt8]) {
+    /// A shader that was not built in: benchmarks run other SPIR-V beside ours, `ShaderFolder` edited ones.
+    package init(
+        name: String, bindings: [Binding], pushByteCount: Int, specializationIDs: [String: UInt32] = [:],
+        spirvCapabilities: [UInt32] = [], spirv: [UInt8]
+    ) {
         self.name = name
         self.bindings = bindings
         self.pushByteCount = pushByteCount
-        specializationIDs = [:]
-        spirvCapabilities = []
+        self.specializationIDs = specializationIDs
+        self.spirvCapabilities = spirvCapabilities
         code = .bytes(spirv)
+        failure = nil
+    }
+
+    /// One that is recorded as `shader` is and cannot be run.
+    init(_ shader: Shader, failure: String) {
+        (name, bindings, pushByteCount) = (shader.name, shader.bindings, shader.pushByteCount)
+        (specializationIDs, spirvCapabilities) = (shader.specializationIDs, shader.spirvCapabilities)
+        (code, self.failure) = (shader.code, failure)
     }
 
     var spirv: [UInt8] {
