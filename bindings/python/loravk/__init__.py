@@ -11,7 +11,7 @@ from .context import Context, DeviceInfo, TuneFinding, default_context, devices
 from .errors import (
     BufferTooSmallError, BusyError, DeviceLostError, DivergedError, DriverError, Error, FileError, ForkedError, InternalError,
     InvalidArgumentError, InvalidHandleError, InvalidStateError, NoDeviceError, OutOfMemoryError, UnsupportedError)
-from .files import MemoryPlan, MergeReport, StoredTensor, export_adapter, inspect_adapter, inspect_model, merge, plan
+from .files import MemoryPlan, MergeReport, StoredTensor, convert, export_adapter, inspect_adapter, inspect_model, merge, plan
 from .model import Evaluation, FeatureNorms, Model, ModelInfo
 from .operations import (
     add, attention, attention_backward, clip_gradient_norm, cross_entropy, cross_entropy_backward, embedding, lora_linear,
@@ -46,7 +46,7 @@ __all__ = [
     "DivergedError", "DriverError", "Error", "Evaluation", "FeatureNorms", "FileError", "ForkedError", "History", "InternalError",
     "InvalidArgumentError", "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo",
     "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
-    "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "cross_entropy",
-    "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "features", "has_feature", "inspect_adapter",
+    "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "convert",
+    "cross_entropy", "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "features", "has_feature", "inspect_adapter",
     "inspect_model", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul", "merge", "plan",
     "rms_norm", "rms_norm_backward", "scale"]
