@@ -1080,8 +1080,8 @@ typedef bool (*loravk_export_callback)(void *user_data, int64_t done, int64_t to
 
 typedef struct loravk_export_config {
     size_t struct_size;
-    const char *type;        /* how matrices are stored, such as "f16" or "q8_0"; NULL: an adapter f32, merged weights as they were,
-                                or where that loses the update in the smallest of Q8_0, F16 and F32 that keeps it */
+    const char *type;        /* how matrices are stored, such as "f16", "q8_0" or "q4_k_m"; NULL: an adapter f32, a model as it was,
+                                merged weights where that loses the update in the smallest of Q8_0, F16 and F32 that keeps it */
     int64_t max_shard_bytes; /* the most that one file of a folder holds */
     bool overwrite;          /* replace a file that is there */
     uint8_t reserved[7];
@@ -1109,11 +1109,16 @@ typedef struct loravk_merge_report {
 
 loravk_status loravk_merge_report_init(loravk_merge_report *report, size_t struct_size);
 
-/* The model with the adapter folded in: a GGUF file from one, a folder from a folder. Rounding to a small type may lose the
+/* The model with the adapter folded in: a GGUF file where `output` ends in .gguf, else what the model is. Of a GGUF model K-quants are
+ * for all tensors, other types for merged weights alone. Rounding to a small type may lose the
  * update: look at `report`, which may be NULL. `config` may be NULL. */
 loravk_status loravk_export_merged(
     const char *model_path, const char *adapter_folder, const char *output, const loravk_export_config *config,
     loravk_merge_report *report);
+
+/* The model in another format or other types: a GGUF file where `output` ends in .gguf, else a Hugging Face folder. What the format
+ * cannot say is an error, and nothing is written. `config` may be NULL. */
+loravk_status loravk_export_model(const char *model_path, const char *output, const loravk_export_config *config);
 
 #ifdef __cplusplus
 }

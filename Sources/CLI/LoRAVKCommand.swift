@@ -28,6 +28,7 @@ struct LoRAVKCommand: ParsableCommand {
         subcommands: [
             Train.self, ShowData.self, Report.self, Sweep.self, MergeSweeps.self, Plan.self, Talk.self,
             Generate.self, Eval.self, Embed.self, Mix.self, Merge.self, Export.self,
+            Convert.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

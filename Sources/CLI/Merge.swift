@@ -7,21 +7,34 @@ struct Merge: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Fold an adapter into its model and say what that loses. Needs no GPU.",
         discussion: """
-            A GGUF file gives a GGUF file, a Hugging Face folder gives a folder. Weights keep their types. What an adapter learns is often smaller than the steps of a \
-            quantised type, though: such weights become the first of q8_0, f16 and f32 that keeps it, unless --type says \
-            otherwise. The report says how much of the update came through.
+            Writes a GGUF file where --out ends in .gguf, else what the model is. Of a GGUF model the weights keep their types. What an \
+            adapter learns is often smaller than the steps of a quantised type, though: such weights become the first of q8_0, \
+            f16 and f32 that keeps it, unless --type says otherwise. The report says how much of the update came through.
 
               lora-vk merge --model MODEL.gguf --adapter my-adapter --out merged.gguf
+              lora-vk merge --model MODEL-FOLDER --adapter my-adapter --type q4_k_m --out merged.gguf
+              llama-cli -m merged.gguf          (or: ollama create my-model -f Modelfile, with a line FROM ./merged.gguf)
             """)
 
-    @OptionGroup var files: ExportOptions
+    @OptionGroup var files: AdapterOptions
+
+    @Option(help: "What to write.")
+    var out: String?
 
     @Option(
         help: """
-            How merged weights are stored (of a folder all weights): \
-            \(StorageType.allValueStrings.joined(separator: ", ")); a folder takes f32, f16 and bf16.
+            Make a folder to hand on: the merged GGUF file, the adapter, a Modelfile for Ollama and a model card. --out then names the \
+            file in it.
+            """,
+        completion: .directory)
+    var pushInto: String?
+
+    @Option(
+        help: """
+            How weights are stored: \(FileType.allValueStrings.joined(separator: ", ")); a folder takes f32, f16 and bf16. \
+            Of a GGUF model types to q8_0 that are no mixes are for merged weights alone, K-quants for all tensors, as llama.cpp mixes them.
             """)
-    var type: StorageType?
+    var type: FileType?
 
     @Option(help: "The most that one file of a folder holds: 5GB, 500MB, or a number of bytes.")
     var maxShardSize = "5GB"
@@ -38,19 +51,43 @@ struct Merge: ParsableCommand {
     var device: String?
 
     func run() throws {
+        let target = try target
+        let (model, adapter) = try files.open(writing: target)
         var config = MergeConfig()
-        config.type = type
-        config.maxShardBytes = try bytes(maxShardSize)
-        let (model, adapter) = try files.open()
-        let report = try files.interruptible { observer in
-            try LoRAVK.Merge.write(adapter, into: model, to: files.out, config: config, observer: observer)
+        if let type { config.store(as: type, model) }
+        config.maxShardBytes = try shardBytes(maxShardSize)
+        let report = try interruptible { observer in
+            guard let pushInto else {
+                return try LoRAVK.Merge.write(
+                    adapter, into: model, to: target, config: config, observer: observer)
+            }
+            return try ModelFolder.write(
+                adapter, into: model, to: pushInto, name: FileSystem.name(of: target), config: config,
+                observer: observer)
         }
-        Terminal.error("saved \(files.out)")
-        print(report)
-        if let check { try compare(check) }
+        Terminal.error("saved \(pushInto ?? target)")
+        print(report, target)
+        if let check { try compare(check, with: target) }
     }
 
-    private func print(_ report: MergeReport) {
+    /// The file or folder to write; in the folder of `--push-into` a GGUF file.
+    private var target: String {
+        get throws {
+            guard let pushInto else {
+                guard let out else { throw ValidationError("Missing expected argument '--out <out>'") }
+                return out
+            }
+            let name = out ?? "model-\(type?.argument ?? "merged").gguf"
+            guard name.lowercased().hasSuffix(".gguf"), !name.contains("/") else {
+                throw ConfigError(
+                    "--out is '\(name)'; with --push-into it is the name of a file in that folder, which ends in .gguf"
+                )
+            }
+            return "\(pushInto)/\(name)"
+        }
+    }
+
+    private func print(_ report: MergeReport, _ target: String) {
         if each {
             for module in report.modules {
                 Terminal.print("\(module.name)  \(module.before.name) to \(line(module.type, module.loss))")
@@ -67,10 +104,10 @@ struct Merge: ParsableCommand {
                 "the merged weights are \(change.after.name): \(change.before.name) \(reason)"
                     + (change.loss == nil ? "" : "; --type \(change.before.argument) has the smaller file"))
         }
-        if !report.total.isKept { warn(report) }
+        if !report.total.isKept { warn(report, target) }
     }
 
-    private func warn(_ report: MergeReport) {
+    private func warn(_ report: MergeReport, _ target: String) {
         let loss = report.total
         let what =
             loss.kept < MergeReport.enough
@@ -80,7 +117,7 @@ struct Merge: ParsableCommand {
             "merge again with --type \($0.type.argument), which keeps \(percent($0.loss.kept)) and adds \(times($0.loss)) times"
         }
         Terminal.error(
-            "lora-vk: warning: \(files.out) may not answer as the adapter does: \(what)"
+            "lora-vk: warning: \(target) may not answer as the adapter does: \(what)"
                 + (remedy.map { "; \($0)" } ?? ""))
     }
 
@@ -92,44 +129,55 @@ struct Merge: ParsableCommand {
 
     private func percent(_ part: Double) -> String { Terminal.number(100 * part) + " %" }
 
-    /// Logits of every place of a text, with the adapter and merged, on a device.
-    private func compare(_ text: String) throws {
+    /// Tokens of the answers that are compared.
+    private static let answerTokens = 16
+
+    /// Logits of every place of a text, and the likeliest answer to it, with the adapter and merged, on a device.
+    private func compare(_ text: String, with target: String) throws {
         var options = try ModelOptions.parse(
             ["--model", files.model] + (device.map { ["--device", $0] } ?? []))
         let (model, adapter, tokenizer) = try options.open(adapter: files.adapter)
         let tokens = tokenizer.encode(text)
-        let separate = try logits(tokens, model, adapter)
-        let plain = try logits(tokens, options.open().model, nil)
-        options.model = files.out
-        let merged = try logits(tokens, options.open().model, nil)
+        let separate = try run(tokens, model, adapter)
+        let plain = try run(tokens, options.open().model, nil)
+        options.model = target
+        let merged = try run(tokens, options.open().model, nil)
         Terminal.print(
             "largest difference of logits over \(tokens.count) tokens  "
-                + "\(Terminal.number(difference(separate, merged))); the adapter's own is "
-                + Terminal.number(difference(separate, plain)))
+                + "\(Terminal.number(difference(separate.logits, merged.logits))); the adapter's own is "
+                + Terminal.number(difference(separate.logits, plain.logits)))
+        let same = zip(separate.answer, merged.answer).prefix { $0 == $1 }.count
+        Terminal.print(
+            same == Self.answerTokens
+                ? "the likeliest answer is the same, \(same) tokens"
+                : "the likeliest answer is another from its token \(same + 1) on")
     }
 
-    private func logits(_ tokens: [Int32], _ model: Transformer, _ adapter: Adapter?) throws -> [Float] {
-        let limit = model.spec.contextLength
+    private func run(
+        _ tokens: [Int32], _ model: Transformer, _ adapter: Adapter?
+    ) throws -> (logits: [Float], answer: [Int32]) {
+        let limit = model.spec.contextLength - Self.answerTokens
         guard !tokens.isEmpty, tokens.count < limit else {
             throw ConfigError(
                 "the text of --check has \(tokens.count) tokens; it must have 1 to \(limit - 1)")
         }
-        let generator = try Generator(model, adapter, capacity: tokens.count + 1)
-        return try tokens.flatMap { try generator.append([$0]) }
+        let generator = try Generator(model, adapter, capacity: tokens.count + Self.answerTokens + 1)
+        var logits: [Float] = []
+        var last: [Float] = []
+        for token in tokens {
+            last = try generator.append([token])
+            logits += last
+        }
+        var answer: [Int32] = []
+        while answer.count < Self.answerTokens {
+            let best = Int32(last.indices.max { last[$0] < last[$1] } ?? 0)
+            answer.append(best)
+            last = try generator.append([best])
+        }
+        return (logits, answer)
     }
 
     private func difference(_ a: [Float], _ b: [Float]) -> Double {
         zip(a, b).reduce(0) { max($0, Double(abs($1.0 - $1.1))) }
-    }
-
-    /// 5GB, 500MB, 20KB as powers of 1000, as transformers has them, or bytes.
-    private func bytes(_ text: String) throws -> Int {
-        let units = ["KB": 1_000, "MB": 1_000_000, "GB": 1_000_000_000]
-        let unit = units.first { text.uppercased().hasSuffix($0.key) }
-        let number = unit == nil ? text : String(text.dropLast(2))
-        guard let count = Int(number), count > 0,
-            case let (bytes, false) = count.multipliedReportingOverflow(by: unit?.value ?? 1)
-        else { throw ConfigError("--max-shard-size is '\(text)'; it must be a size such as 5GB or 500MB") }
-        return bytes
     }
 }

@@ -7,7 +7,8 @@ import Glibc
 package final class AtomicFile {
     package let path: String
     package private(set) var count = 0
-    private let temporary: String
+    /// Where the bytes are until then.
+    package let temporary: String
     private var descriptor: Int32
     private var buffer: [UInt8] = []
     private var isCommitted = false

@@ -1,5 +1,5 @@
-// Floats to stored numbers, the inverse of Dequantise: plain types and GGUF's blocks of 32. Each block is scaled so
-// that its extreme value is the extreme code, and the others are rounded to the nearest: x ≈ d·q (+ m).
+// Floats to stored numbers, the inverse of Dequantise: plain types and GGUF's blocks of 32 (QuantiseK has those of 256). Each
+// block is scaled so that its extreme value is the extreme code, and the others are rounded to the nearest: x ≈ d·q (+ m).
 // Reference: the roundings of ggml's reference quantisers, which the package `gguf` repeats; tests compare bytes.
 
 extension StorageType {
@@ -40,13 +40,18 @@ extension StorageType {
         case .q5_0: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ5_0) }
         case .q5_1: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ5_1) }
         case .q8_0: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ8_0) }
+        case .q2_K: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ2_K) }
+        case .q3_K: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ3_K) }
+        case .q4_K: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ4_K) }
+        case .q5_K: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ5_K) }
+        case .q6_K: { source, target, blocks in eachBlock(self, source, target, blocks, encodeQ6_K) }
         default: nil
         }
     }
 }
 
 extension UnsafeMutableRawPointer {
-    @inline(__always) fileprivate func put<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
+    @inline(__always) func put<Value: BitwiseCopyable>(_ value: Value, at offset: Int) {
         storeBytes(of: value, toByteOffset: offset, as: Value.self)
     }
 }

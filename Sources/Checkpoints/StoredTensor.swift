@@ -11,7 +11,7 @@ package struct StoredTensor: Sendable {
     package private(set) var order = RowOrder.asStored
     /// The file has its columns as rows.
     package private(set) var isTransposed = false
-    private let file: InputFile
+    let file: InputFile
     private let offset: Int
 
     /// Throws where the shape is not whole blocks or does not lie inside the file.

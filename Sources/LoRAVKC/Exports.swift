@@ -4,28 +4,19 @@ import CLoRAVK
 import Checkpoints
 import LoRAVK
 
-/// What both exports take, checked.
-private struct ExportFiles {
+/// What all exports take, checked.
+private struct Export {
     let model: Checkpoint
-    let adapter: AdapterFiles
     let output: String
-    let type: StorageType?
     let config: loravk_export_config
 
     init(
-        _ modelPath: UnsafePointer<CChar>?, _ adapterFolder: UnsafePointer<CChar>?,
-        _ output: UnsafePointer<CChar>?,
+        _ modelPath: UnsafePointer<CChar>?, _ output: UnsafePointer<CChar>?,
         _ config: UnsafePointer<loravk_export_config>?
     ) throws {
         let modelPath = try text(modelPath, "model_path")
-        let adapterFolder = try text(adapterFolder, "adapter_folder")
         self.output = try text(output, "output")
         self.config = try read(config, defaults: .defaults)
-        type = try optionalText(self.config.type, "config.type").map { name in
-            guard let type = StorageType.allCases.first(where: { $0.name.lowercased() == name.lowercased() })
-            else { throw APIError.argument("config.type is '\(name)', which is no type of weights") }
-            return type
-        }
         guard self.config.max_shard_bytes > 0 else {
             throw APIError.argument(
                 "config.max_shard_bytes is \(self.config.max_shard_bytes); it must be positive")
@@ -34,8 +25,16 @@ private struct ExportFiles {
             throw FileError(
                 self.output, "is there already", remedy: "choose another name, or set config.overwrite")
         }
-        adapter = try AdapterFiles(adapterFolder)
         model = try Checkpoint.open(path: modelPath)
+    }
+
+    func type<Value>(_ named: (String) -> Value?) throws -> Value? {
+        try optionalText(config.type, "config.type").map { name in
+            guard let type = named(name) else {
+                throw APIError.argument("config.type is '\(name)', which is no type of weights")
+            }
+            return type
+        }
     }
 
     /// Runs an export that its callback may give up.
@@ -62,11 +61,15 @@ private struct ExportFiles {
     _ config: UnsafePointer<loravk_export_config>!
 ) -> loravk_status {
     call {
-        let files = try ExportFiles(modelPath, adapterFolder, output, config)
-        try files.write { observer in
+        let adapterFolder = try text(adapterFolder, "adapter_folder")
+        let export = try Export(modelPath, output, config)
+        let type = try export.type { name in
+            StorageType.allCases.first { $0.name.lowercased() == name.lowercased() }
+        }
+        let adapter = try AdapterFiles(adapterFolder)
+        try export.write { observer in
             try GGUFExport.write(
-                files.adapter, for: files.model, type: files.type ?? .f32, to: files.output,
-                observer: observer)
+                adapter, for: export.model, type: type ?? .f32, to: export.output, observer: observer)
         }
     }
 }
@@ -78,13 +81,15 @@ private struct ExportFiles {
 ) -> loravk_status {
     call {
         try checkRoom(report)
-        let files = try ExportFiles(modelPath, adapterFolder, output, config)
+        let adapterFolder = try text(adapterFolder, "adapter_folder")
+        let export = try Export(modelPath, output, config)
         var settings = MergeConfig()
-        settings.type = files.type
-        settings.maxShardBytes = Int(files.config.max_shard_bytes)
-        let merged = try files.write { observer in
+        if let type = try export.type(FileType.named) { settings.store(as: type, export.model) }
+        settings.maxShardBytes = Int(export.config.max_shard_bytes)
+        let adapter = try AdapterFiles(adapterFolder)
+        let merged = try export.write { observer in
             try Merge.write(
-                files.adapter, into: files.model, to: files.output, config: settings, observer: observer)
+                adapter, into: export.model, to: export.output, config: settings, observer: observer)
         }
         var result = loravk_merge_report()
         result.modules = Int64(merged.modules.count)
@@ -93,5 +98,20 @@ private struct ExportFiles {
         let most = merged.byType.max { $0.modules < $1.modules }
         copy(most?.type.name ?? "", into: &result.type)
         try give(result, to: report)
+    }
+}
+
+@c @implementation public func loravk_export_model(
+    _ modelPath: UnsafePointer<CChar>!, _ output: UnsafePointer<CChar>!,
+    _ config: UnsafePointer<loravk_export_config>!
+) -> loravk_status {
+    call {
+        let export = try Export(modelPath, output, config)
+        let type = try export.type(FileType.named)
+        try export.write { observer in
+            try Convert.write(
+                export.model, to: export.output, type: type,
+                maxShardBytes: Int(export.config.max_shard_bytes), observer: observer)
+        }
     }
 }

@@ -16,7 +16,10 @@ struct BytePairMerges: Sendable {
         merges[left, right] = Merge(rank: rank, result: result)
     }
 
-    func forEachPair(_ body: (_ left: Int32, _ right: Int32) -> Void) { merges.forEachPair(body) }
+    /// In no order.
+    func forEachPair(_ body: (_ left: Int32, _ right: Int32, _ rank: Int32) -> Void) {
+        merges.forEachPair { body($0, $1, $2.rank) }
+    }
 
     /// Room for the symbols of one word, kept from word to word.
     struct Workspace {

@@ -34,8 +34,8 @@ struct PairTable<Value: BitwiseCopyable & Sendable>: Sendable {
         }
     }
 
-    func forEachPair(_ body: (_ left: Int32, _ right: Int32) -> Void) {
-        for entry in entries where entry.left >= 0 { body(entry.left, entry.right) }
+    func forEachPair(_ body: (_ left: Int32, _ right: Int32, _ value: Value) -> Void) {
+        for entry in entries where entry.left >= 0 { body(entry.left, entry.right, entry.value) }
     }
 
     @inline(__always)

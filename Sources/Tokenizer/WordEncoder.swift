@@ -56,7 +56,7 @@ struct WordEncoder: Sendable {
             return
         }
         var mergesWithSpace = [Bool](repeating: false, count: 256)
-        merges.forEachPair { left, right in
+        merges.forEachPair { left, right, _ in
             guard vocabulary.bytes(of: Int(right))?.starts(with: WordEncoder.space) == true,
                 let last = vocabulary.bytes(of: Int(left))?.last
             else { return }

@@ -1,15 +1,20 @@
-"""Hugging Face folders as F32 GGUF files without a vocabulary, by llama.cpp's own converter.
+"""Hugging Face folders as GGUF files (F32 unless told otherwise) without a vocabulary, by llama.cpp's own converter.
 
-usage: llama_cpp_convert.py CONVERTER FOLDER OUT.gguf [FOLDER OUT.gguf …]      CONVERTER as scripts/fetch-llama-cpp-converter prints it
+usage: llama_cpp_convert.py [--type=f16|bf16|q8_0] CONVERTER FOLDER OUT.gguf [FOLDER OUT.gguf …]
+CONVERTER as scripts/fetch-llama-cpp-converter prints it
 """
 import logging, sys
 from pathlib import Path
 
-converter, *paths = sys.argv[1:]
+words = sys.argv[1:]
+kind = words.pop(0).removeprefix("--type=") if words[0].startswith("--type=") else "f32"
+converter, *paths = words
 sys.path[:0] = [converter, str(Path(converter) / "gguf-py")]
 import torch
 from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
 from gguf import LlamaFileType
+
+FILE_TYPE = {"f32": LlamaFileType.ALL_F32, "f16": LlamaFileType.MOSTLY_F16, "bf16": LlamaFileType.MOSTLY_BF16, "q8_0": LlamaFileType.MOSTLY_Q8_0}[kind]
 
 
 def without_vocabulary(model):
@@ -26,8 +31,8 @@ def without_vocabulary(model):
 
 def convert(folder, out):
     hparams = ModelBase.load_hparams(Path(folder), False)
-    kind = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
-    model = kind(Path(folder), LlamaFileType.ALL_F32, Path(out), eager=True)
+    family = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+    model = family(Path(folder), FILE_TYPE, Path(out), eager=True)
     without_vocabulary(getattr(model, "impl", model))
     model.write()
 

@@ -206,12 +206,6 @@ def test_a_large_update_keeps_a_smaller_type(program, smollm2, tmp_path):
     assert kind in ("Q4_1", "Q8_0") and part > 0.9 and error < 0.5 and "warning" not in done.stderr, done.stdout + done.stderr
 
 
-def test_a_folder_does_not_become_a_file_by_its_name(program, tiny, adapter, tmp_path):
-    said = program.run("merge", "--model", tiny, "--adapter", adapter, "--out", tmp_path / "out.gguf", fails=True)
-    assert "is the name of a GGUF file, and a Hugging Face folder merges into a folder" in said
-    assert not (tmp_path / "out.gguf").exists()
-
-
 def test_k_quants_become_q8_0(program, tmp_path):
     """Q4_K blocks hold 256 numbers: a model of that width, its first feed-forward in Q4_K."""
     config = LlamaConfig(vocab_size=32, hidden_size=256, intermediate_size=256, num_hidden_layers=1, num_attention_heads=4,

@@ -19,7 +19,13 @@ package protocol Architecture: Sendable {
     /// Keys of config.json that a tiny model of the tests has beside those of all: all that is special, switched on.
     var tiny: JSON.Object { get }
 
+    /// transformers' class.
+    var className: String { get }
+
     func describe(_ file: ModelFile) throws(FileError) -> ModelSpec
+
+    /// The other way round: what config.json says of a model beside what its keys in GGUF and all families have.
+    func complete(_ config: inout JSON.Object, of model: ModelSpec)
 }
 
 extension Architecture {
@@ -28,6 +34,10 @@ extension Architecture {
     package var defaults: JSON.Object { [:] }
     package var keys: [String: String] { [:] }
     package var tiny: JSON.Object { [:] }
+    package var className: String {
+        name.split(separator: "_").map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined() + "ForCausalLM"
+    }
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {}
 
     /// The model that a file describes, with everything that changes its arithmetic.
     package func spec(_ file: ModelFile) throws(FileError) -> ModelSpec {

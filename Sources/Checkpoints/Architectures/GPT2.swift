@@ -15,6 +15,8 @@ package struct GPT2: Architecture {
     package let tiny: JSON.Object = ["n_inner": .null, "num_key_value_heads": .null]
     package init() {}
 
+    package let className = "GPT2LMHeadModel"
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         let width = try file.integer(.width, in: ModelKey.Range.width)
         let hidden = try file.integer(.feedForward, in: ModelKey.Range.width, default: 4 * width)

@@ -18,6 +18,10 @@ package struct Gemma2: Architecture {
     ]
     package init() {}
 
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        config.setQueryScale(of: model)
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try gemma(file)
         model.head.logitCap = try file.number(.logitCap, orNone: 30)

@@ -20,6 +20,16 @@ package struct Gemma3: Architecture {
     ]
     package init() {}
 
+    package let className = "Gemma3ForCausalLM"
+
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        config.setQueryScale(of: model)
+        // Layers with a window turn at frequencies of their own.
+        if let local = model.attentions.first(where: { $0.window != nil })?.rope {
+            config["rope_local_base_freq"] = .double(local.base)
+        }
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try gemma(file)
         model.head.logitCap = try file.optionalNumber(.logitCap)

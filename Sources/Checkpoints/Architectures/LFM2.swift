@@ -18,6 +18,11 @@ package struct LFM2: Architecture {
     ]
     package init() {}
 
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        config["num_key_value_heads"] = .integer(model.attentions.first?.kvHeads ?? 1)
+        config["block_auto_adjust_ff_dim"] = .bool(false)
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         let width = try file.integer(.width, in: ModelKey.Range.width)
         let hidden = try hiddenWidth(file)

@@ -22,6 +22,15 @@ package struct LFM2MoE: Architecture {
     ]
     package init() {}
 
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        LFM2().complete(&config, of: model)
+        guard let experts = model.experts.first, case .sigmoid(let isNormalised, let scale) = experts.scores
+        else { return }
+        config["norm_topk_prob"] = .bool(isNormalised)
+        config["routed_scaling_factor"] = .double(scale)
+        config["use_expert_bias"] = .bool(experts.bias != nil)
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try LFM2().describe(file)
         let counts = try file.experts(

@@ -17,6 +17,8 @@ package struct ModelFile {
     final class Notes {
         var read: Set<String> = []
         var gguf: [(key: String, value: GGUFValue)] = []
+        /// The same as config.json would, under Llama's names.
+        var config = JSON.Object()
         var factors: [String: [Float]] = [:]
     }
 
@@ -176,6 +178,11 @@ package struct ModelFile {
     }
 
     func note(_ key: ModelKey, _ value: GGUFValue) {
+        // Rules for rotations and shares of a head are told apart there, and named otherwise.
+        let isOfRope = key.gguf?.hasPrefix("rope.") == true && key.gguf != ModelKey.ropeBase.gguf
+        if !key.huggingFace.isEmpty, !isOfRope, let number = value.json {
+            notes.config[key.huggingFace] = number
+        }
         if let name = key.gguf, architecture.gguf != nil { notes.gguf.append(("\(ggufName).\(name)", value)) }
     }
 
@@ -192,6 +199,15 @@ package struct ModelFile {
         metadata.set("general.architecture", .string(ggufName))
         for (key, value) in notes.gguf { metadata.set(key, value) }
         return metadata
+    }
+
+    /// What config.json would say of this model, but for what follows from its spec, in an architecture's names.
+    func config(named architecture: any Architecture) -> JSON.Object {
+        var config = JSON.Object()
+        for member in notes.config.members {
+            config[architecture.keys[member.key] ?? member.key] = member.value
+        }
+        return config
     }
 
     /// Tensors that a GGUF file has beside the model's: the factors of its rotary frequencies.
@@ -228,6 +244,15 @@ package struct ModelFile {
                     entry.key, expected: "none: it is not supported for \(ggufName) models")
             }
         }
+    }
+}
+
+extension GGUFValue {
+    /// A number, with the digits that tell a float32 from its neighbours.
+    fileprivate var json: JSON? {
+        if let integer { return .integer(integer) }
+        guard case .float32(let number) = self else { return nil }
+        return .double(Double(number.description) ?? Double(number))
     }
 }
 

@@ -14,6 +14,12 @@ package struct OLMoE: Architecture {
     ]
     package init() {}
 
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        if case .softmax(let ofChosen)? = model.experts.first?.scores {
+            config["norm_topk_prob"] = .bool(ofChosen)
+        }
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
         let heads = try file.heads()

@@ -15,6 +15,12 @@ package struct Qwen3MoE: Architecture {
     ]
     package init() {}
 
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        if case .softmax(let ofChosen)? = model.experts.first?.scores {
+            config["norm_topk_prob"] = .bool(ofChosen)
+        }
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Qwen3().describe(file)
         let counts = try file.experts(

@@ -11,6 +11,12 @@ package struct SmolLM3: Architecture {
     package let tiny: JSON.Object = ["num_hidden_layers": .integer(4)]
     package init() {}
 
+    package let className = "SmolLM3ForCausalLM"
+
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        config["no_rope_layers"] = .array(model.attentions.map { .integer($0.rope == nil ? 0 : 1) })
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
         let interval = try file.integer(

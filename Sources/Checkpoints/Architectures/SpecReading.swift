@@ -80,3 +80,13 @@ extension ModelSpec {
         }
     }
 }
+
+extension Checkpoint {
+    /// What the config of a Hugging Face folder says, read again with what GGUF would say of it.
+    package func modelFile() throws(FileError) -> ModelFile {
+        let path = "\(self.path)/config.json"
+        let file = try ModelFile(huggingFace: JSONFields(JSON.read(path), path: path))
+        _ = try file.spec
+        return file
+    }
+}

@@ -7,23 +7,60 @@ final class MergePlan {
     let model: Checkpoint
     let config: MergeConfig
     let out: String
+    /// Of what is written.
+    let format: Checkpoint.Format
     private let modules: [String: AdapterModule]  // by the name of the weight
     private let saved: [String: StoredTensor]
+    /// Of a GGUF file whose tensors all get a type, by their names there.
+    private let types: [String: StorageType]?
     private var merged: [MergedWeight] = []
     private var widened: [MergeReport.Widened] = []
 
-    init(_ adapter: AdapterFiles, _ model: Checkpoint, _ config: MergeConfig, _ out: String) throws(FileError)
-    {
-        (self.model, self.config, self.out) = (model, config, out)
+    /// Without an adapter the model is written as it is, in other types or another format.
+    init(
+        _ adapter: AdapterFiles?, _ model: Checkpoint, _ config: MergeConfig, _ out: String,
+        to format: Checkpoint.Format
+    ) throws(FileError) {
+        (self.model, self.out, self.format) = (model, out, format)
         modules = Dictionary(
-            first: adapter.modules.map { ($0.name + ".weight", $0) })
-        saved = Dictionary(first: (adapter.saved + adapter.replaced).map { ($0.name, $0) })
-        if let type = config.type, !MergePlan.types(of: model.format).contains(type) {
-            let names = MergePlan.types(of: model.format).map(\.name).joined(separator: ", ")
-            throw FileError(
-                out, "a \(model.format.rawValue) model cannot be written as \(type.name)",
-                remedy: "use \(names)")
+            first: (adapter?.modules ?? []).map { ($0.name + ".weight", $0) })
+        saved = Dictionary(first: ((adapter?.saved ?? []) + (adapter?.replaced ?? [])).map { ($0.name, $0) })
+        self.config = try MergePlan.settled(config, model, format, out)
+        types = self.config.fileType?.types(model.spec.expectedTensors(of: .gguf), of: model.spec)
+        guard let adapter else { return }
+        try MergePlan.checkEnds(adapter, model)
+        if model.format == .gguf, self.config.type == nil, types == nil { try widen() }
+    }
+
+    /// Types that the format has: one for each weight of a folder, a file type for a new GGUF file.
+    private static func settled(
+        _ config: MergeConfig, _ model: Checkpoint, _ format: Checkpoint.Format, _ out: String
+    ) throws(FileError) -> MergeConfig {
+        var config = config
+        if format == .huggingFace {
+            config.type = config.type ?? config.fileType?.base
+            if let fileType = config.fileType, !types(of: format).contains(fileType.base) {
+                throw wrongType(fileType.name, format, out)
+            }
+            config.fileType = nil
+        } else if model.format == .huggingFace, config.fileType == nil {
+            let type = config.type ?? model.mostCommonType
+            config.fileType = FileType.all.first { $0.base == type && $0.isPlain } ?? FileType.named("F16")
         }
+        if let type = config.type, !types(of: format).contains(type) {
+            throw wrongType(type.name, format, out)
+        }
+        return config
+    }
+
+    private static func wrongType(_ name: String, _ format: Checkpoint.Format, _ out: String) -> FileError {
+        FileError(
+            out, "a \(format.rawValue) model cannot be written as \(name)",
+            remedy: "use \(types(of: format).map(\.name).joined(separator: ", "))")
+    }
+
+    /// A merge of an output that is the embedding's matrix would change both.
+    private static func checkEnds(_ adapter: AdapterFiles, _ model: Checkpoint) throws(FileError) {
         let ends = [model.spec.headName, model.spec.embedding.name.huggingFace]
         if model.spec.head.isTied, let module = adapter.modules.first(where: { ends.contains($0.name) }) {
             throw FileError(
@@ -44,7 +81,6 @@ final class MergePlan {
                 )
             }
         }
-        if model.format == .gguf, config.type == nil { try widen() }
     }
 
     /// Of quantised weights the first type that keeps the update.
@@ -91,31 +127,39 @@ final class MergePlan {
 
     /// The same in the rows' order of its file.
     private func rows(of tensor: StoredTensor, named name: String) -> TensorSource {
-        let type = type(of: tensor)
-        if let module = modules[tensor.name] {
-            let weight = MergedWeight(saved[tensor.name] ?? tensor, module, as: type)
-            merged.append(weight)
-            return weight.source(named: name, order: tensor.order)
-        }
-        if let whole = saved[tensor.name] {
-            return TensorSource(converting: whole, named: name, to: type, order: tensor.order)
-        }
-        return TensorSource(converting: tensor, named: name, to: type, order: tensor.order)
+        let type = type(of: tensor, named: name)
+        if let weight = merging(tensor, as: type) { return weight.source(named: name, order: tensor.order) }
+        return TensorSource(
+            converting: saved[tensor.name] ?? tensor, named: name, to: type, order: tensor.order)
     }
 
-    private func type(of tensor: StoredTensor) -> StorageType {
-        switch model.format {
-        // MXFP4's bytes are no numbers, and stay.
-        case .huggingFace: return tensor.type.isReadable ? config.type ?? tensor.type : tensor.type
-        case .gguf:
-            let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
-            guard isChanged, tensor.shape.count == 2 else { return tensor.type }
-            let own = tensor.type.isWritable ? tensor.type : .q8_0
-            let wide = modules[tensor.name].flatMap { _ in widened.first { $0.before == tensor.type }?.after }
-            let type = config.type ?? wide ?? own
-            // As llama.cpp does where rows are not whole blocks.
-            return tensor.columns % type.blockElements == 0 ? type : .f16
+    /// A tensor of a new GGUF file, made of tensors of a Hugging Face folder.
+    func source(_ expected: ExpectedTensor, _ parts: [StoredTensor], _ offset: Float) -> TensorSource {
+        let type = types?[expected.ggufName] ?? .f32
+        if parts.count == 1, let weight = merging(parts[0], as: type) {
+            return weight.source(named: expected.ggufName, order: expected.ggufOrder)
         }
+        return TensorSource(
+            converting: parts.map { saved[$0.name] ?? $0 }, named: expected.ggufName, to: type,
+            shape: expected.shape, order: expected.ggufOrder, offset: offset)
+    }
+
+    private func merging(_ tensor: StoredTensor, as type: StorageType) -> MergedWeight? {
+        guard let module = modules[tensor.name] else { return nil }
+        let weight = MergedWeight(saved[tensor.name] ?? tensor, module, as: type)
+        merged.append(weight)
+        return weight
+    }
+
+    private func type(of tensor: StoredTensor, named name: String) -> StorageType {
+        // MXFP4's bytes are no numbers, and stay.
+        if format == .huggingFace { return tensor.type.isReadable ? config.type ?? tensor.type : tensor.type }
+        if let types { return types[name] ?? tensor.type }
+        let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
+        guard isChanged, tensor.shape.count == 2 else { return tensor.type }
+        let own = tensor.type.isWritable ? tensor.type : .q8_0
+        let wide = modules[tensor.name].flatMap { _ in widened.first { $0.before == tensor.type }?.after }
+        return FileType.fitting(config.type ?? wide ?? own, columns: tensor.columns)
     }
 
     /// After everything was written.
@@ -128,7 +172,7 @@ final class MergePlan {
                     name: weight.module.name, before: weight.base.type, type: weight.type, loss: weight.loss))
         }
         guard !report.total.isKept else { return report }
-        for type in model.format == .gguf ? [StorageType.q8_0, .f16, .f32] : [.f16, .f32] {
+        for type in format == .gguf ? [StorageType.q8_0, .f16, .f32] : [.f16, .f32] {
             let loss = try sampledLoss(merged, as: type)
             guard loss.isKept || type == .f32 else { continue }
             report.better = MergeReport.Better(type: type, loss: loss)
@@ -138,29 +182,17 @@ final class MergePlan {
     }
 }
 
-extension TensorSource {
-    /// A copy of a tensor in a row order, in another type where that differs.
-    fileprivate init(
-        converting tensor: StoredTensor, named name: String, to type: StorageType, order: RowOrder
-    ) {
-        self.init(name, type, shape: tensor.shape) { (emit) throws(FileError) in
-            if type == tensor.type, order == tensor.order, !tensor.isTransposed {
-                return try tensor.eachPiece(emit)
-            }
-            let encoded = EncodedRow(type, columns: tensor.columns)
-            for place in 0..<tensor.rows {
-                let row = order.row(storedAt: place)
-                try tensor.floats(rows: row..<row + 1, into: encoded.values)
-                try encoded.encode(row, of: tensor)
-                try emit(encoded.bytes)
-            }
-        }
+extension Checkpoint {
+    /// Of most of its bytes.
+    var mostCommonType: StorageType {
+        let bytes = tensors.reduce(into: [StorageType: Int]()) { $0[$1.type, default: 0] += $1.byteCount }
+        return bytes.max { $0.value < $1.value }?.key ?? .f32
     }
 }
 
 extension TensorSource {
     /// The same matrix with its columns as rows, of a type without blocks. Held whole while it is written.
-    fileprivate var transposed: TensorSource {
+    var transposed: TensorSource {
         let (rows, columns, size) = (shape[0], shape[1], type.blockBytes)
         return TensorSource(name, type, shape: [columns, rows]) { (emit) throws(FileError) in
             var bytes = [UInt8](repeating: 0, count: rows * columns * size)

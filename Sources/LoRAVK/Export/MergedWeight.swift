@@ -37,16 +37,35 @@ final class MergedWeight {
         _ rows: [Int], as type: StorageType, into loss: inout UpdateLoss, emit: TensorSource.Emit
     ) throws(FileError) {
         let update = try WeightUpdate(module, columns: base.columns)
+        let base = base
+        try TensorSource.eachPiece(
+            rows: rows.count, columns: base.columns, path: base.path,
+            make: { (places) throws(FileError) in
+                try MergedWeight.encode(rows[places], of: base, update, as: type)
+            },
+            take: { (piece) throws(FileError) in
+                loss = loss + piece.loss
+                try piece.bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in
+                    try emit(UnsafeRawBufferPointer(bytes))
+                }
+            })
+    }
+
+    private static func encode(
+        _ rows: ArraySlice<Int>, of base: StoredTensor, _ update: WeightUpdate, as type: StorageType
+    ) throws(FileError) -> (bytes: [UInt8], loss: UpdateLoss) {
         let encoded = EncodedRow(type, columns: base.columns)
         let weight = UnsafeMutableBufferPointer<Float>.allocate(capacity: base.columns)
         weight.initialize(repeating: 0)
         defer { weight.deallocate() }
+        var (bytes, loss): ([UInt8], UpdateLoss) = ([], UpdateLoss())
         for row in rows {
             try base.floats(rows: row..<row + 1, into: weight)
             update.apply(to: UnsafeBufferPointer(weight), row: row, into: encoded.values)
             try encoded.encode(row, of: base)
             loss.add(weight: UnsafeBufferPointer(weight), exact: encoded.values, stored: encoded.stored)
-            try emit(encoded.bytes)
+            bytes += encoded.bytes
         }
+        return (bytes, loss)
     }
 }

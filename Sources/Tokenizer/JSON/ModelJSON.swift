@@ -73,7 +73,7 @@ extension WordEncoder {
         return merges
     }
 
-    private static func pair(_ merge: JSON) -> (String, String)? {
+    static func pair(_ merge: JSON) -> (String, String)? {
         switch merge {
         case .string(let line): return MergeLine.parse(line)
         case .array(let tokens):

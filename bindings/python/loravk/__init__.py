@@ -12,7 +12,7 @@ from .context import Context, DeviceInfo, TuneFinding, default_context, devices
 from .errors import (
     BufferTooSmallError, BusyError, DeviceLostError, DivergedError, DriverError, Error, FileError, ForkedError, InternalError,
     InvalidArgumentError, InvalidHandleError, InvalidStateError, NoDeviceError, OutOfMemoryError, UnsupportedError)
-from .files import MemoryPlan, MergeReport, StoredTensor, export_adapter, inspect_adapter, inspect_model, merge, plan
+from .files import MemoryPlan, MergeReport, StoredTensor, convert, export_adapter, inspect_adapter, inspect_model, merge, plan
 from .model import Evaluation, FeatureNorms, Model, ModelInfo
 from .operations import (
     add, attention, attention_backward, clip_gradient_norm, cross_entropy, cross_entropy_backward, embedding, lora_linear,
@@ -48,7 +48,7 @@ __all__ = [
     "DivergedError", "DriverError", "Error", "Evaluation", "FeatureNorms", "FileError", "ForkedError", "History", "InternalError",
     "InvalidArgumentError", "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo",
     "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "Session", "SessionInfo", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
-    "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "cross_entropy",
+    "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "convert", "cross_entropy",
     "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "features", "has_feature", "inspect_adapter",
     "inspect_model", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul", "merge", "plan",
     "rms_norm", "rms_norm_backward", "scale"]

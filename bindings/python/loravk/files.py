@@ -113,10 +113,12 @@ def merge(
     model: str | os.PathLike, adapter: str | os.PathLike, output: str | os.PathLike, *, type: str | None = None,
     overwrite: bool = False, max_shard_bytes: int | None = None, on_tensor: Callable[[int, int], bool | None] | None = None,
 ) -> MergeReport:
-    """Writes the model with the adapter folded in, a GGUF file from one, a folder from a folder, and tells what rounding lost.
+    """Writes the model with the adapter folded in, a GGUF file where `output` ends in .gguf, else what the model is, and tells what
+    rounding lost.
 
-    type             how merged weights are stored, such as "f16" or "q8_0"; None: as they were, or where that loses the update in
-                     the smallest of Q8_0, F16 and F32 that keeps it
+    type             how weights are stored, such as "f16", "q8_0" or "q4_k_m" (of a GGUF model K-quants are for all tensors, other types
+                     for merged weights alone); None: as they were, or where that loses the update in the smallest of Q8_0, F16 and
+                     F32 that keeps it
     max_shard_bytes  the most that one file of a folder holds; None: 5 GB
     on_tensor        as in export_adapter
     """
@@ -124,6 +126,19 @@ def merge(
         config = _export_config(callbacks, type, overwrite, on_tensor, max_shard_bytes=max_shard_bytes)
         paths = path_text(model, "model"), path_text(adapter, "adapter"), path_text(output, "output")
         return record(MergeReport, read(lib.loravk_export_merged, *paths, config, kind=_api.MergeReport))
+
+
+def convert(
+    model: str | os.PathLike, output: str | os.PathLike, *, type: str | None = None, overwrite: bool = False,
+    max_shard_bytes: int | None = None, on_tensor: Callable[[int, int], bool | None] | None = None,
+) -> None:
+    """Writes a model in another format or other types: a GGUF file where `output` ends in .gguf, else a Hugging Face folder.
+
+    type  how weights are stored, such as "f16" or "q4_k_m"; None: as they were, of quantised ones in a folder f16
+    """
+    with Callbacks() as callbacks:
+        config = _export_config(callbacks, type, overwrite, on_tensor, max_shard_bytes=max_shard_bytes)
+        lib.loravk_export_model(path_text(model, "model"), path_text(output, "output"), config)
 
 
 def _export_config(

@@ -1,0 +1,81 @@
+// A model of a Hugging Face folder as a GGUF file: llama.cpp's names, shapes and row order, its metadata, and the tokenizer.
+// The file is read again before it appears: it must describe the same model.
+
+import Checkpoints
+import Tokenizer
+
+struct GGUFModel {
+    private let model: Checkpoint
+    private let metadata: GGUFMetadata
+    private let factors: [TensorSource]
+    private let spec: ModelSpec
+
+    init(_ model: Checkpoint, type: FileType, out: String) throws(FileError) {
+        let file = try model.modelFile()
+        spec = try file.spec
+        guard spec.gguf != nil else {
+            throw FileError(
+                out, "llama.cpp has no architecture for \(spec.modelType) models",
+                remedy: "name a folder to write a Hugging Face model")
+        }
+        var metadata = file.ggufMetadata
+        metadata.set("general.type", .string("model"))
+        metadata.set(
+            "general.name", .string(FileSystem.name(of: FileSystem.resolved(model.path) ?? model.path)))
+        metadata.describe(type)
+        for entry in try Tokenizer.ggufMetadata(of: model).entries { metadata.set(entry.key, entry.value) }
+        (self.model, self.metadata) = (model, metadata)
+        factors = file.ggufTensors.sorted { $0.name < $1.name }
+    }
+
+    /// `source` makes a tensor of the file from those of the model that are parts of it.
+    func write(
+        to out: String, _ observer: ExportObserver,
+        source: (ExpectedTensor, _ parts: [StoredTensor], _ offset: Float) throws(FileError) -> TensorSource
+    ) throws(FileError) {
+        let offsets = spec.normOffsets
+        let experts = Dictionary(
+            first: spec.experts.flatMap { [$0.gate, $0.up, $0.down] }
+                .map { ($0.name.huggingFace + ".weight", $0.names) })
+        var tensors: [TensorSource] = []
+        for expected in spec.expectedTensors(of: .gguf) {
+            let names = experts[expected.name].map { $0.map { $0 + ".weight" } } ?? [expected.name]
+            var parts: [StoredTensor] = []
+            for name in names { parts.append(try model.tensor(name)) }
+            tensors.append(try source(expected, parts, offsets[expected.name] ?? 0))
+        }
+        let file = try AtomicFile(out)
+        try GGUFWriter.write(observer.watch(tensors + factors, to: out), metadata: metadata, to: file)
+        try file.finish()
+        let written = try Checkpoint.open(path: file.temporary)
+        if let difference = written.spec.difference(from: spec) {
+            throw FileError(
+                out, "GGUF's \(spec.gguf ?? "") cannot say what this model computes: there \(difference)",
+                remedy: "keep the Hugging Face folder")
+        }
+        try file.commit()
+    }
+}
+
+extension ModelSpec {
+    /// What is added to a norm's weight in GGUF, by the weight's name.
+    var normOffsets: [String: Float] {
+        var norms: [NormSpec?] = [finalNorm]
+        for branch in branches {
+            norms += [branch.before, branch.after]
+            if case .attention(let attention) = branch.mixer {
+                norms += [attention.queryNorm, attention.keyNorm]
+            }
+        }
+        return Dictionary(
+            first: norms.compactMap(\.self).map { ($0.name.huggingFace + ".weight", Float($0.offset)) })
+    }
+}
+
+extension GGUFMetadata {
+    /// `general.file_type`, and the version that quantised types need.
+    mutating func describe(_ type: FileType) {
+        set("general.file_type", .uint32(type.number))
+        set("general.quantization_version", .uint32(2))
+    }
+}
