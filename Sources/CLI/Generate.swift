@@ -58,6 +58,9 @@ struct Generate: ParsableCommand {
         Interrupt.install()
         let (model, adapter, tokenizer) = try modelOptions.open(
             template: chat.chatTemplate, adapter: adapter)
+        if adapter?.head != nil {
+            throw ConfigError("the adapter is a classifier's, which generates no text; use lora-vk classify")
+        }
         for warning in tokenizer.generationWarnings { Terminal.warn(warning) }
         let renderer = raw ? nil : try ChatRenderer(tokenizer)
         var lines = InputLines()

@@ -27,7 +27,7 @@ struct LoRAVKCommand: ParsableCommand {
         version: version,
         subcommands: [
             Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Generate.self, Eval.self,
-            Merge.self, Export.self,
+            Classify.self, Merge.self, Export.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

@@ -12,6 +12,8 @@ package struct AdapterFiles: Sendable {
     /// Weights of the base model itself, under its names, which PEFT saves with `save_embedding_layers`. An output tied to
     /// the embedding changes with it.
     package private(set) var replaced: [StoredTensor]
+    /// The head of a classifier (ScoreHead), which no base model has.
+    package let score: StoredTensor?
     /// What belongs to no layer.
     package let shared: [Shared: StoredTensor]
     package let metadata: [String: String]
@@ -83,24 +85,48 @@ package struct AdapterFiles: Sendable {
             case .replaced(let name): replaced.append(tensor.renamed(name))
             }
         }
+        var score: StoredTensor?
+        if config.taskType == ScoreHead.taskType,
+            let index = saved.firstIndex(where: { $0.name == ScoreHead.tensorName })
+        {
+            score = saved.remove(at: index)
+        }
         var modules: [AdapterModule] = []
         for name in names {
             let tensors = AdapterTensors(
                 module: name, parts: parts[name] ?? [:], shared: shared, path: weightsPath)
             modules.append(try AdapterModule(tensors, config))
         }
-        self.init(folder, config, modules, saved, replaced, shared, tensors: file.tensors, file.metadata)
+        self.init(
+            folder, config, modules, saved, replaced, score, shared, tensors: file.tensors, file.metadata)
         try checkTargets()
     }
 
     init(
         _ folder: String, _ config: PEFTConfig, _ modules: [AdapterModule], _ saved: [StoredTensor] = [],
-        _ replaced: [StoredTensor] = [], _ shared: [Shared: StoredTensor] = [:], tensors: [StoredTensor],
-        _ metadata: [String: String] = [:]
+        _ replaced: [StoredTensor] = [], _ score: StoredTensor? = nil,
+        _ shared: [Shared: StoredTensor] = [:], tensors: [StoredTensor], _ metadata: [String: String] = [:]
     ) {
         (self.folder, self.config, self.modules) = (folder, config, modules)
-        (self.saved, self.replaced, self.shared) = (saved, replaced, shared)
+        (self.saved, self.replaced, self.score, self.shared) = (saved, replaced, score, shared)
         (self.tensors, self.metadata) = (tensors, metadata)
+    }
+
+    /// What the head's outputs are; nil: there is no head.
+    package var head: ScoreHead? {
+        get throws(FileError) {
+            guard let score else { return nil }
+            return try ScoreHead(metadata, outputs: score.rows, path: "\(folder)/\(Self.weightsName)")
+        }
+    }
+
+    /// Refuses a classifier where only a language model's weights are wanted.
+    package func requireNoHead(_ what: String) throws(FileError) {
+        guard score == nil else {
+            throw FileError(
+                folder, "has the head of a classifier, which \(what)",
+                remedy: "use the adapter as it is: lora-vk classify, or PEFT")
+        }
     }
 
     private enum Place {
@@ -140,10 +166,11 @@ package struct AdapterFiles: Sendable {
     /// Every tensor is of something that the config names.
     private func checkTargets() throws(FileError) {
         func wrong(_ message: String) -> FileError { wrongConfig(message) }
-        guard !modules.isEmpty || !saved.isEmpty || !replaced.isEmpty else {
+        guard !modules.isEmpty || !saved.isEmpty || !replaced.isEmpty || score != nil else {
             throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no adapter's tensors")
         }
         for name in config.modulesToSave where !saved.contains(where: { $0.name.isInside(name) }) {
+            if config.taskType == ScoreHead.taskType, ScoreHead.modules.contains(name) { continue }
             throw wrong("'modules_to_save' names '\(name.shortened)', of which there is no tensor")
         }
         guard case .names(let targets) = config.targetModules else { return }
@@ -211,6 +238,15 @@ package struct AdapterFiles: Sendable {
                 throw wrong(
                     "'\(module.name)' is made for \(module.loraA.columns) inputs and \(module.loraB.rows) outputs, "
                         + "the base model's has \(shape[1]) and \(shape[0])"
+                )
+            }
+        }
+        if let score {
+            let width = base.spec.width
+            guard score.shape.count == 2, score.columns == width, (1...ScoreHead.mostOutputs) ~= score.rows
+            else {
+                throw wrong(
+                    "the head '\(score.name)' has the shape \(score.shape), expected 1 to \(ScoreHead.mostOutputs) rows of \(width)"
                 )
             }
         }

@@ -12,6 +12,11 @@ extension Adapter {
         var config = wanted
         config.method.normalize(&config)
         try config.validate()
+        if config.head != nil, config.start.sight != nil {
+            throw ConfigError(
+                "the initialization \(config.start.name) looks at how the model tells next tokens, which a classifier does "
+                    + "not learn; use another")
+        }
         let plan = try AdapterPlan(config, model, examples)
         let modules = plan.modules
         let bases = plan.layers.map { InitialSite.Base(linear: $0.linear, model: model) }
@@ -20,8 +25,9 @@ extension Adapter {
         if !model.device.isPlanning { config.method.startShared(&shared, seed: config.seed) }
         let adapter = try Adapter(
             plan.peft(model), method: config.method, modules: modules, constants: constants, shared: shared,
-            start: config.start.description, for: model)
+            head: config.head, start: config.start.description, for: model)
         if model.device.isPlanning { return adapter }
+        try adapter.startHead(seed: config.seed)
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
             var site = InitialSite(
@@ -37,10 +43,11 @@ extension Adapter {
     }
 
     /// An adapter that PEFT or `save` wrote, or that was exported for llama.cpp, checked against the model. Of layers named
-    /// as in `LoRAConfig.learningRates` the rate is multiplied; `dropout`: another than the file's.
+    /// as in `LoRAConfig.learningRates` the rate is multiplied; `dropout`: another than the file's. An adapter without a
+    /// head gets `head`, new by `seed`.
     package static func load(
         _ path: String, for model: Transformer, dropout: Double? = nil,
-        learningRates: [(target: String, multiplier: Double)] = []
+        learningRates: [(target: String, multiplier: Double)] = [], head: ScoreHead? = nil, seed: UInt64 = 0
     ) throws -> Adapter {
         let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
         guard files.isOfLayers(model.spec) else {
@@ -53,6 +60,7 @@ extension Adapter {
         var rates = LoRAConfig()
         rates.learningRates = learningRates
         _ = try rates.modules(of: files.modules.map(\.name))
+        (rates.head, rates.seed) = (head, seed)
         return try load(files, for: model, dropout: dropout, rates)
     }
 
@@ -89,29 +97,44 @@ extension Adapter {
         }
         var config = files.config(for: model.checkpoint)
         if let dropout { config.dropout = dropout }
+        var head = try files.head ?? rates.head
+        if head?.problem == nil { head?.problem = rates.head?.problem }
+        head?.describe(&config)
         let adapter = try Adapter(
             config, method: method, modules: shapes, constants: constants,
-            shared: files.sharedMatrices, start: "a saved adapter", for: model)
+            shared: files.sharedMatrices, head: head, start: "a saved adapter", for: model)
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
                 guard let filePart = part.filePart, let stored = module.parts[filePart] else { continue }
                 try adapter.set(layer, part, to: stored.finiteFloats())
             }
         }
+        if let score = files.score {
+            try adapter.set(adapter.headWeight(), to: score.finiteFloats())
+        } else {
+            try adapter.startHead(seed: rates.seed)
+        }
         return adapter
+    }
+
+    private func startHead(seed: UInt64) throws(VulkanError) {
+        guard let head, !device.isPlanning else { return }
+        let weight = headWeight()
+        try set(weight, to: head.start(width: weight.shape.columns, seed: seed))
     }
 
     /// Writes PEFT's two files, both or neither. Refuses values that are not finite.
     package func save(to folder: String) throws {
-        for layer in layers {
-            for part in layer.parts where try !values(layer, part).allSatisfy(\.isFinite) {
-                throw DivergenceError(
-                    description:
-                        "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
-                        + "try a smaller learning rate")
-            }
+        for (key, parameter) in namedParameters where try !values(parameter).allSatisfy(\.isFinite) {
+            throw DivergenceError(
+                description:
+                    "the adapter's '\(key)' holds values that are not finite, and was not saved; "
+                    + "try a smaller learning rate")
         }
-        let tensors = try layers.flatMap { try method.fileTensors(of: $0, in: self) } + savedShared
+        let saved = try whole.map {
+            TensorSource($0.key, shape: $0.parameter.shape.savedShape, try values($0.parameter))
+        }
+        let tensors = try layers.flatMap { try method.fileTensors(of: $0, in: self) } + saved + savedShared
         try AdapterFiles.write(config, tensors, metadata: metadata, to: folder)
     }
 
@@ -133,6 +156,7 @@ extension Adapter {
         if let frozen = layers.first?.module.frozenRank, frozen > 0 {
             metadata[AdapterFiles.frozenRankKey] = String(frozen)
         }
+        if let head { metadata.merge(head.metadata) { $1 } }
         return metadata
     }
 }

@@ -94,6 +94,7 @@ struct AdapterPlan {
             peft.alphaPattern.append(.init(pattern, alpha(layer.rank)))
         }
         config.method.describe(&peft, config)
+        config.head?.describe(&peft)
         return peft
     }
 }

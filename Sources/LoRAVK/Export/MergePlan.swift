@@ -15,6 +15,7 @@ final class MergePlan {
     init(_ adapter: AdapterFiles, _ model: Checkpoint, _ config: MergeConfig, _ out: String) throws(FileError)
     {
         (self.model, self.config, self.out) = (model, config, out)
+        try adapter.requireNoHead("a merged model would lose")
         modules = Dictionary(
             first: adapter.modules.map { ($0.name + ".weight", $0) })
         saved = Dictionary(first: (adapter.saved + adapter.replaced).map { ($0.name, $0) })

@@ -101,7 +101,7 @@ package struct Head: Sendable {
     }
 
     /// From dn the gradient of x, which it takes over with n and dn.
-    private func normBackward(
+    func normBackward(
         _ x: Tensor, _ n: Tensor, _ dn: Tensor, _ saved: Norm.Saved, _ pass: Pass
     ) throws(VulkanError) -> Tensor {
         let dx = pass.arena.take(n.rows, n.width)
@@ -111,7 +111,7 @@ package struct Head: Sendable {
         return dx
     }
 
-    private func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved) {
+    func normed(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> (n: Tensor, Norm.Saved) {
         let n = pass.arena.take(x.rows, x.width)
         return (n, try norm.forward(into: n, x, pass, label: "final norm"))
     }

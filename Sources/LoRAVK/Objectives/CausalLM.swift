@@ -3,7 +3,7 @@
 import Kernels
 import VulkanCompute
 
-package struct CausalLM: Objective {
+package struct CausalLM: TokenObjective {
     package let name = "causal"
     package let summary = "the mean of −log p of each token to learn"
     package let examples = Example.Kind.plain

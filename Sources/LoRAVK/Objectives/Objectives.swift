@@ -1,4 +1,8 @@
 extension Registries {
     package static let objectives = Registry<any Objective>(
-        "objective", [CausalLM(), DPO(.sigmoid), DPO(.hinge), DPO(.ipo), SimPO(), ORPO(), KTO()])
+        "objective",
+        [
+            CausalLM(), DPO(.sigmoid), DPO(.hinge), DPO(.ipo), SimPO(), ORPO(), KTO(),
+            Classification(.single), Classification(.multi), Classification(.regression), RewardModel(),
+        ])
 }

@@ -85,7 +85,8 @@ package struct MemoryPlanner {
         )
         .plan(
             BatchShape(
-                tokens: layout.tokensPerPass, counted: 64, pairs: objective.examples == .plain ? 0 : 8)
+                tokens: layout.tokensPerPass, counted: 64, pairs: objective is any AnswerObjective ? 8 : 0,
+                values: objective.valueCount(adapter.head))
         ).pipelines
     }
 
@@ -169,11 +170,13 @@ package struct MemoryPlanner {
 package struct ExampleSize: Sendable, Equatable {
     package var tokens: Int
     package var counted: Int
-    /// It is a pair of sequences.
+    /// It is a pair of sequences whose answers are compared.
     package var isPair: Bool
+    /// Numbers that belong to a target.
+    package var values: Int
 
-    package init(tokens: Int, counted: Int, isPair: Bool = false) {
-        (self.tokens, self.counted, self.isPair) = (tokens, counted, isPair)
+    package init(tokens: Int, counted: Int, isPair: Bool = false, values: Int = 0) {
+        (self.tokens, self.counted, self.isPair, self.values) = (tokens, counted, isPair, values)
     }
 }
 
@@ -181,7 +184,8 @@ extension Dataset {
     package var sizes: [ExampleSize] {
         examples.map {
             ExampleSize(
-                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparison != nil)
+                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparesAnswers,
+                values: $0.outcome?.values.count ?? 0)
         }
     }
 }
@@ -196,6 +200,6 @@ extension BatchShape {
         let pairs = min(batchSize, examples.count { $0.isPair })
         self.init(
             tokens: TokenBatch.bucket(most), counted: TokenBatch.bucket(max(1, min(counted, most))),
-            pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs))
+            pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs), values: examples.map(\.values).max() ?? 0)
     }
 }

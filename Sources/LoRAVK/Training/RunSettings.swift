@@ -68,6 +68,10 @@ extension Dataset {
             if let comparison = example.comparison {
                 print.add([comparison.second, comparison.isDesired ?? true ? 1 : 0])
             }
+            if let outcome = example.outcome {
+                print.add([outcome.label])
+                print.add(outcome.values)
+            }
         }
         return "\(examples.count) examples, \(tokens) tokens, \(print.text)"
     }
@@ -129,6 +133,7 @@ extension Adapter {
         settings.add("dropout", config.dropout)
         settings.add("rslora", config.usesRsLoRA)
         settings.add("adapted layers and their rates", identity)
+        if let head { settings.add("labels", head.names.joined(separator: ", ")) }
         return settings
     }
 

@@ -74,6 +74,7 @@ package final class Trainer {
         _ model: Transformer, _ adapter: Adapter, optimizer: OptimizerConfig = OptimizerConfig(),
         seed: UInt64 = 0, recomputedBlocks: Int = 0, objective: any Objective = CausalLM()
     ) throws {
+        try objective.check(adapter.head)
         self.objective = objective
         self.recomputedBlocks = recomputedBlocks
         self.model = model
@@ -128,7 +129,7 @@ package final class Trainer {
     }
 
     private func pass(_ examples: [Example], counted: Int) throws -> LossReport {
-        try objective.check(examples)
+        try objective.check(examples, adapter.head)
         let batch = TokenBatch(examples)
         guard batch.countedCount > 0 else { return LossReport() }
         hostState.pass &+= 1
@@ -138,7 +139,9 @@ package final class Trainer {
         try adapter.refresh()
         try pass.graph.run()
         let report = try objective.report(
-            FinishedPass(examples: examples, outputs: pass.outputs, result: result, device: device))
+            FinishedPass(
+                examples: examples, outputs: pass.outputs, outputsOfHead: adapter.head?.outputs ?? 0,
+                result: result, device: device))
         guard report.sum.isFinite else {
             throw DivergenceError(
                 description: "the loss became \(report.sum) at step \(step + 1); "

@@ -27,7 +27,7 @@ struct RecordedPass {
 
 /// Not thread-safe: used by one trainer or evaluator at a time.
 final class Workspace {
-    enum Purpose: Hashable { case training, evaluation(adapted: Bool), logits, features }
+    enum Purpose: Hashable { case training, evaluation(adapted: Bool), logits, scores, features }
     typealias Record = (CommandEncoder, Arena, TokenBuffers) throws(VulkanError) -> [Tensor]
 
     private struct Key: Hashable {

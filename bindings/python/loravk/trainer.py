@@ -65,8 +65,9 @@ class Trainer(Object):
     max_grad_norm      gradients are scaled down to this global norm; 0: never
     seed               of dropout
     recomputed_blocks  lowest blocks whose activations the backward computes again instead of keeping them
-    objective          what is minimised: "causal", "dpo:beta=0.1", "ipo", "hinge", "simpo", "orpo", "kto"; all but the first compare
-                       answers, which `fit` reads
+    objective          what is minimised: "causal"; "dpo:beta=0.1", "ipo", "hinge", "simpo", "orpo", "kto", which compare answers;
+                       "classification", "multilabel", "regression", "reward", of adapters that were created with the same
+                       objective. All but the first learn from what `fit` reads
     """
 
     _kind = "trainer"

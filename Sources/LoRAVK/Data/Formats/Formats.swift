@@ -4,6 +4,7 @@ extension Registries {
         "data format",
         [
             TemplateFormat(), ChatFormat(), AlpacaFormat(), PreferenceFormat(), KTOFormat(),
-            CompletionFormat(), PlainTextFormat(), TokenFormat(),
+            CompletionFormat(), PlainTextFormat(), TokenFormat(), LabelFormat(.labelled),
+            LabelFormat(.multilabelled), LabelFormat(.scored), RankingFormat(),
         ])
 }
