@@ -549,10 +549,12 @@ typedef struct loravk_adapter_config {
                                   then has the head of a classifier (score.weight), which trains whole */
     const char *const *labels; /* names of the head's outputs; NULL: those of `data`, else as many as the objective's labels=N */
     size_t label_count;
+    const char *const *modules_to_save; /* "embed_tokens", "lm_head": copies of the embedding and the output, which train whole */
+    size_t module_to_save_count;
 } loravk_adapter_config;
 
 #define LORAVK_ADAPTER_CONFIG_INIT                                                                                          \
-    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 0.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, 0}
+    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 0.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, 0, NULL, 0}
 
 loravk_status loravk_adapter_config_init(loravk_adapter_config *config, size_t struct_size);
 
@@ -638,9 +640,10 @@ typedef struct loravk_trainer_config {
     const char *objective; /* what is minimised: "name" or "name:option=number,option=number", as `lora-vk train --help` lists them
                               ("dpo:beta=0.1"); NULL: "causal". All others train by loravk_trainer_run */
     const char *optimizer; /* NULL: "adamw" with beta1, beta2 and epsilon above. Else "lion:beta2=0.98", with its own options */
+    double neftune; /* noise on the embeddings in training: NEFTune's alpha; 0: none */
 } loravk_trainer_config;
 
-#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL}
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL, 0.0}
 
 loravk_status loravk_trainer_config_init(loravk_trainer_config *config, size_t struct_size);
 

@@ -111,7 +111,7 @@ struct Train: ParsableCommand {
         let adapter = try makeAdapter(model)
         let trainer = try Trainer(
             model, adapter, optimizer: optimizer, seed: training.seed,
-            recomputedBlocks: layout.recomputedBlocks, objective: objective)
+            recomputedBlocks: layout.recomputedBlocks, objective: objective, noise: training.neftune)
         let sampler =
             training.sample.isEmpty
             ? nil

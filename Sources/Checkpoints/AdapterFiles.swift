@@ -277,6 +277,14 @@ package struct AdapterFiles: Sendable {
         return saved.isEmpty && replaced.isEmpty && !modules.contains { others.contains($0.name) }
     }
 
+    /// Whether it can train, or be put on a model that is loaded: updates of layers, and copies of embedding and output.
+    package func isTrainable(_ spec: ModelSpec) -> Bool {
+        let ends = [spec.headName, spec.embedding.name.huggingFace]
+        let areEnds = saved.allSatisfy { tensor in ends.contains { tensor.name == $0 + ".weight" } }
+        return replaced.isEmpty && areEnds && !modules.contains { ends.contains($0.name) }
+            && (saved.isEmpty || !config.ensuresWeightTying || !spec.head.isTied)
+    }
+
     /// Only the updates of the layers in a model's blocks.
     package func ofLayers(_ spec: ModelSpec) -> AdapterFiles {
         var files = self

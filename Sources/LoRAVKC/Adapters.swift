@@ -93,6 +93,8 @@ extension LoRAConfig {
         let rated = try texts(config.rate_modules, config.rate_count, "config.rate_modules")
         let multipliers = try array(config.rate_multipliers, config.rate_count, "config.rate_multipliers")
         learningRates = zip(rated, multipliers).map { ($0, $1) }
+        modulesToSave = try texts(
+            config.modules_to_save, config.module_to_save_count, "config.modules_to_save")
         let labels = try texts(config.labels, config.label_count, "config.labels")
         head = try objective(config.objective, "config.objective")?
             .head(for: Dataset(examples: [], path: "config.labels", labels: labels))

@@ -7,7 +7,15 @@ import Testing
 import VulkanCompute
 
 @Suite struct ScoreTests {
-    static let sizes = [(rows: 2, padding: 6, outputs: 1), (8, 0, 3), (70, 2, 9), (130, 6, 2)]
+    private struct Size {
+        var rows: Int
+        var padding: Int
+        var outputs: Int
+    }
+    private static let sizes = [
+        Size(rows: 2, padding: 6, outputs: 1), Size(rows: 8, padding: 0, outputs: 3),
+        Size(rows: 70, padding: 2, outputs: 9), Size(rows: 130, padding: 6, outputs: 2),
+    ]
     static let losses: [ScoreLoss] = [.label, .labels, .numbers, .pair]
 
     private static let scale: Float = 0.25
@@ -41,12 +49,10 @@ import VulkanCompute
             let (rows, pitch) = (size.rows + size.padding, (outputs + 7) / 8 * 8)
             var random = RandomValues(seed: UInt64(rows))
             let scores = random.normal(rows * pitch, deviation: 2)
-            let values = (0..<rows * outputs).map { _ in
-                loss == .labels
-                    ? Float(Int.random(in: 0...1, using: &random)) : random.normal(1, deviation: 1)[0]
-            }
-            let targets = (0..<rows).map {
-                $0 < size.rows ? Int32.random(in: 0..<Int32(outputs), using: &random) : -100
+            let numbers = random.normal(rows * outputs, deviation: 1)
+            let values = numbers.map { loss == .labels ? ($0 > 0 ? Float(1) : 0) : $0 }
+            let targets = (0..<rows).map { row -> Int32 in
+                row < size.rows ? Int32.random(in: 0..<Int32(outputs), using: &random) : -100
             }
             var expected = [Double](repeating: 0, count: rows * pitch)
             let step = loss == .pair ? 2 : 1
@@ -75,6 +81,6 @@ import VulkanCompute
         let found = try gradient(
             run, loss, scores, targets: [1, 0], values: [Float](repeating: 1, count: 2 * outputs),
             outputs: outputs)
-        #expect(found.allSatisfy(\.isFinite) && found.contains { $0 != 0 })
+        #expect(found.allSatisfy(\.isFinite) && (loss == .pair || found.contains { $0 != 0 }))
     }
 }

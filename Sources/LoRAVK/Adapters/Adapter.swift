@@ -32,13 +32,14 @@ package final class Adapter {
     package init(
         _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
         constants: [[String: [Float]]], shared: SharedMatrices = [:], head: ScoreHead? = nil,
-        start: String = "zeros", for model: Transformer
+        whole names: [String] = [], start: String = "zeros", for model: Transformer
     ) throws {
         let device = model.device
         let shapes = modules.map(method.parameters)
-        let wholeShapes = head.map { [$0.shape(width: model.spec.width)] } ?? []
+        var wholeShapes = names.map { (name: $0, shape: model.wholeShape($0)) }
+        if let head { wholeShapes.append((ScoreHead.tensorName, head.shape(width: model.spec.width))) }
         let layersCount = shapes.joined().reduce(0) { $0 + $1.stride }
-        let count = wholeShapes.reduce(layersCount) { $0 + $1.stride }
+        let count = wholeShapes.reduce(layersCount) { $0 + $1.shape.stride }
         let parameters = try device.makeTensor([count], label: "adapter parameters")
         let gradients = try device.makeTensor([count], label: "adapter gradients")
         let places = Self.places(shapes, groups: model.inputGroups(modules.map(\.name)))
@@ -77,8 +78,10 @@ package final class Adapter {
         self.method = method
         self.layers = layers
         self.head = head
-        whole = wholeShapes.map { shape in
-            WholeParameter(name: ScoreHead.tensorName, parameter: parameter(shape, at: layersCount, 1))
+        var end = layersCount
+        whole = wholeShapes.map { name, shape in
+            defer { end += shape.stride }
+            return WholeParameter(name: name, parameter: parameter(shape, at: end, 1))
         }
         self.shared = shared
         self.start = start
@@ -157,12 +160,13 @@ package final class Adapter {
             + whole.map { ($0.key, $0.parameter) }
     }
 
+    /// What trains whole under a tensor's name.
+    package func whole(_ name: String) -> AdapterParameter? { whole.first { $0.name == name }?.parameter }
+
     /// W (K, C) of the head, with rows of zeros behind.
     func headWeight() -> AdapterParameter {
-        guard let head = whole.first(where: { $0.name == ScoreHead.tensorName }) else {
-            preconditionFailure("the adapter has no head")
-        }
-        return head.parameter
+        guard let weight = whole(ScoreHead.tensorName) else { preconditionFailure("the adapter has no head") }
+        return weight
     }
 
     package enum Kind: Sendable { case parameter, gradient }

@@ -25,8 +25,12 @@ extension Adapter {
         if !model.device.isPlanning { config.method.startShared(&shared, seed: config.seed) }
         let adapter = try Adapter(
             plan.peft(model), method: config.method, modules: modules, constants: constants, shared: shared,
-            head: config.head, start: config.start.description, for: model)
+            head: config.head, whole: try model.wholeNames(config.modulesToSave),
+            start: config.start.description, for: model)
         if model.device.isPlanning { return adapter }
+        for whole in adapter.whole where whole.name != ScoreHead.tensorName {
+            try adapter.set(whole.parameter, to: model.wholeValues(whole.name))
+        }
         try adapter.startHead(seed: config.seed)
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
@@ -50,11 +54,11 @@ extension Adapter {
         learningRates: [(target: String, multiplier: Double)] = [], head: ScoreHead? = nil, seed: UInt64 = 0
     ) throws -> Adapter {
         let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
-        guard files.isOfLayers(model.spec) else {
+        guard files.isTrainable(model.spec) else {
             throw FileError(
                 path,
-                "the adapter changes the embedding or output or holds whole modules, which can be neither trained nor put on "
-                    + "a model that is loaded already",
+                "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
+                    + "neither trained nor put on a model that is loaded already",
                 remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
         }
         var rates = LoRAConfig()
@@ -102,7 +106,14 @@ extension Adapter {
         head?.describe(&config)
         let adapter = try Adapter(
             config, method: method, modules: shapes, constants: constants,
-            shared: files.sharedMatrices, head: head, start: "a saved adapter", for: model)
+            shared: files.sharedMatrices, head: head, whole: files.saved.map(\.name),
+            start: "a saved adapter",
+            for: model)
+        for stored in files.saved {
+            if let parameter = adapter.whole(stored.name) {
+                try adapter.set(parameter, to: stored.finiteFloats())
+            }
+        }
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
                 guard let filePart = part.filePart, let stored = module.parts[filePart] else { continue }

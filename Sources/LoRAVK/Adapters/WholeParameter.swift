@@ -1,5 +1,6 @@
 // What an adapter trains whole, beside the updates of layers: a matrix that PEFT saves as it is (modules_to_save). The head of a
-// classifier is one.
+// classifier is one; copies of the model's embedding and output are others. Where those two are one matrix in the model, a copy of one
+// leaves the other as it is, as in PEFT.
 
 import Checkpoints
 
@@ -14,6 +15,41 @@ package struct WholeParameter: Sendable {
 
 extension Adapter.Part {
     package static let whole = Adapter.Part("weight")
+}
+
+extension Transformer {
+    /// The tensors that an adapter can have copies of.
+    private var wholeNames: [String] { [embedding.name, head.name] }
+
+    /// Those that modules_to_save names, by the last parts of modules' names.
+    func wholeNames(_ modules: [String]) throws(ConfigError) -> [String] {
+        for module in modules {
+            guard wholeNames.contains(where: { String($0.dropLast(".weight".count)).isModule(named: module) })
+            else {
+                let known = wholeNames.map { $0.dropLast(".weight".count) }.joined(separator: " and ")
+                throw ConfigError(
+                    "'\(module.shortened)' cannot be trained whole; of this model \(known) can, all other layers get updates of low rank"
+                )
+            }
+        }
+        return wholeNames.filter { name in
+            modules.contains { String(name.dropLast(".weight".count)).isModule(named: $0) }
+        }
+    }
+
+    /// (V, C), padded as the logits are.
+    func wholeShape(_ name: String) -> ParameterShape {
+        ParameterShape(
+            .whole, rows: spec.vocabulary, columns: spec.width,
+            storedRows: max(head.paddedVocabulary, (spec.vocabulary + 7) / 8 * 8))
+    }
+
+    /// As the model has it.
+    func wholeValues(_ name: String) throws -> [Float] {
+        let isTied = name == head.name && spec.head.isTied
+        let stored = try checkpoint.tensor(isTied ? embedding.name : name)
+        return try stored.floats(rows: 0..<stored.rows)
+    }
 }
 
 extension ScoreHead {

@@ -31,6 +31,7 @@ extension Transformer {
             checkpoint: checkpoint, device: device, storage: weights, progress: progress)
         try loader.checkWidths(spec)
         let embedding = Embedding(
+            name: spec.embedding.name.huggingFace + ".weight",
             weight: try loader.weight(spec.embedding.name), scale: Float(spec.embedding.scale),
             positions: try spec.embedding.positions.map { try loader.weight($0) })
         var rotaryTables = RotaryTables(device: device, positions: spec.contextLength)
@@ -43,6 +44,7 @@ extension Transformer {
             blocks.append(Block(branches: branches))
         }
         let head = Head(
+            name: spec.headName + ".weight",
             // A scale of the logits is one of the norm's weights.
             norm: try loader.norm(spec.finalNorm, scaledBy: spec.head.scale),
             weight: try spec.head.name.map { try loader.weight($0) } ?? embedding.weight,

@@ -31,6 +31,7 @@ struct RunSettings {
         settings.add("seed", config.seed)
         settings.add("seed of dropout", trainer.hostState.seed)
         settings.add("shuffled", config.shuffles)
+        if trainer.noise > 0 { settings.add("noise on embeddings", trainer.noise) }
         settings += trainer.optimizer.config.settings
         values = settings.values
     }
@@ -133,6 +134,7 @@ extension Adapter {
         settings.add("dropout", config.dropout)
         settings.add("rslora", config.usesRsLoRA)
         settings.add("adapted layers and their rates", identity)
+        if !whole.isEmpty { settings.add("trained whole", whole.map(\.name).joined(separator: ", ")) }
         if let head { settings.add("labels", head.names.joined(separator: ", ")) }
         return settings
     }

@@ -156,7 +156,8 @@ class AdapterConfig(VersionedStructure):
         ("reserved", c_uint8 * 3), ("alpha", c_double), ("dropout", c_double), ("target_modules", POINTER(c_char_p)),
         ("target_module_count", c_size_t), ("rate_modules", POINTER(c_char_p)), ("rate_multipliers", POINTER(c_double)),
         ("rate_count", c_size_t), ("seed", c_uint64), ("data", POINTER(DataConfig)), ("objective", c_char_p),
-        ("labels", POINTER(c_char_p)), ("label_count", c_size_t)]
+        ("labels", POINTER(c_char_p)), ("label_count", c_size_t), ("modules_to_save", POINTER(c_char_p)),
+        ("module_to_save_count", c_size_t)]
 
 
 class AdapterInfo(VersionedStructure):
@@ -179,7 +180,8 @@ class TrainerConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
         ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
-        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p)]
+        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p),
+        ("neftune", c_double)]
 
 
 class StepResult(VersionedStructure):
