@@ -66,7 +66,8 @@ int32_t loravk_abi_version(void);
  *   "rows-in-memory"   loravk_data_config.rows, loravk_run_config.validation
  *   "token-losses"     loravk_model_token_losses
  *   "embeddings"       loravk_model_embed
- *   "objectives"       loravk_trainer_config.objective, loravk_data_config.format and .objective, and metrics */
+ *   "objectives"       loravk_trainer_config.objective, loravk_data_config.format and .objective, and metrics
+ *   "heads"            loravk_adapter_config.objective, loravk_model_scores, loravk_model_classify */
 bool loravk_has_feature(const char *name);
 
 /* The names that loravk_has_feature knows, `index` from 0; NULL behind the last. They live for ever. */
@@ -543,11 +544,18 @@ typedef struct loravk_adapter_config {
     const double *rate_multipliers;  /* one for each; 0 freezes */
     size_t rate_count;
     uint64_t seed;
-    const loravk_data_config *data; /* what an init that looks at training data ("eva", "lora-ga") looks at; NULL: none */
+    const loravk_data_config *data; /* what an init that looks at training data ("eva", "lora-ga") looks at; NULL: none. With an
+                                       objective it is what the labels are of */
+    const char *objective;     /* NULL, or one that trains a head: "classification", "multilabel", "regression", "reward". The adapter
+                                  then has the head of a classifier (score.weight), which trains whole */
+    const char *const *labels; /* names of the head's outputs; NULL: those of `data`, else as many as the objective's labels=N */
+    size_t label_count;
+    const char *const *modules_to_save; /* "embed_tokens", "lm_head": copies of the embedding and the output, which train whole */
+    size_t module_to_save_count;
 } loravk_adapter_config;
 
 #define LORAVK_ADAPTER_CONFIG_INIT                                                                                          \
-    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 0.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL}
+    {sizeof(loravk_adapter_config), NULL, NULL, 8, false, {0}, 0.0, 0.0, NULL, 0, NULL, NULL, 0, 0, NULL, NULL, NULL, 0, NULL, 0}
 
 loravk_status loravk_adapter_config_init(loravk_adapter_config *config, size_t struct_size);
 
@@ -616,6 +624,10 @@ void loravk_adapter_release(loravk_adapter *adapter);
 loravk_status loravk_adapter_mix(
     loravk_model *model, loravk_adapter *const *adapters, const double *weights, size_t count, loravk_adapter **mixed);
 
+/* The outputs of an adapter's head, 0 where it has none, and their names, which live as long as the adapter's handle. */
+loravk_status loravk_adapter_label_count(loravk_adapter *adapter, size_t *count);
+loravk_status loravk_adapter_get_label(loravk_adapter *adapter, size_t index, const char **name);
+
 /* ========================================================================================================== Training == */
 
 typedef struct loravk_trainer loravk_trainer;
@@ -632,11 +644,12 @@ typedef struct loravk_trainer_config {
     int32_t recomputed_blocks; /* lowest blocks whose activations the backward computes again instead of keeping them */
     int32_t reserved;
     const char *objective; /* what is minimised: "name" or "name:option=number,option=number", as `lora-vk train --help` lists them
-                              ("dpo:beta=0.1"); NULL: "causal". Those that compare answers train by loravk_trainer_run */
+                              ("dpo:beta=0.1"); NULL: "causal". All others train by loravk_trainer_run */
     const char *optimizer; /* NULL: "adamw" with beta1, beta2 and epsilon above. Else "lion:beta2=0.98", with its own options */
+    double neftune; /* noise on the embeddings in training: NEFTune's alpha; 0: none */
 } loravk_trainer_config;
 
-#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL}
+#define LORAVK_TRAINER_CONFIG_INIT {sizeof(loravk_trainer_config), 5e-4, 0.9, 0.999, 1e-8, 0.0, 1.0, 0, 0, 0, NULL, NULL, 0.0}
 
 loravk_status loravk_trainer_config_init(loravk_trainer_config *config, size_t struct_size);
 
@@ -968,6 +981,17 @@ loravk_status loravk_feature_norms_init(loravk_feature_norms *norms, size_t stru
 loravk_status loravk_model_feature_norms(
     loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, size_t batch, size_t length,
     loravk_feature_norms *norms);
+
+/* scores (S, K): what the adapter's head of K outputs says of each of S sequences at its last token, not normalised. Sequences lie
+ * behind each other, as loravk_trainer_step_ragged takes them. `count` is S * K. */
+loravk_status loravk_model_scores(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *lengths, size_t sequences,
+    float *scores, size_t count);
+
+/* The same as it is meant: probabilities of classes (their sum is 1) or of labels (each for itself), and numbers as they are. */
+loravk_status loravk_model_classify(
+    loravk_model *model, loravk_adapter *adapter, const int32_t *tokens, const int32_t *lengths, size_t sequences,
+    float *probabilities, size_t count);
 
 /* ======================================================================================================== Generation == */
 

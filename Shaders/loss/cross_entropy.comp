@@ -1,5 +1,7 @@
 // Cross-entropy of one row of logits a workgroup: loss = log Σ exp(x − max) − (x[label] − max). GRADIENT_REPLACING
 // multiplies the loss by the target's weight and replaces the logits by (softmax − onehot)·weight·lossScale; GRADIENT_NONE tells whether the first largest logit is the label's.
+// SMOOTHED gives loss = log Z − (1 − ε)·x[label] − ε·mean(x) + s·(log Z)² in its place, Z = Σ exp(x): label smoothing (Szegedy et al.
+// 2016) and the z-loss (Chowdhery et al. 2022, PaLM), with the gradient softmax·(1 + 2s·log Z) − (1 − ε)·onehot − ε/V.
 // Where the logits are c·tanh(z/c), CAPPED gives the gradient of z, which is theirs times 1 − tanh².
 // A label outside [0, V) is ignored: zero loss, zero gradient, not correct. Columns from V on are padding.
 // The sum is kept relative to a running maximum (Milakov, Gimelshein: Online normalizer calculation for softmax, 2018).
@@ -31,12 +33,14 @@ layout(push_constant) uniform Push {
     uint columns;  // V
 #if defined(GRADIENT_REPLACING)
     float cap;     // c
+    float smoothing, square; // ε, s
 #endif
 } push;
 
 #if defined(GRADIENT_REPLACING)
 layout(constant_id = 1) const bool CAPPED = false;
 layout(constant_id = 2) const bool WEIGHTED = false;
+layout(constant_id = 3) const bool SMOOTHED = false;
 #endif
 
 const float LOWEST = -3.402823466e38;
@@ -86,6 +90,16 @@ void main() {
     float loss = log(sum) - (target - maximum);
 
 #if defined(GRADIENT_REPLACING)
+    float logZ = log(sum) + maximum;
+    if (SMOOTHED) {
+        float laneTotal = 0;
+        for (uint i = LANE; i < push.width4; i += LANES) {
+            vec4 inside = vec4(lessThan(columnsOf(i), uvec4(push.columns)));
+            laneTotal += horizontalSum(mix(vec4(0), LOAD4(logits, start + i) - maximum, bvec4(inside)));
+        }
+        float mean = groupSum(laneTotal) / float(push.columns);
+        loss = log(sum) - (1 - push.smoothing) * (target - maximum) - push.smoothing * mean + push.square * logZ * logZ;
+    }
     float weight = WEIGHTED ? weights[row] : 1.0;
     if (LANE == 0) losses[row] = loss * weight;
     float scale = state.lossScale * weight;
@@ -94,6 +108,10 @@ void main() {
         vec4 logit = masked(LOAD4(logits, start + i), i);
         vec4 probability = exp(logit - maximum) / sum;
         vec4 four = (probability - vec4(equal(column, uvec4(label)))) * scale;
+        if (SMOOTHED) {
+            four = probability * (1 + 2 * push.square * logZ) - (1 - push.smoothing) * vec4(equal(column, uvec4(label)));
+            four = mix(vec4(0), (four - push.smoothing / float(push.columns)) * scale, lessThan(column, uvec4(push.columns)));
+        }
         if (CAPPED) {
             vec4 tangent = logit / push.cap;
             four *= mix(vec4(0), 1 - tangent * tangent, lessThan(column, uvec4(push.columns)));

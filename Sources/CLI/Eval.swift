@@ -45,7 +45,8 @@ struct Eval: ParsableCommand {
         let (model, adapter, tokenizer) = try modelOptions.open(
             template: chat.chatTemplate, adapter: adapterOptions.mix)
         try model.spec.check(objective)
-        let format = try formatOptions.textFormat(for: model.checkpoint, objective)
+        var format = try formatOptions.textFormat(for: model.checkpoint, objective)
+        format.labels = adapter?.head?.names
         let split: Dataset.Split =
             Dataset.has(.test, in: data) ? .test : Dataset.has(.valid, in: data) ? .valid : .train
         let all = try Interrupt.watching {

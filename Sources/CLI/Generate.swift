@@ -68,6 +68,9 @@ struct Generate: ParsableCommand {
         let chats = try messages.map { try Chat.questions(in: $0) } ?? []
         Interrupt.install()
         let opened = try modelOptions.open(template: chat.chatTemplate, adapter: adapterOptions.mix)
+        if opened.adapter?.head != nil {
+            throw ConfigError("the adapter is a classifier's, which generates no text; use lora-vk classify")
+        }
         for warning in opened.tokenizer.generationWarnings { Terminal.warn(warning) }
         let answerer = try Answerer(opened, options, capacity: 1)
         var asked: [Question] = prompt.map { .text($0) }

@@ -85,6 +85,9 @@ struct Inspect: ParsableCommand {
         Terminal.print("  method       \(try files.method.description)")
         Terminal.print("  rank         \(files.config.rank), alpha \(Terminal.number(files.config.alpha))")
         Terminal.print("  modules      \(files.modules.count), \(parameters) parameters")
+        if let head = try files.head {
+            Terminal.print("  head         \(head.names.joined(separator: ", "))")
+        }
         guard tensors else { return }
         for module in files.modules {
             Terminal.print(

@@ -27,8 +27,8 @@ struct LoRAVKCommand: ParsableCommand {
         version: version,
         subcommands: [
             Train.self, ShowData.self, Report.self, Sweep.self, MergeSweeps.self, Plan.self, Talk.self,
-            Generate.self, Eval.self, Embed.self, Mix.self, Merge.self, Export.self,
-            Convert.self,
+            Generate.self, Eval.self, Embed.self, Classify.self, Mix.self, Merge.self,
+            Export.self, Convert.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

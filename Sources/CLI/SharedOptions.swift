@@ -38,7 +38,8 @@ struct ModelOptions: ParsableArguments {
         let (checkpoint, rest) = try AdapterFiles.open(mix, adapting: base)
         for warning in rest.warnings(for: base) { Terminal.warn(warning) }
         let model = try load(checkpoint, openDevice())
-        return (model, rest.modules.isEmpty ? nil : try Adapter.load(rest, for: model), tokenizer)
+        let isEmpty = rest.modules.isEmpty && rest.score == nil
+        return (model, isEmpty ? nil : try Adapter.load(rest, for: model), tokenizer)
     }
 
     func openDevice() throws -> Device {

@@ -71,8 +71,15 @@ struct ShowData: ParsableCommand {
         let names =
             switch example.kind {
             case .plain: [""]
-            case .pair: [", chosen", ", rejected"]
             case .texts: [", first", ", second", ", third"]
+            case .pair, .ranked: [", chosen", ", rejected"]
+            case .labelled: [", label \(example.outcome?.label ?? 0)"]
+            case .multilabelled, .scored:
+                [
+                    ", "
+                        + (example.outcome?.values.map { Terminal.number(Double($0)) } ?? []).joined(
+                            separator: ", ")
+                ]
             case .judged: [example.comparison?.isDesired == true ? ", wanted" : ", not wanted"]
             }
         return zip(names, example.sequences).map { name, sequence in

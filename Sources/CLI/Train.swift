@@ -14,7 +14,8 @@ struct Train: ParsableCommand {
               {"text": "…"}
             A JSON array, CSV, TSV and files packed by gzip are read too. Of the first two only completions and the assistant's turns are learned. A folder with train.jsonl and \
             valid.jsonl gives a validation loss too. With --objective dpo and its like, lines are pairs of answers \
-            ({"prompt": "…", "chosen": "…", "rejected": "…"}). OUT gets a PEFT adapter and metrics.jsonl.
+            ({"prompt": "…", "chosen": "…", "rejected": "…"}); with --objective classification, texts and their labels \
+            ({"text": "…", "label": "…"}). OUT gets a PEFT adapter and metrics.jsonl.
 
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
 
@@ -71,7 +72,7 @@ struct Train: ParsableCommand {
         let objective = try objectiveOptions.named
         _ = try formatOptions.textFormat(objective)
         if adapter != nil { try lora.refuseBesideAdapter() }
-        let loraConfig = try lora.config(seed: training.seed)
+        var loraConfig = try lora.config(seed: training.seed)
         try loraConfig.validate()
         try training.runConfig(examples: 1).validate()
         let optimizer = try training.run.optimizerConfig
@@ -79,7 +80,10 @@ struct Train: ParsableCommand {
         try checkpoint.spec.check(objective)
         var format = try formatOptions.textFormat(for: checkpoint, objective)
         if resume, let date = TrainingRun.savedDate(in: out) { format.date = date }
+        format.labels = try self.adapter.flatMap { try AdapterFiles.open($0, for: checkpoint).head?.names }
         let dataset = try Interrupt.watching { try Dataset(data, tokenizer: tokenizer, format: format) }
+        loraConfig.head = try objective.head(for: dataset)
+        format.labels = loraConfig.head?.names
         let validation = try Interrupt.watching {
             Dataset.has(.valid, in: data)
                 ? try Dataset(data, split: .valid, tokenizer: tokenizer, format: format) : nil
@@ -88,7 +92,8 @@ struct Train: ParsableCommand {
         func makeAdapter(_ model: Transformer) throws -> Adapter {
             try self.adapter.map {
                 try Adapter.load(
-                    $0, for: model, dropout: lora.layers.dropout, learningRates: loraConfig.learningRates)
+                    $0, for: model, dropout: lora.layers.dropout, learningRates: loraConfig.learningRates,
+                    head: loraConfig.head, seed: training.seed)
             }
                 ?? Adapter.create(for: model, loraConfig, examples: dataset.examples.map(\.first))
         }
@@ -107,7 +112,7 @@ struct Train: ParsableCommand {
         let adapter = try makeAdapter(model)
         let trainer = try Trainer(
             model, adapter, optimizer: optimizer, seed: training.seed,
-            recomputedBlocks: layout.recomputedBlocks, objective: objective)
+            recomputedBlocks: layout.recomputedBlocks, objective: objective, noise: training.neftune)
         let sampler =
             training.sample.isEmpty
             ? nil
@@ -133,7 +138,8 @@ struct Train: ParsableCommand {
         switch outcome {
         case .finished, .outOfPatience:
             // A model without a template continues texts.
-            let command = tokenizer.chatTemplate == nil ? "generate --raw" : "chat"
+            let answers = tokenizer.chatTemplate == nil ? "generate --raw" : "chat"
+            let command = adapter.head == nil ? answers : "classify"
             Terminal.error(
                 "saved \(out); try: lora-vk \(command) --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
                     + (chat.chatTemplate.map { " --chat-template \(Terminal.quoted($0))" } ?? ""))
@@ -188,9 +194,12 @@ struct Train: ParsableCommand {
         if done == all { Terminal.endStatus() }
     }
 
-    /// What tells most of a comparison of answers.
+    /// What tells most of a comparison of answers, or of a head.
     private func comparison(_ metrics: Metrics) -> String {
-        let told = [("accuracy", metrics["rewards/accuracies"]), ("margin", metrics["rewards/margins"])]
+        let told = [
+            ("accuracy", metrics["rewards/accuracies"] ?? metrics["accuracy"]),
+            ("margin", metrics["rewards/margins"] ?? metrics["margin"]),
+        ]
         return told.map { name, value in value.map { "  \(name) \(Terminal.number($0))" } ?? "" }.joined()
     }
 

@@ -35,7 +35,7 @@ struct LoRAOptions: ParsableArguments {
         let given: [(name: String, isGiven: Bool)] = [
             ("--rank", rank != nil), ("--method", method != nil), ("--init", initialization != nil),
             ("--alpha", layers.alpha != nil), ("--targets", !layers.targets.isEmpty),
-            ("--rslora", layers.rslora),
+            ("--rslora", layers.rslora), ("--modules-to-save", !layers.modulesToSave.isEmpty),
         ]
         let names = given.filter(\.isGiven).map(\.name)
         guard names.isEmpty else {
@@ -67,6 +67,12 @@ struct LayerOptions: ParsableArguments {
             valueName: "layer=number,…"))
     var moduleRates: [String] = []
 
+    @Option(
+        help: ArgumentHelp(
+            "Train copies of the embedding or the output whole, as PEFT's modules_to_save: embed_tokens,lm_head.",
+            valueName: "modules"))
+    var modulesToSave: [String] = []
+
     @Flag(help: "Rank-stabilised scaling alpha/√rank (rsLoRA).")
     var rslora = false
 
@@ -85,6 +91,7 @@ struct LayerOptions: ParsableArguments {
         config.method = try Registries.methods.named(method)
         config.initialization = try initialization.map(Registries.initializations.named)
         config.learningRates = try learningRates
+        config.modulesToSave = modulesToSave.flatMap { $0.split(separator: ",").map(String.init) }
         config.usesRsLoRA = rslora
         config.dropout = dropout ?? Defaults.dropout
         config.seed = seed
@@ -124,6 +131,12 @@ struct TrainingOptions: ParsableArguments {
     var seed: UInt64 = 0
 
     @OptionGroup var run: RunOptions
+
+    @Option(
+        help:
+            "Noise on the embeddings while training: α of NEFTune (5 to 15 are usual; Jain et al. 2023). 0: none."
+    )
+    var neftune = 0.0
 
     @Option(help: "Save the adapter every so many steps (0: at the end).")
     var saveEvery = Defaults.saveEvery

@@ -12,6 +12,8 @@ package struct AdapterFiles: Sendable {
     /// Weights of the base model itself, under its names, which PEFT saves with `save_embedding_layers`. An output tied to
     /// the embedding changes with it.
     package private(set) var replaced: [StoredTensor]
+    /// The head of a classifier (ScoreHead), which no base model has.
+    package let score: StoredTensor?
     /// What belongs to no layer.
     package let shared: [Shared: StoredTensor]
     package let metadata: [String: String]
@@ -91,24 +93,47 @@ package struct AdapterFiles: Sendable {
             case .replaced(let name): replaced.append(tensor.renamed(name))
             }
         }
+        var score: StoredTensor?
+        if config.taskType == ScoreHead.taskType,
+            let index = saved.firstIndex(where: { $0.name == ScoreHead.tensorName })
+        {
+            score = saved.remove(at: index)
+        }
         var modules: [AdapterModule] = []
         for name in names {
             let tensors = AdapterTensors(
                 module: name, parts: parts[name] ?? [:], shared: shared, path: weightsPath)
             modules.append(try AdapterModule(tensors, config))
         }
-        self.init(folder, config, modules, saved, replaced, shared, tensors: all, metadata)
+        self.init(folder, config, modules, saved, replaced, score, shared, tensors: all, metadata)
         try checkTargets()
     }
 
     init(
         _ folder: String, _ config: PEFTConfig, _ modules: [AdapterModule], _ saved: [StoredTensor] = [],
-        _ replaced: [StoredTensor] = [], _ shared: [Shared: StoredTensor] = [:], tensors: [StoredTensor],
-        _ metadata: [String: String] = [:]
+        _ replaced: [StoredTensor] = [], _ score: StoredTensor? = nil,
+        _ shared: [Shared: StoredTensor] = [:], tensors: [StoredTensor], _ metadata: [String: String] = [:]
     ) {
         (self.folder, self.config, self.modules) = (folder, config, modules)
-        (self.saved, self.replaced, self.shared) = (saved, replaced, shared)
+        (self.saved, self.replaced, self.score, self.shared) = (saved, replaced, score, shared)
         (self.tensors, self.metadata) = (tensors, metadata)
+    }
+
+    /// What the head's outputs are; nil: there is no head.
+    package var head: ScoreHead? {
+        get throws(FileError) {
+            guard let score else { return nil }
+            return try ScoreHead(metadata, outputs: score.rows, path: "\(folder)/\(Self.weightsName)")
+        }
+    }
+
+    /// Refuses a classifier where only a language model's weights are wanted.
+    package func requireNoHead(_ what: String) throws(FileError) {
+        guard score == nil else {
+            throw FileError(
+                folder, "has the head of a classifier, which \(what)",
+                remedy: "use the adapter as it is: lora-vk classify, or PEFT")
+        }
     }
 
     private enum Place {
@@ -148,10 +173,11 @@ package struct AdapterFiles: Sendable {
     /// Every tensor is of something that the config names.
     private func checkTargets() throws(FileError) {
         func wrong(_ message: String) -> FileError { wrongConfig(message) }
-        guard !modules.isEmpty || !saved.isEmpty || !replaced.isEmpty else {
+        guard !modules.isEmpty || !saved.isEmpty || !replaced.isEmpty || score != nil else {
             throw FileError("\(folder)/\(AdapterFiles.weightsName)", "holds no adapter's tensors")
         }
         for name in config.modulesToSave where !saved.contains(where: { $0.name.isInside(name) }) {
+            if config.taskType == ScoreHead.taskType, ScoreHead.modules.contains(name) { continue }
             throw wrong("'modules_to_save' names '\(name.shortened)', of which there is no tensor")
         }
         guard case .names(let targets) = config.targetModules else { return }
@@ -222,6 +248,15 @@ package struct AdapterFiles: Sendable {
                 )
             }
         }
+        if let score {
+            let width = base.spec.width
+            guard score.shape.count == 2, score.columns == width, (1...ScoreHead.mostOutputs) ~= score.rows
+            else {
+                throw wrong(
+                    "the head '\(score.name)' has the shape \(score.shape), expected 1 to \(ScoreHead.mostOutputs) rows of \(width)"
+                )
+            }
+        }
         for tensor in saved + replaced {
             guard let shape = shapes[tensor.name] else {
                 throw wrong("the base model has no '\(tensor.name.shortened)', which the adapter holds whole")
@@ -247,6 +282,14 @@ package struct AdapterFiles: Sendable {
     package func isOfLayers(_ spec: ModelSpec) -> Bool {
         let others = [spec.headName, spec.embedding.name.huggingFace]
         return saved.isEmpty && replaced.isEmpty && !modules.contains { others.contains($0.name) }
+    }
+
+    /// Whether it can train, or be put on a model that is loaded: updates of layers, and copies of embedding and output.
+    package func isTrainable(_ spec: ModelSpec) -> Bool {
+        let ends = [spec.headName, spec.embedding.name.huggingFace]
+        let areEnds = saved.allSatisfy { tensor in ends.contains { tensor.name == $0 + ".weight" } }
+        return replaced.isEmpty && areEnds && !modules.contains { ends.contains($0.name) }
+            && (saved.isEmpty || !config.ensuresWeightTying || !spec.head.isTied)
     }
 
     /// Only the updates of the layers in a model's blocks.

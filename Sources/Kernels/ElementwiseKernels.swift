@@ -85,6 +85,19 @@ extension CommandEncoder {
         }
     }
 
+    /// y = x + u·α/√(L·C), u uniform in [−1, 1), `x` (N, C), `spans` (N, 2) of ints: start and end of each row's sequence of L rows.
+    package func embeddingNoise(
+        into y: Tensor, _ x: Tensor, spans: Tensor, alpha: Float, state: BufferSlice, label: String = "noise"
+    ) throws(VulkanError) {
+        precondition(
+            spans.count == 2 * x.rows && spans.dtype == .i32 && x.pitch == x.width && x.width % 4 == 0,
+            "\(label): \(x.shape), spans \(spans.shape)")
+        let amplitude = alpha / Float(x.width).squareRoot()
+        try elementwise([y, x], uniforms: [state, spans.slice], label: label) { family, first4 in
+            (Shader.embeddingNoise(family: family), [amplitude, x.width / 4, first4])
+        }
+    }
+
     /// Runs a kernel over all elements of tensors of one size; `kernel` gives it, and what it is pushed after the count,
     /// for the span that begins at the vec4 it is told. The kernel binds `tensors`, then `uniforms`, then `more` tensors.
     func elementwise(

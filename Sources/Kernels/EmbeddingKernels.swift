@@ -1,4 +1,4 @@
-// Rows of a frozen embedding weight, in any of its storage types, by token id.
+// Rows of a frozen embedding weight, in any of its storage types, by token id; and the gradient of one that trains.
 
 import VulkanCompute
 
@@ -16,6 +16,38 @@ extension CommandEncoder {
         label: String = "embedding"
     ) throws(VulkanError) {
         try embedding(y, y, ids, weight, scale, label)
+    }
+
+    /// Tokens of one dispatch: a loop over them stays below what software drivers run (lavapipe ends loops after 65535 rounds).
+    private static let mostTokens = 1 << 15
+
+    /// `dW` (V, C) += scale·Σ of the rows of `dx` (N, C) that have an id, `ids` (N) of ints.
+    package func embeddingGradient(
+        addingTo dW: Tensor, _ dx: Tensor, ids: Tensor, scaledBy scale: Float = 1,
+        label: String = "embedding dW"
+    ) throws(VulkanError) {
+        let width = dx.width
+        precondition(
+            width % 4 == 0 && dW.width == width && dx.pitch == width && dW.pitch == width
+                && ids.count == dx.rows && ids.dtype == .i32,
+            "\(label): \(dx.shape) by \(ids.shape) ids into \(dW.shape)")
+        let lanes = capabilities.lanes(family)
+        let chunks = (width / 4 + lanes - 1) / lanes
+        let shader = Shader.embeddingGradient(family: family == .texel ? .texel : .shared)
+        for part in capabilities.spans(of: dW.rows, rowByteCounts: [width * 4], family: family) {
+            let rows = dW.rows(part)
+            for whole in capabilities.spans(of: dx.rows, rowByteCounts: [width * 4], family: family) {
+                for start in stride(from: whole.lowerBound, to: whole.upperBound, by: Self.mostTokens) {
+                    let span = start..<min(start + Self.mostTokens, whole.upperBound)
+                    try dispatch(
+                        shader, [rows, rows, dx.rows(span), ids].map(\.slice),
+                        push: [
+                            width / 4, chunks, span.lowerBound, span.count, part.lowerBound, part.count,
+                            scale,
+                        ], specialization: rowLanes, groups: span.count * chunks, label: label)
+                }
+            }
+        }
     }
 
     private func embedding(

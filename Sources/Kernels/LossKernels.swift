@@ -6,6 +6,18 @@ extension Shader {
     package enum Gradient: String, Sendable { case none, replacing }
 }
 
+/// What is added to a cross-entropy: ε of label smoothing, and s of s·(log Z)². Shaders/loss/cross_entropy.comp has the formula.
+package struct LossSmoothing: Sendable, Equatable {
+    package var smoothing: Float
+    package var square: Float
+
+    package init(smoothing: Float = 0, square: Float = 0) {
+        (self.smoothing, self.square) = (smoothing, square)
+    }
+
+    var isNone: Bool { smoothing == 0 && square == 0 }
+}
+
 extension CommandEncoder {
     /// The loss of each row and whether its largest logit is the label's (1 or 0). `logits` (n, Vp) of which `columns` count;
     /// `labels` (n) of ints, negative: ignored, loss 0. `losses`, `correct` (n). With a cap c the logits are first replaced
@@ -26,14 +38,16 @@ extension CommandEncoder {
     package func crossEntropy(
         into losses: Tensor, gradientInPlaceOf logits: Tensor, labels: Tensor, weights: Tensor? = nil,
         columns: Int,
-        state: BufferSlice, cap: Float? = nil, label: String = "crossEntropy"
+        state: BufferSlice, cap: Float? = nil, smoothing: LossSmoothing = LossSmoothing(),
+        label: String = "crossEntropy"
     ) throws(VulkanError) {
         precondition(
             weights.map { $0.count == losses.count && $0.dtype == .f32 } ?? true,
             "\(label): weights of \(weights?.shape ?? [])")
-        try crossEntropy(.replacing, losses, logits, labels, columns, cap, label, isWeighted: weights != nil)
-        {
-            span in
+        try crossEntropy(
+            .replacing, losses, logits, labels, columns, cap, label, isWeighted: weights != nil,
+            smoothing: smoothing
+        ) { span in
             let rows = logits.rows(span)
             return [losses, rows, rows, labels].map(\.slice) + [state, (weights ?? labels).slice]
         }
@@ -41,7 +55,8 @@ extension CommandEncoder {
 
     private func crossEntropy(
         _ gradient: Shader.Gradient, _ losses: Tensor, _ logits: Tensor, _ labels: Tensor, _ columns: Int,
-        _ limit: Float?, _ label: String, isWeighted: Bool = false, bindings: (Range<Int>) -> [BufferSlice]
+        _ limit: Float?, _ label: String, isWeighted: Bool = false,
+        smoothing: LossSmoothing = LossSmoothing(), bindings: (Range<Int>) -> [BufferSlice]
     ) throws(VulkanError) {
         let width = logits.pitch  // what lies between rows is past `columns` and gets a gradient of zero
         precondition(
@@ -52,9 +67,10 @@ extension CommandEncoder {
         if let limit { try cap(into: logits, logits, by: limit) }
         var (push, constants): ([any PushWord], [String: UInt32]) = ([], rowLanes)
         if gradient == .replacing {
-            push = [limit ?? 0]
+            push = [limit ?? 0, smoothing.smoothing, smoothing.square]
             constants["CAPPED"] = limit == nil ? 0 : 1
             constants["WEIGHTED"] = isWeighted ? 1 : 0
+            constants["SMOOTHED"] = smoothing.isNone ? 0 : 1
         }
         for span in capabilities.spans(of: losses.count, rowByteCounts: [width * 4], family: family) {
             try dispatch(

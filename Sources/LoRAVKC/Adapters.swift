@@ -11,22 +11,24 @@ final class AdapterObject: HandleObject, @unchecked Sendable {
     let adapter: Adapter
     let parameters: [Parameter]
     let names: CStrings
+    /// Of the head's outputs.
+    let labels: CStrings
+    let labelCount: Int
 
-    /// One matrix of a layer, as PEFT's files name it.
+    /// A matrix of a layer, or one that trains whole, as PEFT's files name it.
     struct Parameter {
-        let layer: LoRALayer
-        let part: Adapter.Part
+        let name: String
+        let parameter: AdapterParameter
 
-        var shape: [Int] { layer[part].shape.savedShape }
-        var name: String { layer.key(part) }
+        var shape: [Int] { parameter.shape.savedShape }
     }
 
     init(_ model: ModelObject, _ adapter: Adapter) {
         (self.model, self.adapter) = (model, adapter)
-        parameters = adapter.layers.flatMap { layer in
-            layer.parts.map { Parameter(layer: layer, part: $0) }
-        }
+        parameters = adapter.namedParameters.map { Parameter(name: $0.key, parameter: $0.parameter) }
         names = CStrings(parameters.map(\.name))
+        labels = CStrings(adapter.head?.names ?? [])
+        labelCount = adapter.head?.outputs ?? 0
     }
 
     func parameter(_ index: Int) throws -> Parameter {
@@ -50,12 +52,15 @@ func adapterObject(_ handle: OpaquePointer?) throws -> AdapterObject {
         let model = try modelObject(handle)
         let output = try Output(adapter, "adapter")
         let settings = try read(config, defaults: .defaults)
-        let config = try LoRAConfig(settings)
+        var config = try LoRAConfig(settings)
+        let learned = try objective(settings.objective, "config.objective")
         let data = try settings.data.map { data in
             let data = try read(data, defaults: .defaults)
             return try model.dataset(
-                data, .train, try objective(data.objective, "data.objective") ?? CausalLM())
+                data, .train, try learned ?? objective(data.objective, "data.objective") ?? CausalLM(),
+                labels: settings.labels == nil ? nil : config.head?.names)
         }
+        if settings.labels == nil, let data { config.head = try learned?.head(for: data) }
         if let data { try model.requireFits(tokens: data.longestBatch(of: 1)) }
         let adapter = try model.context.locked {
             try Adapter.create(for: model.model, config, examples: data?.examples.map(\.first) ?? [])
@@ -88,6 +93,14 @@ extension LoRAConfig {
         let rated = try texts(config.rate_modules, config.rate_count, "config.rate_modules")
         let multipliers = try array(config.rate_multipliers, config.rate_count, "config.rate_multipliers")
         learningRates = zip(rated, multipliers).map { ($0, $1) }
+        modulesToSave = try texts(
+            config.modules_to_save, config.module_to_save_count, "config.modules_to_save")
+        let labels = try texts(config.labels, config.label_count, "config.labels")
+        head = try objective(config.objective, "config.objective")?
+            .head(for: Dataset(examples: [], path: "config.labels", labels: labels))
+        guard head != nil || labels.isEmpty else {
+            throw APIError.argument("config.labels are of a head, and config.objective trains none")
+        }
     }
 }
 
@@ -147,6 +160,25 @@ extension LoRAConfig {
     Handles.release(adapter, AdapterObject.self)
 }
 
+@c @implementation public func loravk_adapter_label_count(
+    _ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!
+) -> loravk_status {
+    call { try required(count, "count").pointee = try adapterObject(handle).labelCount }
+}
+
+@c @implementation public func loravk_adapter_get_label(
+    _ handle: OpaquePointer!, _ index: Int, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>!
+) -> loravk_status {
+    call {
+        let object = try adapterObject(handle)
+        guard (0..<object.labelCount).contains(index) else {
+            throw APIError.argument(
+                "there is no label \(UInt(bitPattern: index)); the adapter's head has \(object.labelCount)")
+        }
+        try required(name, "name").pointee = object.labels[index]
+    }
+}
+
 @c @implementation public func loravk_adapter_parameter_count(
     _ handle: OpaquePointer!, _ count: UnsafeMutablePointer<Int>!
 ) -> loravk_status {
@@ -202,7 +234,7 @@ private func readValues(
         try checkCount(count, parameter)
         let values = try required(values, "values")
         let read = try object.model.context.locked {
-            try object.adapter.values(parameter.layer, parameter.part, kind)
+            try object.adapter.values(parameter.parameter, kind)
         }
         values.update(from: read, count: read.count)
     }
@@ -218,7 +250,7 @@ private func writeValues(
         try checkCount(count, parameter)
         let values = Array(try array(values, count, "values"))
         try object.model.context.locked {
-            try object.adapter.set(parameter.layer, parameter.part, kind, to: values)
+            try object.adapter.set(parameter.parameter, kind, to: values)
         }
     }
 }

@@ -338,7 +338,7 @@ extension ModelObject {
         let config = try read(try required(data, "data"), defaults: .defaults)
         let objective = try objective(config.objective, "data.objective") ?? CausalLM()
         try object.model.spec.check(objective)
-        let data = try object.dataset(config, .valid, objective)
+        let data = try object.dataset(config, .valid, objective, labels: adapter?.head?.names)
         let total = Int64(data.examples.count)
         try evaluate(object, adapter, data, evaluation, objective: objective) { done in
             config.on_progress.map { $0(config.user_data, Int64(done), total) } ?? true
@@ -414,7 +414,7 @@ extension ModelObject {
     /// `date`: what chat templates take for today.
     func dataset(
         _ config: loravk_data_config, _ split: Dataset.Split, _ objective: any Objective = CausalLM(),
-        date: TemplateDate = .now()
+        date: TemplateDate = .now(), labels: [String]? = nil
     ) throws -> Dataset {
         if let own = try LoRAVKC.objective(config.objective, "data.objective"),
             own.description != objective.description
@@ -426,7 +426,7 @@ extension ModelObject {
             throw APIError.argument("data.max_tokens is \(config.max_tokens); it must be 2 or more")
         }
         var format = TextFormat()
-        format.kind = objective.examples
+        (format.kind, format.labels) = (objective.examples, labels)
         format.name = try optionalText(config.format, "data.format")
         format.promptTemplate = try optionalText(config.prompt_template, "data.prompt_template")
         format.completionTemplate = try optionalText(config.completion_template, "data.completion_template")

@@ -14,7 +14,9 @@ import VulkanCompute
         let path = try text(path, "path")
         let config = try read(config, defaults: .defaults)
         let weights = try weightStorage(config.weights)
-        let lora = try LoRAConfig(try read(config.adapter, defaults: .defaults))
+        let settings = try read(config.adapter, defaults: .defaults)
+        let lora = try LoRAConfig(settings)
+        let objective = try objective(settings.objective, "config.adapter.objective") ?? CausalLM()
         try checkRoom(try required(plan, "plan"))
         let checkpoint = try Checkpoint.open(path: path)
         try check(config, checkpoint.spec, capabilities)
@@ -23,13 +25,16 @@ import VulkanCompute
             optimizer.optimizer = try Registries.optimizers.named(text)
         }
         let planner = try MemoryPlanner(
-            checkpoint, weights: weights, capabilities: capabilities, optimizer: optimizer
+            checkpoint, weights: weights, capabilities: capabilities, optimizer: optimizer,
+            objective: objective
         ) { model in
             try Adapter.create(for: model, lora)
         }
         let length = Int(config.length)
         let examples = [ExampleSize](
-            repeating: ExampleSize(tokens: length, counted: length - 1), count: Int(config.batch_size))
+            repeating: ExampleSize(
+                tokens: length, counted: lora.head == nil ? length - 1 : 1,
+                values: objective.valueCount(lora.head)), count: Int(config.batch_size))
         let recomputed =
             config.recomputed_blocks < 0 ? nil : min(Int(config.recomputed_blocks), planner.blocks)
         let layout =

@@ -18,13 +18,15 @@ import VulkanCompute
         let saved = config.resume ? output.flatMap(TrainingRun.savedDate) : nil
         let date = saved ?? .now()
         let stopSlot = trainer.stopSlot
+        let labels = trainer.adapter.adapter.head?.names
         do {
             let (data, validation) = try Interruption.during(
                 isRequested: { StopFlags.isRequested(stopSlot) }
             ) {
                 (
-                    try trainer.model.dataset(source, .train, trainer.trainer.objective, date: date),
-                    try trainer.model.validation(config, source, trainer.trainer.objective, date)
+                    try trainer.model.dataset(
+                        source, .train, trainer.trainer.objective, date: date, labels: labels),
+                    try trainer.model.validation(config, source, trainer.trainer.objective, date, labels)
                 )
             }
             let sampler = try trainer.model.sampler(config, date)
@@ -45,15 +47,16 @@ extension ModelObject {
     /// The validation data that is named, or that lies beside the training data.
     fileprivate func validation(
         _ config: loravk_run_config, _ source: loravk_data_config, _ objective: any Objective,
-        _ date: TemplateDate
+        _ date: TemplateDate, _ labels: [String]?
     ) throws -> Dataset? {
         if let own = config.validation {
-            return try dataset(try read(own, defaults: .defaults), .valid, objective, date: date)
+            return try dataset(
+                try read(own, defaults: .defaults), .valid, objective, date: date, labels: labels)
         }
         guard let path = try optionalText(source.path, "data.path"), Dataset.has(.valid, in: path) else {
             return nil
         }
-        return try dataset(source, .valid, objective, date: date)
+        return try dataset(source, .valid, objective, date: date, labels: labels)
     }
 }
 

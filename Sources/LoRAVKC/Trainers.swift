@@ -34,7 +34,7 @@ final class TrainerObject: HandleObject, @unchecked Sendable {
         do {
             trainer = try Trainer(
                 model.model, adapter.adapter, optimizer: optimizer, seed: config.seed,
-                recomputedBlocks: Int(config.recomputed_blocks), objective: objective)
+                recomputedBlocks: Int(config.recomputed_blocks), objective: objective, noise: config.neftune)
         } catch {
             StopFlags.give(slot)
             throw error

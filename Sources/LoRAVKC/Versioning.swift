@@ -26,7 +26,7 @@ private nonisolated(unsafe) let version = strdup(
 /// Their names in loravk.h. Names that were given are never taken back.
 private let features: [StaticString] = [
     "init-functions", "ragged-batches", "rows-in-memory", "token-losses", "embeddings",
-    "objectives",
+    "objectives", "heads",
 ]
 
 /// A text that lives for ever.

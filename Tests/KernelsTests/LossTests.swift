@@ -40,10 +40,14 @@ import VulkanCompute
         var random = RandomValues(seed: 12)
         let logits = random.normal(18, deviation: 2).doubles
         let labels: [Int32] = [4, -100, 0]
-        for cap in [nil, 2.5] {
+        for (cap, smoothing, square) in [(nil, 0, 0), (2.5, 0, 0), (nil, 0.1, 0.3), (2.5, 0.2, 0.01)]
+            as [(Double?, Double, Double)]
+        {
             func loss(_ logits: [Double], scale: Double) -> (losses: [Double], gradient: [Double]) {
                 let all = ReferenceLoss.crossEntropy(
-                    logits, width: 6, columns: 5, labels: labels, scale: scale, cap: cap)
+                    logits, width: 6, columns: 5, labels: labels, scale: scale, cap: cap,
+                    smoothing: smoothing,
+                    square: square)
                 return (all.losses, all.gradient)
             }
             let measured = finiteDifference(at: logits) { loss($0, scale: 1).losses.reduce(0, +) * 0.7 }
@@ -57,6 +61,19 @@ import VulkanCompute
         let (logits, labels) = Self.inputs(shape, seed: 13)
         try check(run, shape, logits, labels)
         try check(run, shape, logits, labels, cap: 8)
+    }
+
+    /// Label smoothing and z-loss, each alone and together.
+    @Test(arguments: try FamilyRun.all(), shapes)
+    func crossEntropyThatIsSmoothed(_ run: FamilyRun, _ shape: Shape) throws {
+        let (logits, labels) = Self.inputs(shape, seed: 21)
+        for smoothing in [
+            LossSmoothing(smoothing: 0.1), LossSmoothing(square: 0.01),
+            LossSmoothing(smoothing: 0.2, square: 0.001),
+        ] {
+            try check(run, shape, logits, labels, smoothing: smoothing)
+            try check(run, shape, logits, labels, cap: 8, smoothing: smoothing)
+        }
     }
 
     /// Weights of any sign, and 0; a row that is ignored stays so.
@@ -124,7 +141,7 @@ import VulkanCompute
 
     private func check(
         _ run: FamilyRun, _ shape: Shape, _ logits: [Float], _ labels: [Int32], weights: [Float]? = nil,
-        cap: Float? = nil
+        cap: Float? = nil, smoothing: LossSmoothing = LossSmoothing()
     ) throws {
         let scale: Float = 0.125
         let (losses, again) = (try run.output([shape.rows]), try run.output([shape.rows]))
@@ -143,14 +160,17 @@ import VulkanCompute
                 cap: cap)
             try $0.crossEntropy(
                 into: again, gradientInPlaceOf: inPlace, labels: labelTensor, weights: weightTensor,
-                columns: shape.columns, state: stateSlice, cap: cap)
+                columns: shape.columns, state: stateSlice, cap: cap, smoothing: smoothing)
         }
-        func reference(_ weights: [Float]?) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
+        func reference(
+            _ weights: [Float]?, _ smoothing: LossSmoothing = LossSmoothing()
+        ) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
             ReferenceLoss.crossEntropy(
                 logits.doubles, width: shape.width, columns: shape.columns, labels: labels,
-                weights: weights?.doubles, scale: Double(scale), cap: cap.map(Double.init))
+                weights: weights?.doubles, scale: Double(scale), cap: cap.map(Double.init),
+                smoothing: Double(smoothing.smoothing), square: Double(smoothing.square))
         }
-        let (plain, expected) = (reference(nil), reference(weights))
+        let (plain, expected) = (reference(nil), reference(weights, smoothing))
         let largest = weights?.map { Double(abs($0)) }.max() ?? 1
         #expect(mismatch(try run.values(losses), plain.losses, .float(scale: 4)) == nil)
         #expect(mismatch(try run.values(again), expected.losses, .float(scale: 4 * largest)) == nil)

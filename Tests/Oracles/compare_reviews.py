@@ -9,6 +9,7 @@ parser = argparse.ArgumentParser(prog="scripts/compare-reviews")
 parser.add_argument("lora_vk", help=argparse.SUPPRESS)
 parser.add_argument("model", help=argparse.SUPPRESS)
 parser.add_argument("folder", help=argparse.SUPPRESS)
+parser.add_argument("--head", action="store_true", help="train a classifier's head instead of the next word")
 parser.add_argument("--steps", type=int, default=300)
 parser.add_argument("--seed", type=int, default=0, help="of the adapter and of the order of lines")
 parser.add_argument("--test-lines", type=int, default=1000)
@@ -26,6 +27,7 @@ class Run:
     seconds: float = 0
     megabytes: int = 0
     last_line: str = ""
+    accuracy: float = 0
 
     def __init__(self, *command):
         start = time.monotonic()
@@ -35,6 +37,10 @@ class Run:
                 self.trained = time.monotonic() - start
                 self.first = self.first or self.trained
             self.last_line = line.strip() or self.last_line
+            if line.startswith("accuracy "):
+                # In percent of the next words, as a part of 1 of a head.
+                words = line.split()
+                self.accuracy = float(words[1]) * (1 if words[-1] == "%" else 100)
         _, status, usage = os.wait4(process.pid, 0)
         if status != 0:
             sys.exit(f"{command[0]} failed: {self.last_line}")
@@ -53,15 +59,17 @@ with tempfile.TemporaryDirectory() as temp:
         Path(path).write_text("".join(json.dumps(line) + "\n" for line in chosen))
 
     template = ["--prompt", "Review: {text}\\nSentiment:", "--completion", " {label:negative|positive}", "--no-end"]
+    if options.head:
+        template = ["--objective", "classification"]
     ours = Run(
         options.lora_vk, "train", "--model", options.model, "--data", train, "--out", adapter, *template, "--no-shuffle",
         "--steps", str(options.steps), "--warmup", str(warmup), "--schedule", "linear", "--max-grad-norm", "0",
         "--seed", str(options.seed))
     evaluation = Run(options.lora_vk, "eval", "--model", options.model, "--adapter", adapter, "--data", test, *template)
-    accuracy = float(evaluation.last_line.split()[1])
+    accuracy = evaluation.accuracy
     peft = Run(
         sys.executable, str(Path(__file__).with_name("peft_reviews.py")), options.folder, train, test, str(options.steps),
-        str(warmup), str(options.seed))
+        str(warmup), str(options.seed), *(["--head"] if options.head else []))
     result = json.loads(peft.last_line)
 
 print(f"{options.steps} steps of 8 lines, {len(rows(options.test)[:options.test_lines])} lines to test\n")

@@ -102,6 +102,8 @@ def test_whole_modules_embeddings_and_outputs_are_those_of_peft(program, tiny, u
     model = tiny if kind == "tied" else untied
     made(model, tmp_path / "adapter", **WHOLE[name])
     assert_same(program, model, tmp_path / "adapter", few)
+    if name in ("saved-head", "saved-embedding", "saved-both"):
+        return  # these train: test_whole.py
     said = refused(program, "train", "--model", model, "--data", few, "--out", tmp_path / "out", "--adapter", tmp_path / "adapter")
     assert "which can be neither trained" in said and "lora-vk merge" in said
 

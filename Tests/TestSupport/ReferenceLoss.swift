@@ -10,7 +10,7 @@
 package enum ReferenceLoss {
     package static func crossEntropy(
         _ logits: [Double], width: Int, columns: Int, labels: [Int32], weights: [Double]? = nil,
-        scale: Double, cap: Double? = nil
+        scale: Double, cap: Double? = nil, smoothing: Double = 0, square: Double = 0
     ) -> (losses: [Double], correct: [UInt32], gradient: [Double]) {
         var (losses, correct, gradient): ([Double], [UInt32], [Double]) = ([], [], [])
         for (index, (row, label)) in zip(rows(logits, width: width), labels).enumerated() {
@@ -26,10 +26,19 @@ package enum ReferenceLoss {
             let x = row.prefix(columns).map { z in cap.map { $0 * tanh(z / $0) } ?? z }
             let maximum = x.reduce(-.infinity, max)
             let sum = x.reduce(0) { $0 + exp($1 - maximum) }
-            losses.append((log(sum) - (x[Int(label)] - maximum)) * weight)
+            let logZ = log(sum) + maximum
+            // From the largest on, so that large logits cancel.
+            let mean = x.reduce(0) { $0 + ($1 - maximum) } / Double(columns)
+            losses.append(
+                (log(sum) - (1 - smoothing) * (x[Int(label)] - maximum) - smoothing * mean
+                    + (square == 0 ? 0 : square * logZ * logZ)) * weight)
             correct.append(x.firstIndex(of: maximum) == Int(label) ? 1 : 0)
-            for i in 0..<columns { dx[i] = exp(x[i] - maximum) / sum * scale }
-            dx[Int(label)] -= scale
+            for i in 0..<columns {
+                dx[i] =
+                    (exp(x[i] - maximum) / sum * (1 + 2 * square * logZ) - smoothing / Double(columns))
+                    * scale
+            }
+            dx[Int(label)] -= (1 - smoothing) * scale
             if let cap { for i in 0..<columns { dx[i] *= 1 - x[i] * x[i] / (cap * cap) } }
             gradient += dx
         }

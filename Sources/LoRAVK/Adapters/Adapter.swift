@@ -10,6 +10,10 @@ package final class Adapter {
     package let config: PEFTConfig
     package let method: any AdapterMethod
     package let layers: [LoRALayer]
+    /// The head of a classifier; nil: the model tells the next tokens.
+    package let head: ScoreHead?
+    /// What trains whole, in the flat buffer behind the layers'.
+    package let whole: [WholeParameter]
     package let parameters: Tensor  // flat
     package let gradients: Tensor  // flat, the same layout
     /// Multiplies the learning rate of each parameter. 0: frozen. Nil: 1 everywhere.
@@ -29,30 +33,32 @@ package final class Adapter {
 
     package init(
         _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
-        constants: [[String: [Float]]], shared: SharedMatrices = [:], start: String = "zeros",
-        for model: Transformer
+        constants: [[String: [Float]]], shared: SharedMatrices = [:], head: ScoreHead? = nil,
+        whole names: [String] = [], start: String = "zeros", for model: Transformer
     ) throws {
         let device = model.device
         let shapes = modules.map(method.parameters)
-        let count = shapes.joined().reduce(0) { $0 + $1.stride }
+        var wholeShapes = names.map { (name: $0, shape: model.wholeShape($0)) }
+        if let head { wholeShapes.append((ScoreHead.tensorName, head.shape(width: model.spec.width))) }
+        let layersCount = shapes.joined().reduce(0) { $0 + $1.stride }
+        let count = wholeShapes.reduce(layersCount) { $0 + $1.shape.stride }
         let parameters = try device.makeTensor([count], label: "adapter parameters")
         let gradients = try device.makeTensor([count], label: "adapter gradients")
         let places = Self.places(shapes, groups: model.inputGroups(modules.map(\.name)))
+        func parameter(_ shape: ParameterShape, at place: Int, _ rate: Double) -> AdapterParameter {
+            func part(_ flat: Tensor) -> Tensor {
+                let size = [shape.storedRows, shape.storedColumns]
+                return Tensor(flat.slice.slice(place * 4, byteCount: size[0] * size[1] * 4), shape: size)
+            }
+            return AdapterParameter(
+                shape: shape, value: part(parameters), gradient: part(gradients), learningRate: rate)
+        }
         var layers: [LoRALayer] = []
         var blocks = SharedBlocks(shared)
         var fixed = FixedTensors(device)
         for (index, (module, shapes)) in zip(modules, shapes).enumerated() {
-            var layerParameters: [AdapterParameter] = []
-            for (shape, place) in zip(shapes, places[index]) {
-                func part(_ flat: Tensor) -> Tensor {
-                    let size = [shape.storedRows, shape.storedColumns]
-                    return Tensor(
-                        flat.slice.slice(place * 4, byteCount: size[0] * size[1] * 4), shape: size)
-                }
-                layerParameters.append(
-                    AdapterParameter(
-                        shape: shape, value: part(parameters), gradient: part(gradients),
-                        learningRate: module.learningRate * method.learningRate(of: shape.part)))
+            let layerParameters = zip(shapes, places[index]).map { shape, place in
+                parameter(shape, at: place, module.learningRate * method.learningRate(of: shape.part))
             }
             var derived: [String: Tensor] = [:]
             for (name, shape) in method.derivedTensors(of: module) {
@@ -73,6 +79,12 @@ package final class Adapter {
         self.config = config
         self.method = method
         self.layers = layers
+        self.head = head
+        var end = layersCount
+        whole = wholeShapes.map { name, shape in
+            defer { end += shape.stride }
+            return WholeParameter(name: name, parameter: parameter(shape, at: end, 1))
+        }
         self.shared = shared
         self.start = start
         self.parameters = parameters
@@ -87,7 +99,7 @@ package final class Adapter {
         }
         self.linears = adapted
         refreshArena = try Self.refreshArena(layers, adapted, device)
-        learningRates = try Self.learningRates(layers, in: parameters, device)
+        learningRates = try Self.learningRates(layers, whole, in: parameters, device)
         byName = Dictionary(
             first: layers.enumerated().map { ($1.name, $0) })
         try device.run { encoder throws(VulkanError) in
@@ -113,7 +125,7 @@ package final class Adapter {
     }
 
     private static func learningRates(
-        _ layers: [LoRALayer], in flat: Tensor, _ device: Device
+        _ layers: [LoRALayer], _ whole: [WholeParameter], in flat: Tensor, _ device: Device
     ) throws(VulkanError) -> Tensor? {
         let count = flat.count
         let isPlain = layers.allSatisfy { layer in
@@ -128,6 +140,9 @@ package final class Adapter {
                 rates.replaceSubrange(place..<place + values.count, with: values)
             }
         }
+        for (parameter, place) in whole.map({ ($0.parameter, $0.parameter.place(in: flat) / 4) }) {
+            for index in place..<place + parameter.shape.storedCount { rates[index] = 1 }
+        }
         return try device.makeTensor(rates, [count], label: "learning rates")
     }
 
@@ -135,7 +150,25 @@ package final class Adapter {
 
     /// Numbers that training changes, without padding.
     package var parameterCount: Int {
-        layers.reduce(0) { sum, layer in layer.parameters.reduce(sum) { $0 + layer.trainedCount($1) } }
+        let ofLayers = layers.reduce(0) { sum, layer in
+            layer.parameters.reduce(sum) { $0 + layer.trainedCount($1) }
+        }
+        return whole.reduce(ofLayers) { $0 + $1.parameter.shape.count }
+    }
+
+    /// All parameters, by their keys in PEFT's files.
+    package var namedParameters: [(key: String, parameter: AdapterParameter)] {
+        layers.flatMap { layer in layer.parameters.map { (layer.key($0.shape.part), $0) } }
+            + whole.map { ($0.key, $0.parameter) }
+    }
+
+    /// What trains whole under a tensor's name.
+    package func whole(_ name: String) -> AdapterParameter? { whole.first { $0.name == name }?.parameter }
+
+    /// W (K, C) of the head, with rows of zeros behind.
+    func headWeight() -> AdapterParameter {
+        guard let weight = whole(ScoreHead.tensorName) else { preconditionFailure("the adapter has no head") }
+        return weight
     }
 
     package enum Kind: Sendable { case parameter, gradient }
@@ -144,15 +177,25 @@ package final class Adapter {
     package func values(
         _ layer: LoRALayer, _ part: Part, _ kind: Kind = .parameter
     ) throws(VulkanError) -> [Float] {
-        let parameter = layer[part]
-        return parameter.shape.unpadded(
+        try values(layer[part], kind)
+    }
+
+    package func values(_ parameter: AdapterParameter, _ kind: Kind = .parameter) throws(VulkanError)
+        -> [Float]
+    {
+        parameter.shape.unpadded(
             try device.values(kind == .parameter ? parameter.value : parameter.gradient))
     }
 
     package func set(
         _ layer: LoRALayer, _ part: Part, _ kind: Kind = .parameter, to values: [Float]
     ) throws(VulkanError) {
-        let parameter = layer[part]
+        try set(layer[part], kind, to: values)
+    }
+
+    package func set(
+        _ parameter: AdapterParameter, _ kind: Kind = .parameter, to values: [Float]
+    ) throws(VulkanError) {
         let target = kind == .parameter ? parameter.value : parameter.gradient
         try device.upload(parameter.shape.padded(values), into: target.slice)
         if kind == .parameter { parametersChanged() }

@@ -12,6 +12,11 @@ extension Adapter {
         var config = wanted
         config.method.normalize(&config)
         try config.validate()
+        if config.head != nil, config.start.sight != nil {
+            throw ConfigError(
+                "the initialization \(config.start.name) looks at how the model tells next tokens, which a classifier does "
+                    + "not learn; use another")
+        }
         let plan = try AdapterPlan(config, model, examples)
         let modules = plan.modules
         let bases = plan.layers.map { InitialSite.Base(linear: $0.linear, model: model) }
@@ -20,8 +25,13 @@ extension Adapter {
         if !model.device.isPlanning { config.method.startShared(&shared, seed: config.seed) }
         let adapter = try Adapter(
             plan.peft(model), method: config.method, modules: modules, constants: constants, shared: shared,
+            head: config.head, whole: try model.wholeNames(config.modulesToSave),
             start: config.start.description, for: model)
         if model.device.isPlanning { return adapter }
+        for whole in adapter.whole where whole.name != ScoreHead.tensorName {
+            try adapter.set(whole.parameter, to: model.wholeValues(whole.name))
+        }
+        try adapter.startHead(seed: config.seed)
         var random = RandomNumbers(seed: config.seed)
         for (index, layer) in adapter.layers.enumerated() {
             var site = InitialSite(
@@ -37,16 +47,25 @@ extension Adapter {
     }
 
     /// An adapter that PEFT or `save` wrote, or that was exported for llama.cpp, checked against the model. Of layers named
-    /// as in `LoRAConfig.learningRates` the rate is multiplied; `dropout`: another than the file's.
+    /// as in `LoRAConfig.learningRates` the rate is multiplied; `dropout`: another than the file's. An adapter without a
+    /// head gets `head`, new by `seed`.
     package static func load(
         _ path: String, for model: Transformer, dropout: Double? = nil,
-        learningRates: [(target: String, multiplier: Double)] = []
+        learningRates: [(target: String, multiplier: Double)] = [], head: ScoreHead? = nil, seed: UInt64 = 0
     ) throws -> Adapter {
         let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
         try files.checkOfLayers(model.spec)
+        guard files.isTrainable(model.spec) else {
+            throw FileError(
+                path,
+                "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
+                    + "neither trained nor put on a model that is loaded already",
+                remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
+        }
         var rates = LoRAConfig()
         rates.learningRates = learningRates
         _ = try rates.modules(of: files.modules.map(\.name))
+        (rates.head, rates.seed) = (head, seed)
         return try load(files, for: model, dropout: dropout, rates)
     }
 
@@ -98,33 +117,57 @@ extension Adapter {
         }
         var config = files.config(for: model.checkpoint)
         if let dropout { config.dropout = dropout }
+        var head = try files.head ?? rates.head
+        if head?.problem == nil { head?.problem = rates.head?.problem }
+        head?.describe(&config)
         let adapter = try Adapter(
             config, method: method, modules: shapes, constants: constants,
-            shared: files.sharedMatrices, start: "a saved adapter", for: model)
+            shared: files.sharedMatrices, head: head, whole: files.saved.map(\.name),
+            start: "a saved adapter",
+            for: model)
+        for stored in files.saved {
+            if let parameter = adapter.whole(stored.name) {
+                try adapter.set(parameter, to: stored.finiteFloats())
+            }
+        }
         for (layer, module) in zip(adapter.layers, files.modules) {
             for part in layer.parts {
                 guard let filePart = part.filePart, let stored = module.parts[filePart] else { continue }
                 try adapter.set(layer, part, to: stored.finiteFloats())
             }
         }
+        if let score = files.score {
+            try adapter.set(adapter.headWeight(), to: score.finiteFloats())
+        } else {
+            try adapter.startHead(seed: rates.seed)
+        }
         return adapter
+    }
+
+    private func startHead(seed: UInt64) throws(VulkanError) {
+        guard let head, !device.isPlanning else { return }
+        let weight = headWeight()
+        try set(weight, to: head.start(width: weight.shape.columns, seed: seed))
     }
 
     /// Writes PEFT's two files, both or neither. Refuses values that are not finite.
     package func save(to folder: String) throws {
-        for layer in layers {
-            for part in layer.parts where try !values(layer, part).allSatisfy(\.isFinite) {
-                throw DivergenceError(
-                    description:
-                        "the adapter of \(layer.name) holds values that are not finite, and was not saved; "
-                        + "try a smaller learning rate")
-            }
+        for (key, parameter) in namedParameters where try !values(parameter).allSatisfy(\.isFinite) {
+            throw DivergenceError(
+                description:
+                    "the adapter's '\(key)' holds values that are not finite, and was not saved; "
+                    + "try a smaller learning rate")
         }
         try AdapterFiles.write(config, fileTensors, metadata: metadata, to: folder)
     }
 
     private var fileTensors: [TensorSource] {
-        get throws { try layers.flatMap { try method.fileTensors(of: $0, in: self) } + savedShared }
+        get throws {
+            let saved = try whole.map {
+                TensorSource($0.key, shape: $0.parameter.shape.savedShape, try values($0.parameter))
+            }
+            return try layers.flatMap { try method.fileTensors(of: $0, in: self) } + saved + savedShared
+        }
     }
 
     /// As `save` would write it.
@@ -155,6 +198,7 @@ extension Adapter {
         if let frozen = layers.first?.module.frozenRank, frozen > 0 {
             metadata[AdapterFiles.frozenRankKey] = String(frozen)
         }
+        if let head { metadata.merge(head.metadata) { $1 } }
         return metadata
     }
 }

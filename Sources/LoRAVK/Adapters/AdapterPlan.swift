@@ -94,6 +94,10 @@ struct AdapterPlan {
             peft.alphaPattern.append(.init(pattern, alpha(layer.rank)))
         }
         config.method.describe(&peft, config)
+        peft.modulesToSave = try model.wholeNames(config.modulesToSave).compactMap {
+            $0.split(separator: ".").dropLast().last.map(String.init)
+        }
+        config.head?.describe(&peft)
         return peft
     }
 }

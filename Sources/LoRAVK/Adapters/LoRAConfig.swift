@@ -29,6 +29,10 @@ package struct LoRAConfig: Sendable {
     /// Yao et al. 2024 train v faster than q.
     package var learningRates: [(target: String, multiplier: Double)] = []
     package var seed: UInt64 = 0
+    /// Modules of which the adapter has copies that train whole: the embedding, the output.
+    package var modulesToSave: [String] = []
+    /// The head of a classifier, which trains whole.
+    package var head: ScoreHead?
 
     package init() {}
 

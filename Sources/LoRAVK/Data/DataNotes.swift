@@ -5,6 +5,8 @@ import Tokenizer
 
 package struct DataNotes {
     var chat = ChatNotes()
+    /// The labels that lines have.
+    var labels = LabelBook()
     /// Answers of chats without a token that ends the model's turn.
     var openAnswers = 0
     /// How many lines have a key that was not read.

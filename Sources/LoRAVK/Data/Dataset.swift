@@ -23,16 +23,20 @@ package struct Dataset: Sendable {
     package let warnings: [String]
     /// The date that the chat template wrote; nil where it wrote none.
     package let date: TemplateDate?
+    /// Of labelled examples.
+    package let labels: [String]
 
     package var tokens: Int { examples.reduce(0) { $0 + $1.tokens.count } }
     package var countedTokens: Int { examples.reduce(0) { $0 + $1.countedTokens } }
 
-    package init(examples: [Example], path: String = "memory", date: TemplateDate? = nil) {
+    package init(
+        examples: [Example], path: String = "memory", date: TemplateDate? = nil, labels: [String] = []
+    ) {
         self.examples = examples
         self.path = path
         (places, unit) = (examples.indices.map { Place(number: $0 + 1, isCut: false) }, "example")
         (cutExamples, skippedExamples) = (0, 0)
-        warnings = []
+        (warnings, self.labels) = ([], labels)
         self.date = date
     }
 
@@ -45,7 +49,7 @@ package struct Dataset: Sendable {
     private init(prefix count: Int, of data: Dataset, _ examples: [Example]? = nil) {
         self.examples = examples ?? Array(data.examples.prefix(count))
         places = Array(data.places.prefix(count))
-        (path, unit, date) = (data.path, data.unit, data.date)
+        (path, unit, date, labels) = (data.path, data.unit, data.date, data.labels)
         (cutExamples, skippedExamples, warnings) = (data.cutExamples, data.skippedExamples, data.warnings)
     }
 
@@ -77,6 +81,7 @@ package struct Dataset: Sendable {
         var examples = text ?? []
         var places = examples.indices.map { Place(number: $0 + 1, isCut: false) }
         var notes = DataNotes()
+        notes.labels = LabelBook(known: format.labels)
         try eachRow { fields, number in
             let (example, isCut) = try reader.example(fields, &notes)
             try Interruption.check(fields.path)
@@ -113,6 +118,7 @@ package struct Dataset: Sendable {
             }
             examples = examples.withOthers(maxTokens: format.maxTokens)
         }
+        labels = try notes.labels.settle(&examples, name)
         (path, self.examples, self.places, self.unit) = (name, examples, places, unit)
         (cutExamples, skippedExamples) = (notes.cut.count, notes.skipped.count + notes.undecided.count)
         self.warnings = warnings + notes.warnings(unit, maxTokens: format.maxTokens)
@@ -151,13 +157,13 @@ package struct Dataset: Sendable {
 extension Example {
     /// Each answer has a token to learn, and each text a token.
     fileprivate var isLearnable: Bool {
-        if texts != nil { return sequences.allSatisfy { !$0.isEmpty } }
+        if texts != nil || outcome != nil { return sequences.allSatisfy { !$0.isEmpty } }
         guard kind == .pair else { return countedTokens > 0 }
         return sequences.allSatisfy { labels[$0].dropFirst().contains { $0 >= 0 } }
     }
 
     /// A pair of equal answers.
     fileprivate var isUndecided: Bool {
-        kind == .pair && tokens[sequences[0]] == tokens[sequences[1]]
+        [.pair, .ranked].contains(kind) && tokens[sequences[0]] == tokens[sequences[1]]
     }
 }

@@ -15,4 +15,17 @@ extension Dataset {
             }
         }
     }
+
+    /// What a head reads of each row of a file: `text`, perhaps `text_pair`.
+    package static func eachTexts(of path: String, _ body: ([String]) throws -> Void) throws {
+        let file = try DataFile(path)
+        guard case .text = file.form else {
+            return try file.eachRow { fields, _ in
+                try Interruption.check(path)
+                try body(fields.texts)
+            }
+        }
+        throw FileError(
+            path, "is plain text; give lines {\"text\": \"…\"}, or a line a text to the standard input")
+    }
 }

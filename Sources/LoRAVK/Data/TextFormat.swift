@@ -7,6 +7,8 @@ import Tokenizer
 package struct TextFormat: Sendable {
     /// What the objective learns from: only formats of such examples are recognised.
     package var kind = Example.Kind.plain
+    /// The labels of rows, in the order of a head's outputs; nil: those that the rows have.
+    package var labels: [String]?
     /// The format of all rows (`Registries.formats`); nil: each row's keys tell.
     package var name: String?
     /// Templates that make prompt and completion from any fields of a line: `Review: {text}`; `{label:bad|good}` picks
@@ -33,7 +35,7 @@ package struct TextFormat: Sendable {
         }
         guard kind == .plain || (!learnsPrompts && promptTemplate == nil) else {
             throw ConfigError(
-                "\(kind.words) are compared by their answers alone: templates and learned prompts have no meaning there"
+                "the objective learns from \(kind.words): templates and learned prompts have no meaning there"
             )
         }
         guard let name else { return }
@@ -104,6 +106,9 @@ package struct ExampleReader {
         try tokenized([TextPiece(text: text, isTarget: true)])
     }
 
+    /// A text, or two behind each other, as a head reads them: with what the tokenizer adds to each, without an end.
+    package func sequence(_ texts: [String]) -> [Int32] { texts.flatMap { tokenizer.encode($0) } }
+
     /// A prompt, and what is learned behind it.
     package func completed(_ prompt: String, _ completion: String) throws -> Example {
         try tokenized([
@@ -141,11 +146,13 @@ extension Example {
     func cut(to most: Int) -> Example {
         guard texts == nil, sequences.contains(where: { $0.count > most }) else { return self }
         let parts = sequences.map { part($0.prefix(most)) }
-        guard var comparison else { return parts[0] }
-        comparison.second = parts[0].tokens.count
-        var example = Example(
-            tokens: parts.flatMap(\.tokens), labels: parts.flatMap(\.labels))
-        example.comparison = comparison
+        var example = parts[0]
+        if var comparison {
+            comparison.second = parts[0].tokens.count
+            example = Example(tokens: parts.flatMap(\.tokens), labels: parts.flatMap(\.labels))
+            example.comparison = comparison
+        }
+        example.outcome = outcome
         return example
     }
 

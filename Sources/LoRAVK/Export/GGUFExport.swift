@@ -26,6 +26,7 @@ package enum GGUFExport {
         }
         let adapter = try adapter.matched(to: base)
         try refuseWhatHasNoPlace(adapter)
+        try adapter.requireNoHead("llama.cpp has no place for")
         let expected = Dictionary(
             first: base.spec.expectedTensors.map { ($0.name, $0) })
         // The alpha of the first module; where another scales differently (patterns, rsLoRA of several ranks), its B

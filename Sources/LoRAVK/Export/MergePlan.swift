@@ -22,6 +22,7 @@ final class MergePlan {
         to format: Checkpoint.Format
     ) throws(FileError) {
         (self.model, self.out, self.format) = (model, out, format)
+        try adapter?.requireNoHead("a merged model would lose")
         modules = Dictionary(
             first: (adapter?.modules ?? []).map { ($0.name + ".weight", $0) })
         saved = Dictionary(first: ((adapter?.saved ?? []) + (adapter?.replaced ?? [])).map { ($0.name, $0) })

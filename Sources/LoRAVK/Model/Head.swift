@@ -6,6 +6,8 @@ import Kernels
 import VulkanCompute
 
 package struct Head: Sendable {
+    /// The tensor's name; an adapter may have a copy of its own, which trains.
+    let name: String
     /// nil: the states are normed as they come.
     let norm: Norm?
     /// The output projection (V, C); the embedding itself where they are tied.
@@ -15,7 +17,8 @@ package struct Head: Sendable {
     let logitCap: Float?
     private static let chunkByteCount = 32 << 20
 
-    init(norm: Norm?, weight: Weight, vocabulary: Int, logitCap: Float?) {
+    init(name: String, norm: Norm?, weight: Weight, vocabulary: Int, logitCap: Float?) {
+        self.name = name
         (self.norm, self.weight, self.vocabulary) = (norm, weight, vocabulary)
         self.logitCap = logitCap
     }
@@ -29,11 +32,14 @@ package struct Head: Sendable {
     }
 
     /// Records loss and gradient. Takes over `x` (n, C) and returns dx (n, C).
-    func trainingLoss(_ x: Tensor, _ pass: Pass) throws(VulkanError) -> Tensor {
+    func trainingLoss(
+        _ x: Tensor, _ pass: Pass, smoothing: LossSmoothing = LossSmoothing()
+    ) throws(VulkanError) -> Tensor {
         let (n, saved) = try normed(x, pass)
         let dn = pass.arena.take(n.rows, n.width)
         let losses = pass.arena.take(n.rows)
-        try gradient(into: dn, n, weights: pass.batch.weights, losses: losses, pass)
+        try gradient(
+            into: dn, n, weights: pass.batch.weights, losses: losses, smoothing: smoothing, pass)
         try pass.encoder.lossSum(into: pass.result, losses)
         pass.arena.give(losses)
         return try normBackward(x, n, dn, saved, pass)
@@ -68,7 +74,7 @@ package struct Head: Sendable {
     /// Records the logits (n, Vp) of the counted positions. Takes over `x`.
     func logits(_ x: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
         let (n, saved) = try normed(x, pass)
-        try pass.encoder.matmul(into: logits, n, weight: weight, label: "lm_head")
+        try project(n, into: logits, pass)
         if let logitCap { try pass.encoder.cap(into: logits, logits, by: logitCap) }
         giveNormed(x, n, saved, pass)
     }
@@ -78,7 +84,7 @@ package struct Head: Sendable {
         into losses: Tensor, correct: Tensor, _ n: Tensor, _ pass: Pass
     ) throws(VulkanError) {
         try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
+            try project(n.rows(rows), into: logits, pass)
             try pass.encoder.crossEntropy(
                 into: losses.elements(rows), correct: correct.elements(rows), logits,
                 labels: pass.batch.targets.elements(rows), columns: vocabulary, cap: logitCap)
@@ -87,15 +93,32 @@ package struct Head: Sendable {
 
     /// The gradient of n (n, C), and the losses times their weights.
     private func gradient(
-        into dn: Tensor, _ n: Tensor, weights: Tensor, losses: Tensor, _ pass: Pass
+        into dn: Tensor, _ n: Tensor, weights: Tensor, losses: Tensor,
+        smoothing: LossSmoothing = LossSmoothing(), _ pass: Pass
     ) throws(VulkanError) {
         try eachChunk(of: n.rows, pass) { rows, logits throws(VulkanError) in
-            try pass.encoder.matmul(into: logits, n.rows(rows), weight: weight, label: "lm_head")
+            try project(n.rows(rows), into: logits, pass)
             try pass.encoder.crossEntropy(
                 into: losses.elements(rows), gradientInPlaceOf: logits,
                 labels: pass.batch.targets.elements(rows), weights: weights.elements(rows),
-                columns: vocabulary, state: pass.state, cap: logitCap)
-            try pass.encoder.matmulBackward(into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
+                columns: vocabulary, state: pass.state, cap: logitCap, smoothing: smoothing)
+            if let own = pass.adapter?.whole(name) {
+                try pass.encoder.loraGradientA(
+                    addingTo: own.gradient, g: logits, x: n.rows(rows), label: "lm_head dW")
+                try pass.encoder.matmul(.nn, into: dn.rows(rows), logits, own.value, label: "lm_head dx")
+            } else {
+                try pass.encoder.matmulBackward(
+                    into: dn.rows(rows), logits, weight: weight, label: "lm_head dx")
+            }
+        }
+    }
+
+    /// Logits (m, Vp) of normed states (m, C).
+    private func project(_ n: Tensor, into logits: Tensor, _ pass: Pass) throws(VulkanError) {
+        if let own = pass.adapter?.whole(name) {
+            try pass.encoder.matmul(.nt, into: logits, n, own.value, label: "lm_head")
+        } else {
+            try pass.encoder.matmul(into: logits, n, weight: weight, label: "lm_head")
         }
     }
 

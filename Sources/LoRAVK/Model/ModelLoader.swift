@@ -31,6 +31,7 @@ extension Transformer {
             checkpoint: checkpoint, device: device, storage: weights, progress: progress)
         try loader.checkWidths(spec)
         let embedding = Embedding(
+            name: spec.embedding.name.huggingFace + ".weight",
             weight: try loader.weight(spec.embedding.name), scale: Float(spec.embedding.scale),
             positions: try loader.positions(spec.embedding),
             norm: try spec.embedding.norm.map { try loader.norm($0) })
@@ -44,6 +45,7 @@ extension Transformer {
             blocks.append(Block(branches: branches))
         }
         let head = Head(
+            name: spec.headName + ".weight",
             // A scale of the logits is one of the norm's weights.
             norm: try spec.finalNorm.map { try loader.norm($0, scaledBy: spec.head.scale) },
             weight: try spec.head.name.map { try loader.weight($0) } ?? embedding.weight,

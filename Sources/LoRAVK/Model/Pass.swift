@@ -15,6 +15,8 @@ package struct Pass {
     package let isTraining: Bool
     /// Blocks, from the lowest that a backward needs, of which only the input is kept.
     var recomputedBlocks = 0
+    /// NEFTune's α; 0: none.
+    var noise: Float = 0
     /// Measures what adapted layers see.
     var features: FeatureSums?
 

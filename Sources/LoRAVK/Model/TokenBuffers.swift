@@ -19,6 +19,7 @@ package struct TokenBuffers {
     let countedPositions: Tensor  // (n)
     let targets: Tensor  // (n)
     let weights: Tensor  // (n), floats
+    let values: Tensor  // (n, K), floats
     let keyOffset: Tensor  // (1): cached tokens before these
     let answers: AnswerBuffers
     let texts: TextBuffers
@@ -44,6 +45,7 @@ package struct TokenBuffers {
         countedPositions = part(shape.counted)
         targets = part(shape.counted)
         weights = part(shape.counted, dtype: .f32)
+        values = part(shape.counted, shape.values, dtype: .f32)
         keyOffset = part(1)
         answers = AnswerBuffers(
             ranges: part(shape.pairs * 2, 2), references: part(shape.pairs * 2, dtype: .f32),
@@ -61,7 +63,8 @@ package struct TokenBuffers {
 
     /// In words.
     private static func sizes(_ shape: BatchShape, _ rules: TokenRules) -> [Int] {
-        [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, shape.counted, 1]
+        [shape.tokens, shape.tokens, shape.tokens * 2, shape.counted, shape.counted, shape.counted]
+            + [shape.counted * shape.values, 1]
             + AnswerBuffers.sizes(pairs: shape.pairs) + TextBuffers.sizes(shape)
             + rules.windows.map { _ in shape.tokens * 2 }
     }
@@ -78,7 +81,8 @@ package struct TokenBuffers {
             [
                 (tokens, batch.tokens), (positions, batch.positions(rules)), (spans, batch.spans),
                 (countedPositions, batch.countedPositions), (targets, batch.targets),
-                (weights, batch.weights.words), (keyOffset, [batch.keyOffset]),
+                (weights, batch.weights.words), (values, batch.values.words),
+                (keyOffset, [batch.keyOffset]),
             ] + answers.values(batch.answers) + texts.values(batch.texts)
             + windowSpans.map { window, tensor in (tensor, batch.spans(window: Int32(clamping: window))) }
         for (tensor, values) in all {

@@ -1,4 +1,5 @@
-// A model on the device: embedding, blocks, output head. All weights are frozen.
+// A model on the device: embedding, blocks, output head. All weights are frozen; an adapter may have copies of embedding and output that
+// train.
 
 import Checkpoints
 import Kernels
@@ -119,8 +120,10 @@ package final class Transformer: Sendable {
             case .all(let saved): all = saved
             }
             dx = try block.backward(
-                dx, all, from: first, needsInput: index > lowest.block, rows: rows, pass)
+                dx, all, from: first, needsInput: index > lowest.block || trainsEmbedding(pass), rows: rows,
+                pass)
         }
+        if trainsEmbedding(pass) { try embedding.backward(dx, pass) }
         pass.arena.give(dx)
     }
 
@@ -129,7 +132,10 @@ package final class Transformer: Sendable {
         block == blocks.count - 1 && pass.tokens > 1 ? pass.batch.countedPositions : nil
     }
 
+    private func trainsEmbedding(_ pass: Pass) -> Bool { pass.adapter?.whole(embedding.name) != nil }
+
     private func lowestAdapted(_ pass: Pass) -> Lowest {
+        if trainsEmbedding(pass) { return Lowest(block: 0, branch: 0) }
         for (index, block) in blocks.enumerated() {
             if let branch = block.lowestAdapted(pass) { return Lowest(block: index, branch: branch) }
         }

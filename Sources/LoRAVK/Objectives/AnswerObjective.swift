@@ -13,7 +13,7 @@ import VulkanCompute
     import Darwin
 #endif
 
-package protocol AnswerObjective: Objective {
+package protocol AnswerObjective: TokenObjective {
     /// Records the kernel that writes the weights (n) of the targets from log p (2P) of the answers.
     func record(
         weights: Tensor, _ logps: Tensor, _ answers: AnswerBuffers, _ encoder: CommandEncoder

@@ -22,15 +22,63 @@ package protocol Objective: Named {
     )
     /// Of a pass that has run.
     func report(_ pass: FinishedPass) throws(VulkanError) -> LossReport
+    /// The head that it trains on such data; nil: it learns next tokens.
+    func head(for data: Dataset) throws(ConfigError) -> ScoreHead?
+}
+
+/// An objective of next tokens.
+package protocol TokenObjective: Objective {
     /// From −log p of the targets of a pass, in f64.
     func report(_ losses: some Collection<Float>, _ batch: TokenBatch, _ examples: [Example]) -> LossReport
+}
+
+extension TokenObjective {
+    package func head(for data: Dataset) -> ScoreHead? { nil }
 }
 
 extension Objective {
     package var needsReference: Bool { false }
 
-    /// Refuses examples that the objective does not learn from.
-    package func check(_ examples: some Sequence<Example>) throws(ConfigError) {
+    /// Numbers that belong to a target.
+    package func valueCount(_ head: ScoreHead?) -> Int {
+        switch examples {
+        case .multilabelled, .scored: head?.outputs ?? 0
+        case .ranked: 1
+        case .plain, .pair, .judged, .labelled: 0
+        }
+    }
+
+    /// Refuses an adapter without the head that the objective trains, or with one that it does not.
+    package func check(_ head: ScoreHead?) throws(ConfigError) {
+        guard let objective = self as? any ScoreObjective else {
+            guard head == nil else {
+                throw ConfigError(
+                    "the adapter has the head of a classifier, and the objective \(name) learns next tokens; use "
+                        + "classification, multilabel, regression or reward")
+            }
+            return
+        }
+        guard let head else {
+            throw ConfigError(
+                "the objective \(name) needs an adapter with the head of a classifier, and this has none")
+        }
+        try objective.checkProblem(head)
+    }
+
+    /// Refuses examples that the objective does not learn from, or the head has no outputs for.
+    package func check(_ examples: some Sequence<Example>, _ head: ScoreHead?) throws(ConfigError) {
+        let outputs = head?.outputs ?? 0
+        let count = valueCount(head)
+        for outcome in examples.lazy.compactMap(\.outcome) where outcome.kind == self.examples {
+            guard outcome.kind != .labelled || (0..<outputs).contains(Int(outcome.label)) else {
+                throw ConfigError(
+                    "an example has the label \(outcome.label), and the head has \(outputs) outputs")
+            }
+            guard outcome.values.count == count else {
+                throw ConfigError(
+                    "an example has \(outcome.values.count) numbers, and the objective wants \(count)")
+            }
+        }
         guard let other = examples.first(where: { $0.kind != self.examples && $0.countedTokens > 0 }) else {
             return
         }
@@ -56,6 +104,10 @@ extension Example.Kind {
         case .pair: "pairs of a chosen and a rejected answer"
         case .judged: "answers that are judged"
         case .texts: "pairs and triplets of texts"
+        case .labelled: "texts with a label"
+        case .multilabelled: "texts with labels"
+        case .scored: "texts with numbers"
+        case .ranked: "pairs of a chosen and a rejected text"
         }
     }
 }
@@ -64,6 +116,8 @@ extension Example.Kind {
 package struct FinishedPass {
     let examples: [Example]
     let outputs: [Tensor]
+    /// K of the adapter's head; 0: none.
+    let outputsOfHead: Int
     let result: BufferSlice
     let device: Device
 }
@@ -86,7 +140,7 @@ package struct LossReport: Sendable, Equatable {
     }
 }
 
-/// Means by name, kept as sums. The names are those of TRL.
+/// Means by name, kept as sums, and what follows from all that a head said. The names are those of TRL.
 package struct Metrics: Sendable, Equatable {
     private struct Entry: Equatable {
         let name: String
@@ -94,12 +148,20 @@ package struct Metrics: Sendable, Equatable {
         var count: Int
     }
     private var entries: [Entry] = []
+    package private(set) var sayings = HeadSayings()
 
     package init() {}
 
+    mutating func add(_ saying: HeadSaying, as problem: ScoreHead.Problem) {
+        sayings.add(saying, as: problem)
+    }
+
     mutating func add(_ name: String, _ value: Double) { add(Entry(name: name, sum: value, count: 1)) }
 
-    mutating func add(_ other: Metrics) { for entry in other.entries { add(entry) } }
+    mutating func add(_ other: Metrics) {
+        for entry in other.entries { add(entry) }
+        sayings.add(other.sayings)
+    }
 
     private mutating func add(_ entry: Entry) {
         guard let index = entries.firstIndex(where: { $0.name == entry.name }) else {
@@ -121,6 +183,6 @@ package struct Metrics: Sendable, Equatable {
         if let chosen = value(Self.chosen), let rejected = value(Self.rejected) {
             values.append((Self.margins, chosen - rejected))
         }
-        return values
+        return values + sayings.metrics
     }
 }

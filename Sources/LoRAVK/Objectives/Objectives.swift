@@ -4,5 +4,6 @@ extension Registries {
         [
             CausalLM(), DPO(.sigmoid), DPO(.hinge), DPO(.ipo), SimPO(), ORPO(), KTO(),
             MultipleNegatives(), CosineSimilarity(), Triplet(),
+            Classification(.single), Classification(.multi), Classification(.regression), RewardModel(),
         ])
 }

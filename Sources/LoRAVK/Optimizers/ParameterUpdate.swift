@@ -17,7 +17,7 @@ final class ParameterUpdate {
 
     init(_ config: OptimizerConfig, _ adapter: Adapter) throws {
         try config.validate()
-        let parameters = adapter.layers.flatMap(\.parameters)
+        let parameters = adapter.namedParameters.map(\.parameter)
         try config.optimizer.validate(parameters.map(\.shape), adapter.device.capabilities)
         self.config = config
         self.adapter = adapter

@@ -43,13 +43,15 @@ package final class Evaluator {
     }
 
     package func evaluate(_ examples: [Example]) throws -> EvaluationReport {
-        try objective.check(examples)
+        try objective.check(adapter?.head)
+        try objective.check(examples, adapter?.head)
         if let objective = objective as? any TextObjective {
             return try evaluate(texts: [examples], objective)
         }
         let batch = TokenBatch(examples)
         var report = EvaluationReport()
         guard batch.countedCount > 0 else { return report }
+        guard let objective = objective as? any TokenObjective else { return try scored(examples, batch) }
         let (losses, correct) = try losses(batch)
         report.objective = objective.report(losses, batch, examples)
         report.correct = correct.count { $0 != 0 }
@@ -62,6 +64,49 @@ package final class Evaluator {
         }
         report.countedTokens = batch.countedCount
         return report
+    }
+
+    private func scored(_ examples: [Example], _ batch: TokenBatch) throws -> EvaluationReport {
+        guard let objective = objective as? any ScoreObjective else {
+            preconditionFailure("\(objective.name) learns neither tokens nor scores")
+        }
+        var report = EvaluationReport()
+        report.objective = objective.report(try scores(batch), examples)
+        report.correct = report.metrics.sayings.correct
+        (report.correctExamples, report.examples) = (report.correct, report.objective.count)
+        report.countedTokens = batch.countedCount
+        return report
+    }
+
+    /// What the head says (K) of each sequence, at its last token.
+    package func scores(_ sequences: [[Int32]]) throws -> [[Float]] {
+        guard adapter?.head != nil else { throw ConfigError("the adapter has no head that says scores") }
+        let examples = sequences.map { Example($0, Outcome(label: 0)) }
+        for example in examples {
+            try model.check(example)
+            if example.tokens.isEmpty { throw ConfigError("a text without tokens has no scores") }
+        }
+        return try TokenBatch.passes(examples, tokens: Self.tokensPerPass).flatMap {
+            try scores(TokenBatch($0))
+        }
+    }
+
+    private func scores(_ batch: TokenBatch) throws(VulkanError) -> [[Float]] {
+        let pass = try workspace.prepare(batch, for: .scores, recordScores)
+        try adapter?.refresh()
+        try pass.graph.run()
+        return try device.rows(pass.outputs[0], batch.countedCount, of: adapter?.head?.outputs ?? 0)
+    }
+
+    private func recordScores(
+        _ encoder: CommandEncoder, _ arena: Arena, _ buffers: TokenBuffers
+    ) throws(VulkanError) -> [Tensor] {
+        let pass = pass(encoder, arena, buffers)
+        let (x, _) = try model.forward(pass)
+        let (h, saved, scores) = try model.head.scores(x, pass)
+        model.head.giveNormed(x, h, saved, pass)
+        arena.give(scores)
+        return [scores]
     }
 
     /// −log p of each token of the examples, in their order; 0 where it is no target that counts.

@@ -11,6 +11,8 @@ package struct Example: Sendable, Equatable {
     package var comparison: Comparison?
     /// nil: its tokens are predicted.
     package var texts: TextGroup?
+    /// What a head is to say of its sequences; nil: the next tokens are learned.
+    package var outcome: Outcome?
 
     package init(tokens: [Int32], labels: [Int32]? = nil, weights: [Float]? = nil) {
         precondition(labels == nil || labels?.count == tokens.count, "one label a token")
@@ -22,6 +24,12 @@ package struct Example: Sendable, Equatable {
 
     /// A pair: the chosen answer to a prompt and the rejected one, each behind the prompt.
     package init(chosen: Example, rejected: Example) { self.init(chosen, rejected, isDesired: nil) }
+
+    /// A sequence of which a head is to say something.
+    package init(_ tokens: [Int32], _ outcome: Outcome) {
+        self.init(tokens: tokens, labels: tokens.map { _ in TokenBatch.ignored })
+        self.outcome = outcome
+    }
 
     /// An answer that is judged, and the same prompt with another's answer.
     package init(judged: Example, isDesired: Bool, other: Example) {
@@ -63,18 +71,25 @@ package struct Example: Sendable, Equatable {
 
     package var kind: Kind {
         if texts != nil { return .texts }
-        return comparison.map { $0.isDesired == nil ? .pair : .judged } ?? .plain
+        return outcome?.kind ?? comparison.map { $0.isDesired == nil ? .pair : .judged } ?? .plain
     }
 
     /// Targets that the loss counts: the first token of a sequence has nothing before it to be predicted from.
-    /// Of texts whose vectors are compared all tokens count.
+    /// Of texts whose vectors are compared all tokens count. Of a head it is what it says at the last token of each sequence.
     package var countedTokens: Int {
         if texts != nil { return tokens.count }
+        if outcome != nil { return sequences.count { !$0.isEmpty } }
         return sequences.reduce(0) { $0 + labels[$1].dropFirst().count { $0 >= 0 } }
     }
 
     /// What an objective learns from.
-    package enum Kind: Sendable { case plain, pair, judged, texts }
+    package enum Kind: Sendable {
+        case plain, pair, judged
+        /// Texts whose vectors are compared.
+        case texts
+        /// A class, labels, or numbers of a sequence; a pair of which the first is to have the larger score.
+        case labelled, multilabelled, scored, ranked
+    }
 }
 
 /// That an example is texts whose vectors are compared.
@@ -84,6 +99,18 @@ package struct TextGroup: Sendable, Equatable {
     /// How alike the first two are.
     package var score: Float
     package var pooling: Pooling
+}
+
+/// What a head is to say of an example.
+package struct Outcome: Sendable, Equatable {
+    package var kind: Example.Kind
+    /// Of a class.
+    package var label: Int32 = 0
+    /// One for each output of the head: 1 for labels that are meant, else 0; numbers; of a ranked pair the margin.
+    package var values: [Float] = []
+
+    package init(label: Int32) { (kind, self.label) = (.labelled, label) }
+    package init(_ kind: Example.Kind, _ values: [Float]) { (self.kind, self.values) = (kind, values) }
 }
 
 /// That an example is two sequences, of which the answers are compared.

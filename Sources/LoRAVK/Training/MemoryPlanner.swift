@@ -85,10 +85,10 @@ package struct MemoryPlanner {
         )
         .plan(
             BatchShape(
-                tokens: layout.tokensPerPass, counted: 64,
-                pairs: [.pair, .judged].contains(objective.examples) ? 8 : 0,
+                tokens: layout.tokensPerPass, counted: 64, pairs: objective is any AnswerObjective ? 8 : 0,
                 texts: objective.examples == .texts ? 8 : 0,
-                places: (objective as? any TextObjective)?.places.upperBound ?? 0)
+                places: (objective as? any TextObjective)?.places.upperBound ?? 0,
+                values: objective.valueCount(adapter.head))
         ).pipelines
     }
 
@@ -172,13 +172,16 @@ package struct MemoryPlanner {
 package struct ExampleSize: Sendable, Equatable {
     package var tokens: Int
     package var counted: Int
-    /// It is a pair of sequences.
+    /// It is a pair of sequences whose answers are compared.
     package var isPair: Bool
     /// Texts whose vectors are compared.
     package var texts: Int
+    /// Numbers that belong to a target.
+    package var values: Int
 
-    package init(tokens: Int, counted: Int, isPair: Bool = false, texts: Int = 0) {
-        (self.tokens, self.counted, self.isPair, self.texts) = (tokens, counted, isPair, texts)
+    package init(tokens: Int, counted: Int, isPair: Bool = false, texts: Int = 0, values: Int = 0) {
+        (self.tokens, self.counted, self.isPair) = (tokens, counted, isPair)
+        (self.texts, self.values) = (texts, values)
     }
 }
 
@@ -186,8 +189,8 @@ extension Dataset {
     package var sizes: [ExampleSize] {
         examples.map {
             ExampleSize(
-                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparison != nil,
-                texts: $0.texts?.ends.count ?? 0)
+                tokens: $0.tokens.count, counted: $0.countedTokens, isPair: $0.comparesAnswers,
+                texts: $0.texts?.ends.count ?? 0, values: $0.outcome?.values.count ?? 0)
         }
     }
 }
@@ -203,6 +206,7 @@ extension BatchShape {
         self.init(
             tokens: TokenBatch.bucket(most), counted: TokenBatch.bucket(max(1, min(counted, most))),
             pairs: pairs == 0 ? 0 : TokenBatch.bucket(pairs),
-            texts: min(batchSize, examples.count { $0.texts > 0 }), places: examples.map(\.texts).max() ?? 0)
+            texts: min(batchSize, examples.count { $0.texts > 0 }), places: examples.map(\.texts).max() ?? 0,
+            values: examples.map(\.values).max() ?? 0)
     }
 }

@@ -31,6 +31,7 @@ struct RunSettings {
         settings.add("seed", config.seed)
         settings.add("seed of dropout", trainer.hostState.seed)
         settings.add("shuffled", config.shuffles)
+        if trainer.noise > 0 { settings.add("noise on embeddings", trainer.noise) }
         settings += trainer.optimizer.config.settings
         values = settings.values
     }
@@ -67,6 +68,10 @@ extension Dataset {
             if let weights = example.weights { print.add(weights) }
             if let comparison = example.comparison {
                 print.add([comparison.second, comparison.isDesired ?? true ? 1 : 0])
+            }
+            if let outcome = example.outcome {
+                print.add([outcome.label])
+                print.add(outcome.values)
             }
         }
         return "\(examples.count) examples, \(tokens) tokens, \(print.text)"
@@ -129,6 +134,8 @@ extension Adapter {
         settings.add("dropout", config.dropout)
         settings.add("rslora", config.usesRsLoRA)
         settings.add("adapted layers and their rates", identity)
+        if !whole.isEmpty { settings.add("trained whole", whole.map(\.name).joined(separator: ", ")) }
+        if let head { settings.add("labels", head.names.joined(separator: ", ")) }
         return settings
     }
 

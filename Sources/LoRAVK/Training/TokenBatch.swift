@@ -13,6 +13,8 @@ package struct TokenBatch: Sendable {
     package private(set) var countedPositions: [Int32] = []
     package private(set) var targets: [Int32] = []
     package private(set) var weights: [Float] = []
+    /// (n, K) of examples whose outcomes are numbers.
+    package private(set) var values: [Float] = []
     /// Of examples that compare two answers: their two sequences behind each other, 2·pairs in all.
     package private(set) var answers = Answers()
     /// Of examples whose texts' vectors are compared: their pooled rows, which are counted in place of targets.
@@ -39,14 +41,22 @@ package struct TokenBatch: Sendable {
                 for position in sequence {
                     positions.append(Int32(position - sequence.lowerBound))
                     spans += [start, end]
+                    if let outcome = example.outcome {
+                        guard position == sequence.upperBound - 1 else { continue }
+                        countedPositions.append(Int32(first + position))
+                        targets.append(outcome.label)
+                        weights.append(1)
+                        values += outcome.values
+                        continue
+                    }
                     guard position > sequence.lowerBound, example.labels[position] >= 0 else { continue }
                     countedPositions.append(Int32(first + position) - 1)
                     targets.append(example.labels[position])
                     weights.append(example.weights?[position] ?? 1)
                 }
-                if example.comparison != nil { answers.append(targets: firstTarget..<targets.count) }
+                if example.comparesAnswers { answers.append(targets: firstTarget..<targets.count) }
             }
-            if let comparison = example.comparison { answers.append(comparison) }
+            if example.comparesAnswers, let comparison = example.comparison { answers.append(comparison) }
         }
         tokenCount = tokens.count
         countedCount = targets.count
@@ -132,7 +142,7 @@ package struct TokenBatch: Sendable {
         BatchShape(
             tokens: Self.bucket(tokenCount), counted: Self.bucket(max(countedCount, 1)),
             pairs: answers.pairs == 0 ? 0 : Self.bucket(answers.pairs), texts: texts.examples,
-            places: texts.places)
+            places: texts.places, values: values.count / max(countedCount, 1))
     }
 
     /// Filled up to a shape with single-token sequences and targets that nothing counts.
@@ -148,12 +158,14 @@ package struct TokenBatch: Sendable {
         batch.countedPositions += [Int32](repeating: -1, count: missing)
         batch.targets += [Int32](repeating: Self.ignored, count: missing)
         batch.weights += [Float](repeating: 0, count: missing)
+        batch.values += [Float](repeating: 0, count: missing * shape.values)
         batch.answers.pad(toPairs: shape.pairs)
         return batch
     }
 }
 
-/// Tokens and counted targets of a recorded step, and the pairs of answers, or the examples of texts, that it compares.
+/// Tokens and counted targets of a recorded step, the pairs of answers, or the examples of texts, that it compares, and the numbers that
+/// belong to a target.
 package struct BatchShape: Hashable, Sendable {
     package var tokens: Int
     package var counted: Int
@@ -161,9 +173,17 @@ package struct BatchShape: Hashable, Sendable {
     package var texts: Int
     /// Texts of an example.
     package var places: Int
+    package var values: Int
 
-    package init(tokens: Int, counted: Int, pairs: Int = 0, texts: Int = 0, places: Int = 0) {
+    package init(
+        tokens: Int, counted: Int, pairs: Int = 0, texts: Int = 0, places: Int = 0, values: Int = 0
+    ) {
         (self.tokens, self.counted, self.pairs) = (tokens, counted, pairs)
-        (self.texts, self.places) = (texts, places)
+        (self.texts, self.places, self.values) = (texts, places, values)
     }
+}
+
+extension Example {
+    /// Log p of its two sequences are compared.
+    var comparesAnswers: Bool { comparison != nil && outcome == nil }
 }

@@ -59,6 +59,8 @@ package final class Trainer {
     }
     /// Blocks of which only the input is kept for the backward: as many as there are, at most.
     package let recomputedBlocks: Int
+    /// NEFTune's α: noise on the embeddings; 0: none.
+    package let noise: Double
 
     let optimizer: ParameterUpdate
     private let device: Device
@@ -72,8 +74,15 @@ package final class Trainer {
 
     package init(
         _ model: Transformer, _ adapter: Adapter, optimizer: OptimizerConfig = OptimizerConfig(),
-        seed: UInt64 = 0, recomputedBlocks: Int = 0, objective: any Objective = CausalLM()
+        seed: UInt64 = 0, recomputedBlocks: Int = 0, objective: any Objective = CausalLM(),
+        noise: Double = 0
     ) throws {
+        guard (0...1e4).contains(noise) else {
+            throw ConfigError(
+                "the noise on embeddings is \(noise); it must be 0 to 10000 (NEFTune has 5 to 15)")
+        }
+        self.noise = noise
+        try objective.check(adapter.head)
         self.objective = objective
         self.recomputedBlocks = recomputedBlocks
         self.model = model
@@ -128,7 +137,7 @@ package final class Trainer {
     }
 
     private func pass(_ examples: [Example], counted: Int) throws -> LossReport {
-        try objective.check(examples)
+        try objective.check(examples, adapter.head)
         let batch = TokenBatch(examples)
         guard batch.countedCount > 0 else { return LossReport() }
         hostState.pass &+= 1
@@ -138,7 +147,9 @@ package final class Trainer {
         try adapter.refresh()
         try pass.graph.run()
         let report = try objective.report(
-            FinishedPass(examples: examples, outputs: pass.outputs, result: result, device: device))
+            FinishedPass(
+                examples: examples, outputs: pass.outputs, outputsOfHead: adapter.head?.outputs ?? 0,
+                result: result, device: device))
         guard report.sum.isFinite else {
             throw DivergenceError(
                 description: "the loss became \(report.sum) at step \(step + 1); "
@@ -209,7 +220,7 @@ package final class Trainer {
     ) throws(VulkanError) -> [Tensor] {
         let pass = Pass(
             encoder: encoder, arena: arena, batch: buffers, state: state, result: result, adapter: adapter,
-            isTraining: true, recomputedBlocks: recomputedBlocks)
+            isTraining: true, recomputedBlocks: recomputedBlocks, noise: Float(noise))
         let (x, saved) = try model.forward(pass)
         let (dx, outputs) = try objective.record(x, model.head, pass)
         try model.backward(dx, saved, pass)

@@ -77,7 +77,7 @@ package final class TrainingRun {
         for example in data.examples + (validation?.examples ?? []) + probe {
             try trainer.model.check(example)
         }
-        try trainer.objective.check(data.examples + (validation?.examples ?? []))
+        try trainer.objective.check(data.examples + (validation?.examples ?? []), trainer.adapter.head)
         reference = try Reference(trainer)
         output = try folder.map { folder in
             try RunFolder(

@@ -142,22 +142,19 @@ private struct SavedEntry {
 
 extension Trainer {
     fileprivate var savedEntries: [SavedEntry] {
-        adapter.layers.flatMap { layer in layer.parameters.flatMap { entries(layer, $0) } }
+        adapter.namedParameters.flatMap { entries($0.key, $0.parameter) }
     }
 
     fileprivate var parameterEntries: [SavedEntry] {
-        adapter.layers.flatMap { layer in
-            layer.parameters.map { parameter in
-                SavedEntry(
-                    name: layer.key(parameter.shape.part), type: .f32, shape: parameter.shape.savedShape,
-                    tensor: parameter.value, layout: parameter.shape)
-            }
+        adapter.namedParameters.map { key, parameter in
+            SavedEntry(
+                name: key, type: .f32, shape: parameter.shape.savedShape, tensor: parameter.value,
+                layout: parameter.shape)
         }
     }
 
-    private func entries(_ layer: LoRALayer, _ parameter: AdapterParameter) -> [SavedEntry] {
+    private func entries(_ key: String, _ parameter: AdapterParameter) -> [SavedEntry] {
         let shape = parameter.shape
-        let key = layer.key(shape.part)
         func each(_ name: String, _ tensor: Tensor) -> SavedEntry {
             SavedEntry(name: name, type: .f32, shape: shape.savedShape, tensor: tensor, layout: shape)
         }

@@ -28,7 +28,7 @@ struct RecordedPass {
 /// Not thread-safe: used by one trainer or evaluator at a time.
 final class Workspace {
     enum Purpose: Hashable {
-        case training, evaluation(adapted: Bool), logits, embeddings(adapted: Bool), features
+        case training, evaluation(adapted: Bool), logits, scores, embeddings(adapted: Bool), features
     }
     typealias Record = (CommandEncoder, Arena, TokenBuffers) throws(VulkanError) -> [Tensor]
 

@@ -156,7 +156,9 @@ class AdapterConfig(VersionedStructure):
         ("struct_size", c_size_t), ("method", c_char_p), ("init", c_char_p), ("rank", c_int32), ("use_rslora", c_bool),
         ("reserved", c_uint8 * 3), ("alpha", c_double), ("dropout", c_double), ("target_modules", POINTER(c_char_p)),
         ("target_module_count", c_size_t), ("rate_modules", POINTER(c_char_p)), ("rate_multipliers", POINTER(c_double)),
-        ("rate_count", c_size_t), ("seed", c_uint64), ("data", POINTER(DataConfig))]
+        ("rate_count", c_size_t), ("seed", c_uint64), ("data", POINTER(DataConfig)), ("objective", c_char_p),
+        ("labels", POINTER(c_char_p)), ("label_count", c_size_t), ("modules_to_save", POINTER(c_char_p)),
+        ("module_to_save_count", c_size_t)]
 
 
 class AdapterInfo(VersionedStructure):
@@ -179,7 +181,8 @@ class TrainerConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("learning_rate", c_double), ("beta1", c_double), ("beta2", c_double),
         ("epsilon", c_double), ("weight_decay", c_double), ("max_grad_norm", c_double), ("seed", c_uint64),
-        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p)]
+        ("recomputed_blocks", c_int32), ("reserved", c_int32), ("objective", c_char_p), ("optimizer", c_char_p),
+        ("neftune", c_double)]
 
 
 class StepResult(VersionedStructure):
@@ -402,6 +405,8 @@ PROTOTYPES = {
     "loravk_adapter_write_gradient": (Status, [c_void_p, c_size_t, POINTER(c_float), c_size_t]),
     "loravk_adapter_release": (None, [c_void_p]),
     "loravk_adapter_mix": (Status, [c_void_p, POINTER(c_void_p), POINTER(c_double), c_size_t, POINTER(c_void_p)]),
+    "loravk_adapter_label_count": (Status, [c_void_p, POINTER(c_size_t)]),
+    "loravk_adapter_get_label": (Status, [c_void_p, c_size_t, POINTER(c_char_p)]),
     "loravk_trainer_config_init": (Status, [POINTER(TrainerConfig), c_size_t]),
     "loravk_step_result_init": (Status, [POINTER(StepResult), c_size_t]),
     "loravk_trainer_create": (Status, [c_void_p, c_void_p, POINTER(TrainerConfig), POINTER(c_void_p)]),
@@ -445,6 +450,10 @@ PROTOTYPES = {
     "loravk_feature_norms_init": (Status, [POINTER(FeatureNorms), c_size_t]),
     "loravk_model_feature_norms": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), c_size_t, c_size_t, POINTER(FeatureNorms)]),
+    "loravk_model_scores": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_model_classify": (Status, [
+        c_void_p, c_void_p, POINTER(c_int32), POINTER(c_int32), c_size_t, POINTER(c_float), c_size_t]),
     "loravk_generation_config_init": (Status, [POINTER(GenerationConfig), c_size_t]),
     "loravk_model_generate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), c_size_t, POINTER(GenerationConfig), POINTER(c_int32), c_size_t,

@@ -43,6 +43,10 @@ class Adapter(Object):
     def __init__(self, model: Model, handle: ctypes.c_void_p) -> None:
         super().__init__(handle)
         self.model = model
+        #: What the outputs of the adapter's head are; none without a head.
+        self.labels = tuple(
+            read(lib.loravk_adapter_get_label, self._handle, index, kind=ctypes.c_char_p).decode()
+            for index in range(read(lib.loravk_adapter_label_count, self._handle, kind=ctypes.c_size_t)))
         #: The shape of each parameter, by name.
         self.shapes: dict[str, tuple[int, ...]] = {}
         for index in range(read(lib.loravk_adapter_parameter_count, self._handle, kind=ctypes.c_size_t)):
@@ -54,7 +58,8 @@ class Adapter(Object):
         cls, model: Model, rank: int | None = None, alpha: float | None = None,
         target_modules: str | Sequence[str] | None = None, init: str | None = None, *, method: str | None = None,
         dropout: float | None = None, use_rslora: bool = False,
-        rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, **format: Unpack[DataFormat],
+        rates: Mapping[str, float] | None = None, seed: int = 0, data: Data | None = None, objective: str | None = None,
+        labels: Sequence[str] | None = None, modules_to_save: Sequence[str] = (), **format: Unpack[DataFormat],
     ) -> Adapter:
         """A new adapter, which does not change the model's output yet. What is None has the library's default.
 
@@ -66,10 +71,14 @@ class Adapter(Object):
         rates           multipliers of the learning rate for modules, named as targets are; the last match holds, 0 freezes
         seed            of the matrices' random start
         data            what an init that looks at training data ("eva", "lora-ga") looks at, and, with the options of `Trainer.fit`
-                        that say so, how it is read
+                        that say so, how it is read; with an objective, what the labels are of
+        objective       one that trains a head gives the adapter one: "classification", "multilabel", "regression", "reward"
+        modules_to_save "embed_tokens", "lm_head": copies of the embedding and the output, which train whole
+        labels          names of the head's outputs; None: those of `data`, else as many as "classification:labels=3" says
         """
         config = adapter_config(
-            rank, alpha, target_modules, init, method=method, dropout=dropout, use_rslora=use_rslora, rates=rates, seed=seed)
+            rank, alpha, target_modules, init, method=method, dropout=dropout, use_rslora=use_rslora, rates=rates, seed=seed,
+            objective=objective, labels=labels, modules_to_save=modules_to_save)
         unknown = format.keys() - DataFormat.__annotations__.keys()
         if unknown:
             raise TypeError(f"Adapter.create has no argument {', '.join(sorted(unknown))}")
@@ -158,7 +167,8 @@ class Adapter(Object):
 def adapter_config(
     rank: int | None = None, alpha: float | None = None, target_modules: str | Sequence[str] | None = None,
     init: str | None = None, *, method: str | None = None, dropout: float | None = None, use_rslora: bool = False,
-    rates: Mapping[str, float] | None = None, seed: int = 0,
+    rates: Mapping[str, float] | None = None, seed: int = 0, objective: str | None = None, labels: Sequence[str] | None = None,
+    modules_to_save: Sequence[str] = (),
 ) -> _api.AdapterConfig:
     if alpha == 0:
         raise InvalidArgumentError("alpha is 0; it must be positive, or None for twice the rank")
@@ -170,7 +180,9 @@ def adapter_config(
         method=optional_text(method, "method"), init=optional_text(init, "init"), rank=rank, use_rslora=use_rslora,
         alpha=alpha, dropout=dropout, target_modules=None if target_modules is None else targets, target_module_count=len(targets),
         rate_modules=modules, rate_multipliers=(ctypes.c_double * len(modules))(*(rates or {}).values()),
-        rate_count=len(modules), seed=seed)
+        rate_count=len(modules), seed=seed, objective=optional_text(objective, "objective"),
+        labels=None if labels is None else _strings(labels, "labels"), label_count=len(labels or []),
+        modules_to_save=_strings(modules_to_save, "modules_to_save"), module_to_save_count=len(modules_to_save))
 
 
 def _strings(values: Sequence[str] | Mapping[str, Any], name: str) -> Any:

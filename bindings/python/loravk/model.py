@@ -148,6 +148,27 @@ class Model(Object):
             -1 if normalize is None else int(normalize), result.ctypes.data_as(_FLOATS), result.size)
         return result
 
+    def scores(self, tokens: Tokens, adapter: Adapter) -> np.ndarray:
+        """(S, K) float32: what the adapter's head of K outputs says of each row of tokens at its last one, not normalised."""
+        return self._head_scores(lib.loravk_model_scores, tokens, adapter)
+
+    def predict(self, tokens: Tokens, adapter: Adapter) -> np.ndarray:
+        """(S, K) float32: `scores` as they are meant: probabilities of classes or labels, or numbers as they are."""
+        return self._head_scores(lib.loravk_model_classify, tokens, adapter)
+
+    def classify(self, texts: Sequence[str | tuple[str, str]], adapter: Adapter) -> list[dict[str, float]]:
+        """What the adapter's head says of texts, or of pairs of them: probabilities (or numbers) by label."""
+        rows = [[token for part in ((text,) if isinstance(text, str) else text) for token in self.tokenizer.encode(part)]
+                for text in texts]
+        return [dict(zip(adapter.labels, map(float, row))) for row in self.predict(rows, adapter)]
+
+    def _head_scores(self, function: Callable[..., None], tokens: Tokens, adapter: Adapter) -> np.ndarray:
+        batch = _tokens.batch(tokens)
+        result = np.empty((len(batch.lengths), len(adapter.labels)), np.float32)
+        ids, _, lengths, sequences = batch.arguments
+        function(self._handle, adapter._handle, ids, lengths, sequences, result.ctypes.data_as(_FLOATS), result.size)
+        return result
+
     def evaluate(self, tokens: Tokens, labels: Tokens | None = None, adapter: Adapter | None = None) -> Evaluation:
         """The loss on tokens and labels, as `Trainer.step` reads them. For examples and files: `evaluate_data`."""
         arguments = (self._handle, adapter and adapter._handle, *_tokens.batch(tokens, labels, "Model.evaluate_data").arguments)

@@ -64,9 +64,11 @@ class Trainer(Object):
     optimizer          "lion", "adamw:beta2=0.99" …: name[:option=number,…]; betas and eps are AdamW's where it is None
     max_grad_norm      gradients are scaled down to this global norm; 0: never
     seed               of dropout
+    neftune            noise on the embeddings in training: NEFTune's alpha, 5 to 15; 0: none
     recomputed_blocks  lowest blocks whose activations the backward computes again instead of keeping them
-    objective          what is minimised: "causal", "dpo:beta=0.1", "ipo", "hinge", "simpo", "orpo", "kto"; all but the first compare
-                       answers, which `fit` reads
+    objective          what is minimised: "causal"; "dpo:beta=0.1", "ipo", "hinge", "simpo", "orpo", "kto", which compare answers;
+                       "classification", "multilabel", "regression", "reward", of adapters that were created with the same
+                       objective. All but the first learn from what `fit` reads
     """
 
     _kind = "trainer"
@@ -74,7 +76,7 @@ class Trainer(Object):
     def __init__(
         self, model: Model, adapter: Adapter, learning_rate: float | None = None, weight_decay: float | None = None,
         betas: tuple[float, float] | None = None, eps: float | None = None, max_grad_norm: float | None = None, *,
-        seed: int = 0, recomputed_blocks: int = 0, objective: str | None = None, optimizer: str | None = None,
+        seed: int = 0, recomputed_blocks: int = 0, objective: str | None = None, optimizer: str | None = None, neftune: float = 0.0,
     ) -> None:
         if optimizer is not None and (betas is not None or eps is not None):
             raise errors.InvalidArgumentError(
@@ -82,7 +84,7 @@ class Trainer(Object):
         config = _api.TrainerConfig(
             objective=optional_text(objective, "objective"),
             learning_rate=learning_rate, beta1=betas and betas[0], beta2=betas and betas[1], epsilon=eps, weight_decay=weight_decay,
-            max_grad_norm=max_grad_norm, seed=seed, recomputed_blocks=recomputed_blocks,
+            max_grad_norm=max_grad_norm, seed=seed, recomputed_blocks=recomputed_blocks, neftune=neftune,
             optimizer=optional_text(optimizer, "optimizer"))
         super().__init__(create(lib.loravk_trainer_create, model._handle, adapter._handle, config))
         self.model, self.adapter = model, adapter

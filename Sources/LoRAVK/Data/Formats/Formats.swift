@@ -4,6 +4,7 @@ extension Registries {
         "data format",
         [
             TemplateFormat(), ChatFormat(), AlpacaFormat(), PreferenceFormat(), KTOFormat(),
-            TextPairFormat(), CompletionFormat(), PlainTextFormat(), TokenFormat(),
+            TextPairFormat(), CompletionFormat(), PlainTextFormat(), TokenFormat(), LabelFormat(.labelled),
+            LabelFormat(.multilabelled), LabelFormat(.scored), RankingFormat(),
         ])
 }
