@@ -290,6 +290,7 @@ package struct AdapterFiles: Sendable {
         let areEnds = saved.allSatisfy { tensor in ends.contains { tensor.name == $0 + ".weight" } }
         return replaced.isEmpty && areEnds && !modules.contains { ends.contains($0.name) }
             && (saved.isEmpty || !config.ensuresWeightTying || !spec.head.isTied)
+            && (saved.isEmpty || spec.embedding.norm == nil)
     }
 
     /// Only the updates of the layers in a model's blocks.
