@@ -474,4 +474,5 @@ PROTOTYPES = {
     "loravk_export_adapter": (Status, [c_char_p, c_char_p, c_char_p, POINTER(ExportConfig)]),
     "loravk_merge_report_init": (Status, [POINTER(MergeReport), c_size_t]),
     "loravk_export_merged": (Status, [c_char_p, c_char_p, c_char_p, POINTER(ExportConfig), POINTER(MergeReport)]),
+    "loravk_export_model": (Status, [c_char_p, c_char_p, POINTER(ExportConfig)]),
 }
