@@ -33,7 +33,7 @@ struct Mix: ParsableCommand {
             )
         }
         let base = try model.map { try Checkpoint.open(path: $0) }
-        let mixed = try AdapterFiles.open(adapter, for: base)
+        let mixed = try AdapterFiles.mixed(adapter, for: base)
         try mixed.save(to: out)
         Terminal.error("saved \(out), rank \(mixed.config.rank), \(mixed.modules.count) modules")
     }

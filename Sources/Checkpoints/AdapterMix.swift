@@ -41,27 +41,29 @@ package struct AdapterMix: Sendable, Equatable {
 }
 
 extension AdapterFiles {
-    /// All of a mix as one adapter. Without a model all must be PEFT folders.
+    /// A mix as one adapter; one adapter of the weight 1 is that as it is, whatever its kind.
     package static func open(
+        _ mix: AdapterMix, for base: Checkpoint, limits: LoadLimits = .standard
+    ) throws(FileError) -> AdapterFiles {
+        if let path = mix.plainPath { return try open(path, for: base, limits: limits) }
+        return try mixed(mix, for: base, limits: limits)
+    }
+
+    /// The sum of a mix. Without a model all must be PEFT folders.
+    package static func mixed(
         _ mix: AdapterMix, for base: Checkpoint?, limits: LoadLimits = .standard
     ) throws(FileError) -> AdapterFiles {
-        func open(_ path: String) throws(FileError) -> AdapterFiles {
-            guard let base else {
-                guard !FileSystem.isFile(path) else {
-                    throw FileError(
-                        path, "is a file, whose names are those of its model",
-                        remedy: "name the model by --model, or a PEFT folder")
-                }
-                return try AdapterFiles(path, limits: limits)
-            }
-            return try AdapterFiles.open(path, for: base, limits: limits)
-        }
-        if let path = mix.plainPath { return try open(path) }
         var parts: [(AdapterFiles, Double)] = []
         for term in mix.terms {
-            var files = try open(term.path)
-            if let base { files = try files.matched(to: base) }
-            parts.append((files, term.weight))
+            if let base {
+                parts.append((try open(term.path, for: base, limits: limits).matched(to: base), term.weight))
+            } else if FileSystem.isFile(term.path) {
+                throw FileError(
+                    term.path, "is a file, whose names are those of its model",
+                    remedy: "name the model by --model, or a PEFT folder")
+            } else {
+                parts.append((try AdapterFiles(term.path, limits: limits), term.weight))
+            }
         }
         return try mixed(parts)
     }

@@ -51,7 +51,7 @@ import VulkanCompute
             try b.save(to: "\(folder)/b")
             let mix = AdapterMix("\(folder)/a=0.7,\(folder)/b=0.3")
             expectSame(try logits(.load(mix, for: model)), try logits(mixed), "from files")
-            try AdapterFiles.open(mix, for: nil).save(to: "\(folder)/mixed")
+            try AdapterFiles.mixed(mix, for: nil).save(to: "\(folder)/mixed")
             expectSame(try logits(.load("\(folder)/mixed", for: model)), try logits(mixed), "saved")
         }
     }

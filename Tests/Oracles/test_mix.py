@@ -87,6 +87,13 @@ def test_every_command_takes_a_mix(program, tiny, shanties, parts, tmp_path):
     assert torch.allclose(logits(after), logits(loaded), atol=1e-3)
 
 
+def test_exported_adapters_are_mixed_by_their_model(program, tiny, parts, tmp_path):
+    program.run("export", "--model", tiny, "--adapter", parts / "a", "--out", tmp_path / "a.gguf")
+    program.run("mix", "--model", tiny, "--adapter", tmp_path / "a.gguf", "--out", tmp_path / "a")
+    loaded = PeftModel.from_pretrained(load_model(tiny), str(tmp_path / "a")).eval()
+    assert torch.allclose(logits(loaded), logits(PeftModel.from_pretrained(load_model(tiny), str(parts / "a")).eval()), atol=1e-5)
+
+
 def test_what_is_no_sum_is_refused(program, tiny, parts, tmp_path):
     for name, options in {"dora": dict(use_dora=True), "saved": dict(modules_to_save=["lm_head"])}.items():
         get_peft_model(load_model(tiny), LoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM", **options)).save_pretrained(
