@@ -64,6 +64,12 @@ extension ModelSpec {
                 "a head of \(attention.rope?.size ?? size) numbers has no rotary pairs, it must be even")
             if let rope = attention.rope { try rope.scaling.validate(size: rope.size, path) }
         }
+        for matrix in experts.flatMap({ [$0.gate, $0.up, $0.down] }) {
+            guard case .rows(let joined, _, _) = matrix.stored, joined.layout == .mxfp4 else { continue }
+            try require(
+                matrix.inFeatures % 32 == 0,
+                "'\(joined.blocksName)' has rows of \(matrix.inFeatures) numbers, and MXFP4 has blocks of 32")
+        }
         try require(finalNorm.epsilon < 1, "the epsilon \(finalNorm.epsilon) of the norms is not below 1")
         for (name, ids) in [
             ("bos", [tokens.bos].compactMap { $0 }), ("eos", tokens.eos),
