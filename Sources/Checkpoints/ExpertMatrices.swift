@@ -60,19 +60,11 @@ package struct ExpertMatrices {
     ) -> [UInt8] {
         let (rows, columns) = (spec.outFeatures, spec.inFeatures)
         if joined.layout == .columns {
-            let size = tensors[0].type.blockBytes
-            return [UInt8](unsafeUninitializedCapacity: rows * columns * size) { target, count in
-                count = rows * columns * size
-                var next = 0
-                for row in 0..<rows {
-                    for column in 0..<columns {
-                        let from = (column * joined.rows + first + row * step) * size
-                        for byte in 0..<size {
-                            target.initializeElement(at: next, to: whole[from + byte])
-                            next += 1
-                        }
-                    }
-                }
+            let place = (first: first, step: step, pitch: joined.rows)
+            switch tensors[0].type.blockBytes {
+            case 2: return turned(whole, rows, columns, place, as: UInt16.self)
+            case 4: return turned(whole, rows, columns, place, as: UInt32.self)
+            default: return turned(whole, rows, columns, place, as: UInt64.self)
             }
         }
         let size = whole.count / joined.rows
@@ -86,6 +78,28 @@ package struct ExpertMatrices {
         }
         return picked
     }
+}
+
+/// Rows out of columns: row r of the result is column `first + r·step` of rows of `pitch` numbers.
+private func turned<Number: BitwiseCopyable>(
+    _ whole: [UInt8], _ rows: Int, _ columns: Int, _ place: (first: Int, step: Int, pitch: Int),
+    as type: Number.Type
+) -> [UInt8] {
+    let size = MemoryLayout<Number>.size
+    var turned = [UInt8](repeating: 0, count: rows * columns * size)
+    turned.withUnsafeMutableBytes { turned in
+        whole.withUnsafeBytes { whole in
+            for row in 0..<rows {
+                for column in 0..<columns {
+                    let from = column * place.pitch + place.first + row * place.step
+                    turned.storeBytes(
+                        of: whole.loadUnaligned(fromByteOffset: from * size, as: type),
+                        toByteOffset: (row * columns + column) * size, as: type)
+                }
+            }
+        }
+    }
+    return turned
 }
 
 extension Checkpoint {

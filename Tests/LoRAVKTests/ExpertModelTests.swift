@@ -155,6 +155,15 @@ import VulkanCompute
         }
     }
 
+    @Test func rowsThatAreNoWholeBlocksAreRefused() {
+        let config: JSON.Object = [
+            "intermediate_size": .integer(24),
+            "quantization_config": .object(["quant_method": .string("mxfp4")]),
+        ]
+        let text = errorText { _ = try TinyCheckpoint(GptOss(), config).spec }
+        #expect(text?.contains("has rows of 24 numbers, and MXFP4 has blocks of 32") == true, "\(text ?? "")")
+    }
+
     private func source(_ name: String, _ shape: [Int], _ bytes: [UInt8]) -> TensorSource {
         TensorSource(name, .u8, shape: shape) { (emit) throws(FileError) in
             try bytes.withUnsafeBufferPointer { (bytes) throws(FileError) in

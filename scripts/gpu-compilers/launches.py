@@ -11,6 +11,7 @@ FAMILY = "SHARED"  # of the axis FAMILY, the variants that run on a GPU
 IGNORED = ["peak*"]
 SELDOM = ["convert*", "delora*", "vera*", "allora*", "unit*"]  # of the row "*", not in the short list
 WEIGHTS = "{f32,f16,bf16,q8_0,q4_0,q4_1,q4_k,q5_k,q6_k}"
+OF_EXPERTS = WEIGHTS[:-1] + ",mxfp4}"
 
 
 def ruled(device):
@@ -51,8 +52,8 @@ def launches(d):
     for tile in ruled(d): shared("matmul_shared_{nt,nn}_f32", tile, tag="rows", RANK_TERM=0, TILED=0)
     for tile in ruled(d): shared("matmul_transposed_shared", tile, accumulate=1)
     for tile in "16x64b32x4x4", "32x64b32x4x4":  # KernelSelection.expertTile
-        shared("matmul_experts_shared_nt_" + WEIGHTS, tile, GATHERED=1)
-        shared("matmul_experts_shared_nn_" + WEIGHTS, tile, GATHERED=0)
+        shared("matmul_experts_shared_nt_" + OF_EXPERTS, tile, GATHERED=1)
+        shared("matmul_experts_shared_nn_" + OF_EXPERTS, tile, GATHERED=0)
     for count in 1, 2, 4, 8:  # KernelSelection.matvecTile
         row("matvec_shared_" + WEIGHTS, f"r{count}", few=count in (1, 8), LANES=lanes, ROWS=count, ACCUMULATE=0)
     wide = 256 if d.invocations >= 256 else 128

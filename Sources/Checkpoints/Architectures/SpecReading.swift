@@ -64,6 +64,12 @@ extension ModelSpec {
                 "a head of \(attention.rope?.size ?? size) numbers has no rotary pairs, it must be even")
             if let rope = attention.rope { try rope.scaling.validate(size: rope.size, path) }
         }
+        for matrix in experts.flatMap({ [$0.gate, $0.up, $0.down] }) {
+            guard case .rows(let joined, _, _) = matrix.stored, joined.layout == .mxfp4 else { continue }
+            try require(
+                matrix.inFeatures % 32 == 0,
+                "'\(joined.blocksName)' has rows of \(matrix.inFeatures) numbers, and MXFP4 has blocks of 32")
+        }
         for norm in [embedding.norm, finalNorm] + branches.flatMap({ [$0.before, $0.after, $0.sum] }) {
             let epsilon = norm?.epsilon ?? 0
             try require(epsilon < 1, "the epsilon \(epsilon) of the norms is not below 1")
