@@ -24,7 +24,8 @@ extension ModelSpec {
             ("a head of its own", head.isTied ? 0 : 1), ("the scale of logits", head.scale),
             ("the cap of logits", head.logitCap ?? 0), ("the number of layers", Double(blocks.count)),
         ]
-        facts += finalNorm.facts("the last norm")
+        facts += embedding.norm?.facts("the norm of embeddings") ?? []
+        facts += finalNorm?.facts("the last norm") ?? []
         for (index, block) in blocks.enumerated() {
             for branch in block { facts += branch.facts(" of layer \(index)", positions: positions) }
         }
@@ -41,6 +42,7 @@ extension BranchSpec {
         var facts: [(name: String, value: Double)] = [("the scale of a branch" + layer, scale)]
         facts += before?.facts("the norm before a branch" + layer) ?? []
         facts += after?.facts("the norm behind a branch" + layer) ?? []
+        facts += sum?.facts("the norm of a sum" + layer) ?? []
         for linear in linears {
             facts += linear.outputs.map { ("the width of \(linear.name.gguf)", Double($0)) }
             facts.append(("a bias of \(linear.name.gguf)", linear.hasBias ? 1 : 0))
@@ -59,6 +61,7 @@ extension BranchSpec {
             facts.append(("the experts' activation" + layer, Double(experts.function.number)))
             facts.append(("the experts' width" + layer, Double(experts.gate.outFeatures)))
             facts.append(("a bias of the router" + layer, experts.bias == nil ? 0 : 1))
+            facts.append(("biases of experts" + layer, experts.hasBiases ? 1 : 0))
             switch experts.scores {
             case .softmax(let ofChosen): facts.append(("softmax scores" + layer, ofChosen ? 1 : 0))
             case .sigmoid(let isNormalised, let scale):
@@ -92,6 +95,7 @@ extension AttentionSpec {
             ("the number of key/value heads" + layer, Double(kvHeads)),
             ("the head size" + layer, Double(headSize)), ("the window" + layer, Double(window)),
             ("the scale of scores" + layer, scale), ("the cap of scores" + layer, scoreCap ?? 0),
+            ("sight of what comes" + layer, isCausal ? 0 : 1), ("sinks" + layer, sinks == nil ? 0 : 1),
         ]
         facts += queryNorm?.facts("the norm of queries" + layer) ?? []
         facts += keyNorm?.facts("the norm of keys" + layer) ?? []
