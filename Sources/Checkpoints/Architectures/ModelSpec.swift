@@ -150,6 +150,12 @@ package struct ExpertMatrixSpec: Sendable, Equatable {
     package var count: Int  // E
     package var outFeatures: Int
     package var inFeatures: Int
+
+    /// Of the experts' tensors; none where one tensor has all of them.
+    package var names: [String] {
+        guard case .each(let names) = stored else { return [] }
+        return names
+    }
 }
 
 /// Matrices of all experts in one tensor of Hugging Face's files: of one kind, or gate and up.

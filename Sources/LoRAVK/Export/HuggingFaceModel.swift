@@ -13,6 +13,7 @@ struct HuggingFaceModel {
         let own = model.mostCommonType
         let type = type ?? (own.blockElements > 1 ? .f16 : own)
         let (config, spec) = try model.huggingFaceConfig(storedAs: type)
+        try spec.requireSeparateExperts(out)
         var files = try Tokenizer.huggingFaceFiles(of: model)
         files.append(("config.json", JSON.object(config)))
         let folder = try AtomicFolder(out)

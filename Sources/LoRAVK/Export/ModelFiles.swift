@@ -2,6 +2,18 @@
 
 import Checkpoints
 
+extension ModelSpec {
+    /// Refuses models of which one tensor of a Hugging Face folder has all experts.
+    func requireSeparateExperts(_ out: String) throws(FileError) {
+        guard experts.allSatisfy({ !$0.gate.names.isEmpty }) else {
+            throw FileError(
+                out,
+                "the experts of \(modelType) models, which lie in one tensor, are not converted between formats",
+                remedy: "keep the format of the model, or use llama.cpp's converter")
+        }
+    }
+}
+
 enum ModelFiles {
     static func write(_ plan: MergePlan, _ observer: ExportObserver) throws(FileError) {
         let out = plan.out
