@@ -17,7 +17,7 @@ struct Export: ParsableCommand {
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case gguf, mlx }
 
-    @OptionGroup var files: AdapterOptions
+    @OptionGroup var files: ExportOptions
 
     @Option(help: "What to write.")
     var out: String
@@ -51,12 +51,15 @@ struct Export: ParsableCommand {
 }
 
 /// What `export` and `merge` take.
-struct AdapterOptions: ParsableArguments {
+struct ExportOptions: ParsableArguments {
     @Option(help: "The model: a GGUF file or a Hugging Face folder.")
     var model: String
 
-    @Option(help: "The adapter (a PEFT folder).")
-    var adapter: String
+    @Option(
+        help: ArgumentHelp(
+            "The adapter (a PEFT folder), or several with their weights, which are summed.",
+            valueName: "path[=weight],…"))
+    var adapter: AdapterMix
 
     @Flag(help: "Replace the file OUT if it is there.")
     var overwrite = false

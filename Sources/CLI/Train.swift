@@ -131,8 +131,10 @@ struct Train: ParsableCommand {
         }
         switch outcome {
         case .finished, .outOfPatience:
+            // A model without a template continues texts.
+            let command = tokenizer.chatTemplate == nil ? "generate --raw" : "chat"
             Terminal.error(
-                "saved \(out); try: lora-vk generate --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
+                "saved \(out); try: lora-vk \(command) --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
                     + (chat.chatTemplate.map { " --chat-template \(Terminal.quoted($0))" } ?? ""))
         case .stopped(let step):
             sayStopped("stopped", step, config, run)

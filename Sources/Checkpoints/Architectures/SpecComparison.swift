@@ -58,7 +58,8 @@ extension BranchSpec {
             facts.append(("the number of experts a token uses" + layer, Double(experts.used)))
             facts.append(("the experts' activation" + layer, Double(experts.function.number)))
             facts.append(("the experts' width" + layer, Double(experts.gate.outFeatures)))
-            facts.append(("a bias of the router" + layer, experts.bias == nil ? 0 : 1))
+            facts.append(("a bias of the choice" + layer, experts.bias == nil ? 0 : 1))
+            facts.append(("biases of experts" + layer, experts.hasBiases ? 1 : 0))
             switch experts.scores {
             case .softmax(let ofChosen): facts.append(("softmax scores" + layer, ofChosen ? 1 : 0))
             case .sigmoid(let isNormalised, let scale):
@@ -92,6 +93,7 @@ extension AttentionSpec {
             ("the number of key/value heads" + layer, Double(kvHeads)),
             ("the head size" + layer, Double(headSize)), ("the window" + layer, Double(window)),
             ("the scale of scores" + layer, scale), ("the cap of scores" + layer, scoreCap ?? 0),
+            ("sinks" + layer, sinks == nil ? 0 : 1),
         ]
         facts += queryNorm?.facts("the norm of queries" + layer) ?? []
         facts += keyNorm?.facts("the norm of keys" + layer) ?? []

@@ -34,12 +34,10 @@ struct GGUFModel {
         source: (ExpectedTensor, _ parts: [StoredTensor], _ offset: Float) throws(FileError) -> TensorSource
     ) throws(FileError) {
         let offsets = spec.normOffsets
-        let experts = Dictionary(
-            first: spec.experts.flatMap { [$0.gate, $0.up, $0.down] }
-                .map { ($0.name.huggingFace + ".weight", $0.names) })
+        let experts = try spec.expertTensors(model.path)
         var tensors: [TensorSource] = []
         for expected in spec.expectedTensors(of: .gguf) {
-            let names = experts[expected.name].map { $0.map { $0 + ".weight" } } ?? [expected.name]
+            let names = experts[expected.name] ?? [expected.name]
             var parts: [StoredTensor] = []
             for name in names { parts.append(try model.tensor(name)) }
             tensors.append(try source(expected, parts, offsets[expected.name] ?? 0))
@@ -58,6 +56,20 @@ struct GGUFModel {
 }
 
 extension ModelSpec {
+    /// The tensors of each expert, by the name of all.
+    func expertTensors(_ path: String) throws(FileError) -> [String: [String]] {
+        var tensors: [String: [String]] = [:]
+        for matrix in experts.flatMap({ [$0.gate, $0.up, $0.down] }) {
+            guard case .each(let names) = matrix.stored else {
+                throw FileError(
+                    path, "has the experts of '\(matrix.name.huggingFace)' in one tensor, which is not converted yet",
+                    remedy: "use llama.cpp's convert_hf_to_gguf.py")
+            }
+            tensors[matrix.name.huggingFace + ".weight"] = names.map { $0 + ".weight" }
+        }
+        return tensors
+    }
+
     /// What is added to a norm's weight in GGUF, by the weight's name.
     var normOffsets: [String: Float] {
         var norms: [NormSpec?] = [finalNorm]

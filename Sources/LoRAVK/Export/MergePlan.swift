@@ -152,7 +152,8 @@ final class MergePlan {
     }
 
     private func type(of tensor: StoredTensor, named name: String) -> StorageType {
-        if format == .huggingFace { return config.type ?? tensor.type }
+        // MXFP4's bytes are no numbers, and stay.
+        if format == .huggingFace { return tensor.type.isReadable ? config.type ?? tensor.type : tensor.type }
         if let types { return types[name] ?? tensor.type }
         let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
         guard isChanged, tensor.shape.count == 2 else { return tensor.type }
