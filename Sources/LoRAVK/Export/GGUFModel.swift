@@ -45,13 +45,21 @@ struct GGUFModel {
         let file = try AtomicFile(out)
         try GGUFWriter.write(observer.watch(tensors + factors, to: out), metadata: metadata, to: file)
         try file.finish()
-        let written = try Checkpoint.open(path: file.temporary)
-        if let difference = written.spec.difference(from: spec) {
+        if let difference = difference(of: file.temporary) {
             throw FileError(
                 out, "GGUF's \(spec.gguf ?? "") cannot say what this model computes: there \(difference)",
                 remedy: "keep the Hugging Face folder")
         }
         try file.commit()
+    }
+
+    /// What a reader of the file will compute otherwise; nil where it will compute the same.
+    private func difference(of path: String) -> String? {
+        do throws(FileError) {
+            return try Checkpoint.open(path: path).spec.difference(from: spec)
+        } catch {
+            return "the file \(error.message)"
+        }
     }
 }
 
@@ -62,7 +70,8 @@ extension ModelSpec {
         for matrix in experts.flatMap({ [$0.gate, $0.up, $0.down] }) {
             guard case .each(let names) = matrix.stored else {
                 throw FileError(
-                    path, "has the experts of '\(matrix.name.huggingFace)' in one tensor, which is not converted yet",
+                    path,
+                    "has the experts of '\(matrix.name.huggingFace)' in one tensor, which is not converted yet",
                     remedy: "use llama.cpp's convert_hf_to_gguf.py")
             }
             tensors[matrix.name.huggingFace + ".weight"] = names.map { $0 + ".weight" }
