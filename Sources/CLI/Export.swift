@@ -17,7 +17,7 @@ struct Export: ParsableCommand {
 
     enum Format: String, ExpressibleByArgument, CaseIterable { case gguf, mlx }
 
-    @OptionGroup var files: AdapterOptions
+    @OptionGroup var files: ExportOptions
 
     @Option(help: "What to write.")
     var out: String
@@ -51,7 +51,7 @@ struct Export: ParsableCommand {
 }
 
 /// What `export` and `merge` take.
-struct AdapterOptions: ParsableArguments {
+struct ExportOptions: ParsableArguments {
     @Option(help: "The model: a GGUF file or a Hugging Face folder.")
     var model: String
 

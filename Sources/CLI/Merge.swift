@@ -16,7 +16,7 @@ struct Merge: ParsableCommand {
               llama-cli -m merged.gguf          (or: ollama create my-model -f Modelfile, with a line FROM ./merged.gguf)
             """)
 
-    @OptionGroup var files: AdapterOptions
+    @OptionGroup var files: ExportOptions
 
     @Option(help: "What to write.")
     var out: String?

@@ -4,7 +4,7 @@ import Checkpoints
 import Testing
 
 @Suite struct FileTypeTests {
-    private static let models = ["grouped", "tied", "narrow", "mixtral", "few experts", "phi3"]
+    private static let models = ["grouped", "tied", "narrow", "mixtral", "few experts"]
 
     private static let kinds = [
         "F32", "F16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",

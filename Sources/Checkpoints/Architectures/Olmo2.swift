@@ -8,6 +8,11 @@ package struct Olmo2: Architecture {
     package let tiny: JSON.Object = ["tie_word_embeddings": .bool(false)]
     package init() {}
 
+    /// One with windows is OLMo 3's.
+    package func complete(_ config: inout JSON.Object, of model: ModelSpec) {
+        for key in ["sliding_window", "layer_types"] { config[key] = nil }
+    }
+
     package func describe(_ file: ModelFile) throws(FileError) -> ModelSpec {
         var model = try Llama().describe(file)
         let heads = try file.heads()

@@ -60,7 +60,7 @@ extension BranchSpec {
             facts.append(("the number of experts a token uses" + layer, Double(experts.used)))
             facts.append(("the experts' activation" + layer, Double(experts.function.number)))
             facts.append(("the experts' width" + layer, Double(experts.gate.outFeatures)))
-            facts.append(("a bias of the router" + layer, experts.bias == nil ? 0 : 1))
+            facts.append(("a bias of the choice" + layer, experts.bias == nil ? 0 : 1))
             facts.append(("biases of experts" + layer, experts.hasBiases ? 1 : 0))
             switch experts.scores {
             case .softmax(let ofChosen): facts.append(("softmax scores" + layer, ofChosen ? 1 : 0))

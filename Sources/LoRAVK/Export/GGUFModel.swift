@@ -35,12 +35,10 @@ struct GGUFModel {
         source: (ExpectedTensor, _ parts: [StoredTensor], _ offset: Float) throws(FileError) -> TensorSource
     ) throws(FileError) {
         let offsets = spec.normOffsets
-        let experts = Dictionary(
-            first: spec.experts.flatMap { [$0.gate, $0.up, $0.down] }
-                .map { ($0.name.huggingFace + ".weight", $0.names) })
+        let experts = try spec.expertTensors(model.path)
         var tensors: [TensorSource] = []
         for expected in spec.expectedTensors(of: .gguf) {
-            let names = experts[expected.name].map { $0.map { $0 + ".weight" } } ?? [expected.name]
+            let names = experts[expected.name] ?? [expected.name]
             var parts: [StoredTensor] = []
             for name in names { parts.append(try model.tensor(name)) }
             tensors.append(try source(expected, parts, offsets[expected.name] ?? 0))
@@ -48,17 +46,40 @@ struct GGUFModel {
         let file = try AtomicFile(out)
         try GGUFWriter.write(observer.watch(tensors + factors, to: out), metadata: metadata, to: file)
         try file.finish()
-        let written = try Checkpoint.open(path: file.temporary)
-        if let difference = written.spec.difference(from: spec) {
+        if let difference = difference(of: file.temporary) {
             throw FileError(
                 out, "GGUF's \(spec.gguf ?? "") cannot say what this model computes: there \(difference)",
                 remedy: "keep the Hugging Face folder")
         }
         try file.commit()
     }
+
+    /// What a reader of the file will compute otherwise; nil where it will compute the same.
+    private func difference(of path: String) -> String? {
+        do throws(FileError) {
+            return try Checkpoint.open(path: path).spec.difference(from: spec)
+        } catch {
+            return "the file \(error.message)"
+        }
+    }
 }
 
 extension ModelSpec {
+    /// The tensors of each expert, by the name of all.
+    func expertTensors(_ path: String) throws(FileError) -> [String: [String]] {
+        var tensors: [String: [String]] = [:]
+        for matrix in experts.flatMap({ [$0.gate, $0.up, $0.down] }) {
+            guard case .each(let names) = matrix.stored else {
+                throw FileError(
+                    path,
+                    "has the experts of '\(matrix.name.huggingFace)' in one tensor, which is not converted yet",
+                    remedy: "use llama.cpp's convert_hf_to_gguf.py")
+            }
+            tensors[matrix.name.huggingFace + ".weight"] = names.map { $0 + ".weight" }
+        }
+        return tensors
+    }
+
     /// What is added to a norm's weight in GGUF, by the weight's name.
     var normOffsets: [String: Float] {
         var norms: [NormSpec?] = [finalNorm]

@@ -31,6 +31,7 @@ struct HuggingFaceModel {
 
     private func sources(_ spec: ModelSpec, _ type: StorageType) throws(FileError) -> [TensorSource] {
         let offsets = spec.normOffsets
+        _ = try spec.expertTensors(model.path)
         let names = Dictionary(first: model.spec.expectedTensors(of: .gguf).map { ($0.ggufName, $0.name) })
         var experts: [String: [StoredTensor]] = [:]
         var sources: [TensorSource] = []

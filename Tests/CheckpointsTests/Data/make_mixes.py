@@ -1,5 +1,6 @@
 """Makes mixes.json beside it: which type llama.cpp gives each tensor of some models, by file type, as a letter of KINDS. Rows that are no
-whole blocks of Q2_K or Q3_K became IQ4_NL in the version that exports its quantiser, Q4_0 since.
+whole blocks of Q2_K or Q3_K became IQ4_NL in the version that exports its quantiser, Q4_0 since; q, k and v
+as one matrix were no values yet, so no such model is here.
 usage: make_mixes.py LIBLLAMA      (a library as Tests/Oracles/llama_cpp_quantize.py wants it; LORAVK_TEST_CONVERTER)"""
 import json, os, subprocess, sys, tempfile
 from pathlib import Path
@@ -23,7 +24,6 @@ MODELS = {
                     num_experts_per_tok=2),
     "few experts": dict(BASE, model_type="olmoe", num_hidden_layers=9, num_attention_heads=4, num_key_value_heads=4, num_experts=4,
                         num_experts_per_tok=2),
-    "phi3": dict(BASE, model_type="phi3", num_hidden_layers=9, num_attention_heads=2, num_key_value_heads=2),
 }
 
 library, found = sys.argv[1], {}
