@@ -48,8 +48,10 @@ let package = Package(
             name: "VulkanCompute",
             dependencies: ["CVulkan", .product(name: "Logging", package: "swift-log")],
             swiftSettings: settings),
+        // Products by the processor, for devices that are the processor.
+        .target(name: "CHostProduct"),
         .target(
-            name: "Kernels", dependencies: ["VulkanCompute"], swiftSettings: settings,
+            name: "Kernels", dependencies: ["VulkanCompute", "CHostProduct"], swiftSettings: settings,
             plugins: ["ShaderPlugin"]),
         .systemLibrary(name: "CLinux", path: "Sources/CLinux"),
         .target(name: "Checkpoints", dependencies: ["CLinux"], swiftSettings: settings),
@@ -118,7 +120,9 @@ let package = Package(
         .testTarget(
             name: "VulkanComputeTests", dependencies: ["VulkanCompute", "TestSupport"],
             swiftSettings: settings),
-        .testTarget(name: "KernelsTests", dependencies: ["Kernels", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "KernelsTests", dependencies: ["Kernels", "CHostProduct", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "CheckpointsTests", dependencies: ["Checkpoints"], exclude: ["Data"],
             swiftSettings: settings),

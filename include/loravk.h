@@ -622,6 +622,11 @@ void loravk_adapter_release(loravk_adapter *adapter);
 loravk_status loravk_adapter_label_count(loravk_adapter *adapter, size_t *count);
 loravk_status loravk_adapter_get_label(loravk_adapter *adapter, size_t index, const char **name);
 
+/* A new adapter that changes what `count` adapters of the model change together, each multiplied by its weight: the exact sum,
+ * whose rank is the sum of theirs. DoRA and VeRA are no such sums: LORAVK_ERROR_UNSUPPORTED. */
+loravk_status loravk_adapter_mix(
+    loravk_model *model, loravk_adapter *const *adapters, const double *weights, size_t count, loravk_adapter **mixed);
+
 /* ========================================================================================================== Training == */
 
 typedef struct loravk_trainer loravk_trainer;
@@ -986,6 +991,13 @@ loravk_status loravk_model_classify(
  * thread that generates. */
 typedef bool (*loravk_token_callback)(void *user_data, int32_t token, const char *text, size_t length);
 
+/* How likely a token was: the natural logarithm of its probability (before temperature, cuts and penalties), and the likeliest
+ * tokens of its place in descending order with theirs, `top_count` of each, which live for the call. Comes before the token's
+ * text, on the same thread. */
+typedef void (*loravk_choice_callback)(
+    void *user_data, int32_t token, double log_probability, const int32_t *top_tokens, const double *top_log_probabilities,
+    size_t top_count);
+
 typedef struct loravk_generation_config {
     size_t struct_size;
     int32_t max_tokens;
@@ -998,9 +1010,16 @@ typedef struct loravk_generation_config {
     size_t stop_token_count;
     loravk_token_callback on_token; /* may be NULL */
     void *user_data;
+    const char *const *stop_strings; /* texts that end the answer wherever they come, across tokens too; they are not told, but
+                                        their tokens are among `tokens` */
+    size_t stop_string_count;
+    int32_t top_log_probabilities; /* so many likeliest tokens for on_choice */
+    uint8_t reserved[4];
+    loravk_choice_callback on_choice; /* may be NULL */
 } loravk_generation_config;
 
-#define LORAVK_GENERATION_CONFIG_INIT {sizeof(loravk_generation_config), 200, 0, 0.0, 1.0, 1.0, 0, NULL, 0, NULL, NULL}
+#define LORAVK_GENERATION_CONFIG_INIT                                                                                       \
+    {sizeof(loravk_generation_config), 200, 0, 0.0, 1.0, 1.0, 0, NULL, 0, NULL, NULL, NULL, 0, 0, {0}, NULL}
 
 loravk_status loravk_generation_config_init(loravk_generation_config *config, size_t struct_size);
 
@@ -1010,6 +1029,59 @@ loravk_status loravk_generation_config_init(loravk_generation_config *config, si
 loravk_status loravk_model_generate(
     loravk_model *model, loravk_adapter *adapter, const int32_t *prompt, size_t prompt_count,
     const loravk_generation_config *config, int32_t *tokens, size_t capacity, size_t *count);
+
+/* A model that remembers: a cache of what it read and said, so that each call costs only what is new. Sessions of one model are
+ * independent of each other. A session is for one call at a time: LORAVK_ERROR_BUSY in its own callbacks. */
+typedef struct loravk_session loravk_session;
+
+typedef struct loravk_session_info {
+    size_t struct_size;
+    int64_t tokens;         /* that were appended or answered */
+    int64_t capacity;       /* the most that there can be */
+    int64_t kept_tokens;    /* of the last prompt those that were in the cache already */
+    int64_t prompt_tokens;  /* and those that were computed */
+    int64_t answer_tokens;  /* of the last answer */
+    double prompt_seconds;
+    double answer_seconds;  /* of the answer's tokens but the first */
+    char finish_reason[32]; /* of the last answer: "stop", "stop_string", "length" (max_tokens), "context" (capacity),
+                               "interrupted" (on_token); "" before the first */
+} loravk_session_info;
+
+#define LORAVK_SESSION_INFO_INIT {sizeof(loravk_session_info), 0, 0, 0, 0, 0, 0.0, 0.0, {0}}
+
+loravk_status loravk_session_info_init(loravk_session_info *info, size_t struct_size);
+
+/* A session with room for `capacity` tokens, prompts and answers together; 0: 4096, or as many positions as the model has.
+ * `adapter` may be NULL. */
+loravk_status loravk_session_create(
+    loravk_model *model, loravk_adapter *adapter, int64_t capacity, loravk_session **session);
+
+/* Reads tokens behind what is there. `logits` (V) gets what may follow the last; it may be NULL (logit_count 0). */
+loravk_status loravk_session_append(
+    loravk_session *session, const int32_t *tokens, size_t count, float *logits, size_t logit_count);
+
+/* Answers behind what is there; the answer becomes part of it. Output as loravk_model_generate. */
+loravk_status loravk_session_generate(
+    loravk_session *session, const loravk_generation_config *config, int32_t *tokens, size_t capacity, size_t *count);
+
+/* Answers a whole conversation in the model's chat template: `messages` is JSON, a list of {"role", "content"} or an object with
+ * `messages`, `tools` and what else the template reads. The session becomes that conversation; what it has in common with the
+ * one before is not computed again, which is all but the new messages where one goes on. Output as loravk_model_generate. */
+loravk_status loravk_session_chat(
+    loravk_session *session, const char *messages, const loravk_generation_config *config, int32_t *tokens, size_t capacity,
+    size_t *count);
+
+/* Goes back to the first `count` tokens; 0: to none. */
+loravk_status loravk_session_rewind(loravk_session *session, size_t count);
+
+/* Goes on with another adapter, or NULL for none. The tokens stay, and are computed again with it. So they are after the
+ * parameters of the session's adapter changed. */
+loravk_status loravk_session_set_adapter(loravk_session *session, loravk_adapter *adapter);
+loravk_status loravk_session_get_info(loravk_session *session, loravk_session_info *info);
+
+/* The session's tokens. With `tokens` NULL (and capacity 0) only their number. */
+loravk_status loravk_session_get_tokens(loravk_session *session, int32_t *tokens, size_t capacity, size_t *count);
+void loravk_session_release(loravk_session *session);
 
 /* ============================================================================================================ Export == */
 /*

@@ -19,7 +19,7 @@ layout(push_constant) uniform Push {
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
         vec4 four = LOAD4(x, i);
-        vec4 f = four * activationFactor(four);
-        STORE4(a, i, GATED ? f * LOAD4(gate, i) : f);
+        vec4 f = activated(four, activationFactor(four));
+        STORE4(a, i, GATED ? f * gateFactor(LOAD4(gate, i)) : f);
     }
 }

@@ -22,10 +22,10 @@ layout(push_constant) uniform Push {
 
 void main() {
     FOR_EACH4(i, gl_WorkGroupID.x + push.groupBase, push.count4) {
-        vec4 four = LOAD4(x, i), g = GATED ? LOAD4(gate, i) : vec4(1), d = LOAD4(da, i);
-        vec4 p = activationFactor(four);
+        vec4 four = LOAD4(x, i), u = GATED ? LOAD4(gate, i) : vec4(1), d = LOAD4(da, i);
+        vec4 p = activationFactor(four), f = activated(four, p), g = GATED ? gateFactor(u) : u;
         STORE4(dx, i, timesSlope(d * g, four, p));
-        if (GATED) STORE4(dgate, i, d * four * p);
-        STORE4(a, i, four * p * g);
+        if (GATED) STORE4(dgate, i, timesGateSlope(d * f, u));
+        STORE4(a, i, f * g);
     }
 }

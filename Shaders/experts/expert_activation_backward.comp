@@ -29,11 +29,11 @@ void main() {
     vec4 sum = vec4(0);
     for (uint i = start + LANE; i < start + push.width4; i += LANES) {
         vec4 x = LOAD4(gate, i), u = LOAD4(up, i), d = LOAD4(da, i);
-        vec4 p = activationFactor(x), f = x * p;
-        sum += d * f * u;
+        vec4 p = activationFactor(x), f = activated(x, p), g = gateFactor(u);
+        sum += d * f * g;
         d *= score;
-        STORE4(dgate, i, timesSlope(d * u, x, p));
-        STORE4(dup, i, d * f);
+        STORE4(dgate, i, timesSlope(d * g, x, p));
+        STORE4(dup, i, timesGateSlope(d * f, u));
     }
     float total = groupSum(horizontalSum(sum));
     if (LANE == 0) dscores[slot] = total;

@@ -4,7 +4,7 @@
 // With GATHERED, x has a row a token instead of a row a place.
 //! variants OP = NT NN
 //! variants FAMILY = TEXEL SUBGROUP
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K MXFP4
 #extension GL_GOOGLE_include_directive : require
 #define A_ROWS
 #define WEIGHT_BINDING 5

@@ -3,7 +3,7 @@
 // expert by expert; `tiles` says which rows a workgroup has, all of one expert's. The weights W_e lie behind each other.
 // With GATHERED, x has a row a token instead of a row a place.
 //! variants OP = NT NN
-//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K
+//! variants WEIGHT = F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q4_K Q5_K Q6_K MXFP4
 #extension GL_GOOGLE_include_directive : require
 #include "experts/rows.glsl"
 #define yPitch yStride

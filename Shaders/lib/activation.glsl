@@ -3,9 +3,11 @@
 //   1 gelu       p = Φ(x), the normal distribution's     Hendrycks, Gimpel: Gaussian Error Linear Units (2016)
 //   2 gelu_tanh  p = ½(1 + tanh(u/2)) = σ(u), u = √(8/π)·(x + 0.044715·x³)
 //   3 relu2      p = max(x, 0)                           So et al.: Primer (2021)
+//   4 clamped    f = z·p, z = min(x, 7), p = σ(1.702·z), and clamp(u, −7, 7) + 1 in the place of a gate's other factor u (gpt-oss)
 layout(constant_id = 8) const uint ACTIVATION = 0;
-const uint GELU = 1, GELU_TANH = 2, RELU2 = 3;
+const uint GELU = 1, GELU_TANH = 2, RELU2 = 3, CLAMPED = 4;
 
+const float STEEPNESS = 1.702, LIMIT = 7;  // of CLAMPED
 const float ROOT8_BY_PI = 1.5957691216057308;
 
 // The logistic function: the exponential's argument is never positive.
@@ -41,8 +43,18 @@ vec4 activationFactor(vec4 x) {
     if (ACTIVATION == GELU) p = normalDistribution(z);
     else if (ACTIVATION == GELU_TANH) p = sigmoid(ROOT8_BY_PI * (z + 0.044715 * z * z * z));
     else if (ACTIVATION == RELU2) p = max(x, vec4(0));
+    else if (ACTIVATION == CLAMPED) p = sigmoid(STEEPNESS * min(x, LIMIT));
     else p = sigmoid(x);
     return p;
+}
+
+// f(x), where p = p(x).
+vec4 activated(vec4 x, vec4 p) { return (ACTIVATION == CLAMPED ? min(x, LIMIT) : x) * p; }
+
+// What f(x) is multiplied by in a gate, and d times its slope.
+vec4 gateFactor(vec4 u) { return ACTIVATION == CLAMPED ? clamp(u, -LIMIT, LIMIT) + 1 : u; }
+vec4 timesGateSlope(vec4 d, vec4 u) {
+    return ACTIVATION == CLAMPED ? mix(d, vec4(0), greaterThan(abs(u), vec4(LIMIT))) : d;
 }
 
 // d·f′(x), where p = p(x): f′ = p + x·p′.
@@ -52,6 +64,8 @@ vec4 timesSlope(vec4 d, vec4 x, vec4 p) {
     else if (ACTIVATION == GELU_TANH)
         slope = d * (p + x * p * (1 - p) * (ROOT8_BY_PI * (1 + 0.134145 * z * z)));
     else if (ACTIVATION == RELU2) slope = d * (2 * p);
+    else if (ACTIVATION == CLAMPED)
+        slope = mix(d * p * (1 + STEEPNESS * x * (1 - p)), vec4(0), greaterThan(x, vec4(LIMIT)));
     else slope = d * p * (1 + x * (1 - p));
     return slope;
 }

@@ -51,14 +51,16 @@ void unpackTile(PackedTile packed, out vec4 rows[4]) {
 }
 #endif
 
-#if defined(WEIGHT_Q4_0) || defined(WEIGHT_Q4_1) || defined(WEIGHT_Q4_K)
+#if defined(WEIGHT_Q4_0) || defined(WEIGHT_Q4_1) || defined(WEIGHT_Q4_K) || defined(WEIGHT_MXFP4)
 WEIGHT_INPUT(WEIGHT_BINDING, uvec2, rg32ui, uimageBuffer, weightTiles);
 #endif
 
-#if defined(WEIGHT_Q4_0) || defined(WEIGHT_Q4_1) || defined(WEIGHT_Q4_K) || defined(WEIGHT_Q5_K) || defined(WEIGHT_Q6_K)
-vec4 nibbles(uvec2 tile, uint row) {
-    return vec4((uvec4(tile[row / 2]) >> (uvec4(0, 4, 8, 12) + row % 2 * 16)) & 15u);
+#if !defined(WEIGHT_F32) && !defined(WEIGHT_F16) && !defined(WEIGHT_BF16) && !defined(WEIGHT_Q8_0)
+uvec4 nibbleBits(uvec2 tile, uint row) {
+    return (uvec4(tile[row / 2]) >> (uvec4(0, 4, 8, 12) + row % 2 * 16)) & 15u;
 }
+
+vec4 nibbles(uvec2 tile, uint row) { return vec4(nibbleBits(tile, row)); }
 #endif
 
 #if defined(WEIGHT_Q4_0)
@@ -72,6 +74,28 @@ PackedTile readTile(uint tile, uint scale) {
 void unpackTile(PackedTile packed, out vec4 rows[4]) {
     vec4 d = halves(packed.scales);
     [[unroll]] for (uint r = 0; r < 4; r++) rows[r] = (nibbles(packed.quants, r) - 8.0) * d[r];
+}
+#endif
+
+#if defined(WEIGHT_MXFP4)
+// w = 2^(e − 127)·q, q = ±0, ½, 1, 1½, 2, 3, 4, 6; e are bytes, those of a tile's four rows one word. OCP: Microscaling Formats (2023).
+WEIGHT_INPUT(WEIGHT_BINDING + 1, uint, r32ui, uimageBuffer, weightScales);
+struct PackedTile { uvec2 quants; uint scales; };
+
+PackedTile readTile(uint tile, uint scale) {
+    return PackedTile(WEIGHT_LOAD(uvec2, weightTiles, tile), WEIGHT_LOAD(uint, weightScales, scale));
+}
+
+const uint TWICE_FP4 = 0xC8643210u;  // 2q by its low three bits
+
+void unpackTile(PackedTile packed, out vec4 rows[4]) {
+    uvec4 e = (uvec4(packed.scales) >> uvec4(0, 8, 16, 24)) & 0xFFu;
+    vec4 d = uintBitsToFloat((max(e, uvec4(1)) - 1) << 23);  // 2^(e − 128), or 0
+    [[unroll]] for (uint r = 0; r < 4; r++) {
+        uvec4 q = nibbleBits(packed.quants, r);
+        vec4 twice = vec4((uvec4(TWICE_FP4) >> (q & 7u) * 4) & 15u);
+        rows[r] = mix(twice, -twice, greaterThan(q, uvec4(7))) * d[r];
+    }
 }
 #endif
 

@@ -79,7 +79,8 @@ void main() {
     }
 
     if (GATED) {
-        if (band < outputs) STORE4(y, band, c[0][0] * activationFactor(c[0][0]) * c[0][1]);
+        if (band < outputs)
+            STORE4(y, band, activated(c[0][0], activationFactor(c[0][0])) * gateFactor(c[0][1]));
     } else {
         EACH(g, GROUPS) {
             uint at = band + g * LANES;

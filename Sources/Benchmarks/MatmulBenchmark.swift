@@ -51,7 +51,8 @@ struct MatmulBenchmark: ParsableCommand {
             let bench = Bench(device: device, m: tokens, n: sides[0], k: sides[1])
             for op in [Shader.Op.nt, .nn, .tn] {
                 var all = try prototypes(op, bench)
-                for family in families(device) {
+                let host: [Shader.Family?] = device.capabilities.usesHostProducts ? [nil] : []
+                for family in families(device).map(Optional.some) + host {
                     for type in op == .tn ? [.f32] : types where bench.holds(op, type) {
                         all.append(try bench.ours(op, family, type))
                     }
@@ -107,9 +108,10 @@ private struct Bench {
         (try op == .tn ? random(k, m) : random(m, k), try op == .nt ? random(n, k) : random(k, n))
     }
 
-    func ours(_ op: Shader.Op, _ family: Shader.Family, _ type: Shader.Weight) throws -> Contestant {
+    /// nil: by the host.
+    func ours(_ op: Shader.Op, _ family: Shader.Family?, _ type: Shader.Weight) throws -> Contestant {
         let y = try device.makeTensor([m, n], label: "y")
-        let name = "\(family) \(type)"
+        let name = "\(family?.rawValue ?? Capabilities.hostProducts) \(type)"
         if op == .tn {
             let (x, w) = try operands(op)
             return try Contestant(name, on: device, family: family, flops: flops) {

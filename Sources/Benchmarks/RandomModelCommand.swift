@@ -67,7 +67,7 @@ struct RandomModelCommand: ParsableCommand {
     }
 
     enum Storage: String, CaseIterable, ExpressibleByArgument {
-        case f16, bf16, q8_0, q4_0, q4_k, q6_k
+        case f16, bf16, q8_0, q4_0, q4_k, q6_k, mxfp4
 
         var type: StorageType {
             switch self {
@@ -77,6 +77,7 @@ struct RandomModelCommand: ParsableCommand {
             case .q4_0: .q4_0
             case .q4_k: .q4_K
             case .q6_k: .q6_K
+            case .mxfp4: .mxfp4
             }
         }
     }

@@ -12,7 +12,10 @@ struct Devices: ParsableCommand {
             Terminal.print(
                 "   driver     \(device.driver), Vulkan \(device.apiVersion.major).\(device.apiVersion.minor)"
             )
-            Terminal.print("   subgroup   \(device.subgroupSize); kernels: \(device.family.rawValue)")
+            Terminal.print(
+                "   subgroup   \(device.subgroupSize); kernels: \(device.family.rawValue)"
+                    + (device.usesHostProducts
+                        ? ", large products by the processor (\(hostInstructions))" : ""))
             if let units = device.cooperativeMatrix {
                 let use =
                     device.usesMatrixUnits

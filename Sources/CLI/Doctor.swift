@@ -230,12 +230,14 @@ private struct DeviceFacts {
             : device.tuning.family != nil
                 ? "measured as the fastest"
                 : device.type == .cpu ? "the rule of a software device" : "the rule of a GPU"
-        return switch device.family {
-        case .texel: "texel, a subgroup a workgroup, formatted reads; \(reason)"
-        case .subgroup: "subgroup, a subgroup a workgroup, storage buffers; \(reason)"
-        case .shared:
-            "shared, sums through shared memory, \(device.lanes(.shared)) lanes a workgroup; \(reason)"
-        }
+        let family =
+            switch device.family {
+            case .texel: "texel, a subgroup a workgroup, formatted reads"
+            case .subgroup: "subgroup, a subgroup a workgroup, storage buffers"
+            case .shared: "shared, sums through shared memory, \(device.lanes(.shared)) lanes a workgroup"
+            }
+        let host = device.usesHostProducts ? "; large products by the processor (\(hostInstructions))" : ""
+        return "\(family)\(host); \(reason)"
     }
 
     private var matrices: String {

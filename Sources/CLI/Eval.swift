@@ -19,8 +19,7 @@ struct Eval: ParsableCommand {
 
     @OptionGroup var modelOptions: ModelOptions
 
-    @Option(help: "An adapter (a PEFT folder, or a GGUF file of `lora-vk export`).")
-    var adapter: String?
+    @OptionGroup(title: "Adapter") var adapterOptions: AdapterOptions
 
     @Option(help: "Data as for `train`; of a folder test.jsonl, or else valid.jsonl.")
     var data: String
@@ -44,7 +43,7 @@ struct Eval: ParsableCommand {
         _ = try formatOptions.textFormat(objective)  // wrong options are told before a model is loaded
         Interrupt.install()
         let (model, adapter, tokenizer) = try modelOptions.open(
-            template: chat.chatTemplate, adapter: adapter)
+            template: chat.chatTemplate, adapter: adapterOptions.mix)
         var format = try formatOptions.textFormat(for: model.spec, objective)
         format.labels = adapter?.head?.names
         let split: Dataset.Split =

@@ -33,8 +33,11 @@ struct ExportOptions: ParsableArguments {
     @Option(help: "The model: a GGUF file or a Hugging Face folder.")
     var model: String
 
-    @Option(help: "The adapter (a PEFT folder).")
-    var adapter: String
+    @Option(
+        help: ArgumentHelp(
+            "The adapter (a PEFT folder), or several with their weights, which are summed.",
+            valueName: "path[=weight],…"))
+    var adapter: AdapterMix
 
     @Option(help: "What to write.")
     var out: String

@@ -5,22 +5,32 @@ import Tokenizer
 
 struct Generate: ParsableCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Generate text, with or without an adapter.",
+        abstract: "Answer prompts, with or without an adapter.",
         discussion: """
             A prompt is put into the model's chat template where it has one; --raw continues it as it is. Without \
-            --prompt it talks in a terminal: each line is answered, and what was said before is remembered; Ctrl-D or \
-            Ctrl-C ends. From a file or a pipe, each line of the standard input is a prompt of its own.
+            --prompt and --messages each line of the standard input is a prompt of its own. What prompts have in common at \
+            their beginning is computed once. `lora-vk chat` holds a conversation.
+
+            --json prints a JSON object a line: index, prompt or messages, answer, finish_reason (stop, stop_string, length, \
+            context, interrupted), prompt_tokens, kept_tokens (of these, in the cache already), answer_tokens, prompt_seconds, \
+            answer_seconds and, with --logprobs, logprobs (token, text, logprob, top).
             """)
 
     @OptionGroup var modelOptions: ModelOptions
-
-    @Option(help: "An adapter (a PEFT folder, or a GGUF file of `lora-vk export`).")
-    var adapter: String?
-
+    @OptionGroup(title: "Adapter") var adapterOptions: AdapterOptions
     @OptionGroup var chat: ChatOptions
 
     @Option(help: "What to answer; may be given several times.")
     var prompt: [String] = []
+
+    @Option(
+        help: ArgumentHelp(
+            """
+            Chats to answer: a JSON list of messages, an object with `messages` (and `tools`), a list of these, or in a .jsonl \
+            file one a line.
+            """, valueName: "file"),
+        completion: .file())
+    var messages: String?
 
     @Option(help: "A system message for the chat template.")
     var system: String?
@@ -28,111 +38,94 @@ struct Generate: ParsableCommand {
     @Flag(help: "Continue the prompt as it is, without the chat template.")
     var raw = false
 
-    @Option(help: "The most tokens to generate.")
-    var maxTokens = Defaults.answerTokens
+    @Flag(help: "Print a JSON object for each answer, when it is whole.")
+    var json = false
 
-    @Option(help: "0: always the most likely token; higher: more variety.")
-    var temperature = Defaults.temperature
+    @Option(
+        help: ArgumentHelp(
+            "With --json: the log-probability of each token, and of so many of the likeliest in its place.",
+            valueName: "count"))
+    var logprobs: Int?
 
-    @Option(help: "Choose among the most likely tokens only (0: all).")
-    var topK = Defaults.topK
+    @OptionGroup(title: "Answers") var settings: AnswerSettings
 
-    @Option(help: "Choose among the tokens that make up this probability.")
-    var topP = Defaults.topP
-
-    @Option(help: "Above 1: tokens that are already there become less likely.")
-    var repetitionPenalty = Defaults.repetitionPenalty
-
-    @Option(help: "Seed of the choice.")
-    var seed: UInt64 = 0
+    func validate() throws {
+        if logprobs != nil, !json { throw ValidationError("--logprobs needs --json, which prints them.") }
+        if raw, messages != nil {
+            throw ValidationError("--messages needs the chat template; leave --raw out.")
+        }
+    }
 
     func run() throws {
-        guard maxTokens > 0 else { throw ConfigError("--max-tokens is \(maxTokens); it must be at least 1") }
-        var sampling = SamplerConfig()
-        sampling.temperature = temperature
-        sampling.topK = topK
-        sampling.topP = topP
-        sampling.repetitionPenalty = repetitionPenalty
-        sampling.seed = seed
-        try sampling.validate()
+        var options = try settings.options()
+        options.logProbabilities = logprobs
+        try options.validate()
+        let isTyped = prompt.isEmpty && messages == nil && InputLines.areTyped
+        guard !isTyped else {
+            throw ConfigError(
+                "there is no prompt: give --prompt, --messages or a pipe; `lora-vk chat` talks in a terminal")
+        }
+        let chats = try messages.map { try Chat.questions(in: $0) } ?? []
         Interrupt.install()
-        let (model, adapter, tokenizer) = try modelOptions.open(
-            template: chat.chatTemplate, adapter: adapter)
-        if adapter?.head != nil {
-            throw ConfigError("the adapter is a classifier's, which generates no text; use lora-vk classify")
+        let opened = try modelOptions.open(template: chat.chatTemplate, adapter: adapterOptions.mix)
+        for warning in opened.tokenizer.generationWarnings { Terminal.warn(warning) }
+        let answerer = try Answerer(opened, options, capacity: 1)
+        var asked: [Question] = prompt.map { .text($0) }
+        asked += chats.map { .chat(system.map($0.withSystem) ?? $0) }
+        let tokens = try asked.map { try self.tokens($0, answerer) }
+        // Once for all of them, so that the cache stays.
+        try answerer.reserve(promptTokens: tokens.map(\.count).max() ?? 0)
+        var index = 0
+        func answer(_ question: Question, _ tokens: [Int32]) throws {
+            try self.answer(question, tokens, index, answerer)
+            index += 1
         }
-        for warning in tokenizer.generationWarnings { Terminal.warn(warning) }
-        let renderer = raw ? nil : try ChatRenderer(tokenizer)
-        var lines = InputLines()
-        if !prompt.isEmpty {
-            for text in prompt where !Interrupt.isRequested {
-                try answer(text, model, adapter, tokenizer, renderer, sampling)
-            }
-        } else if InputLines.areTyped {
-            try talk(&lines, model, adapter, tokenizer, renderer, sampling)
-        } else {
+        for (question, tokens) in zip(asked, tokens) where !Interrupt.isRequested {
+            try answer(question, tokens)
+        }
+        if asked.isEmpty {
+            var lines = InputLines()
             while let text = try lines.next(), !Interrupt.isRequested {
-                if !text.isEmpty { try answer(text, model, adapter, tokenizer, renderer, sampling) }
+                if !text.isEmpty { try answer(.text(text), self.tokens(.text(text), answerer)) }
             }
         }
-        model.device.savePipelines()
+        answerer.model.device.savePipelines()
         if let signal = Interrupt.signal { throw CommandExit(code: 128 + signal) }
     }
 
-    /// Answers what is typed. With a chat template it is a conversation, without one each line is continued as it is.
-    private func talk(
-        _ lines: inout InputLines, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
-        _ renderer: ChatRenderer?, _ sampling: SamplerConfig
-    ) throws {
-        Terminal.error("Type a message and press Enter; Ctrl-D ends.")
-        var conversation = Conversation(system: system)
-        while !Interrupt.isRequested {
-            Terminal.ask("> ")
-            guard let text = try lines.next() else { break }
-            if text.allSatisfy(\.isWhitespace) { continue }
-            let tokens =
-                try renderer.map {
-                    try conversation.ask(text, $0, tokenizer, positions: model.spec.contextLength)
-                } ?? tokenizer.encode(text)
-            if raw { Terminal.generated(text) }
-            conversation.note(answer: try answer(tokens, model, adapter, tokenizer, sampling).text)
+    private enum Question {
+        case text(String)
+        case chat(Chat)
+    }
+
+    private func tokens(_ question: Question, _ answerer: Answerer) throws -> [Int32] {
+        switch question {
+        case .text(let text) where raw || answerer.renderer == nil: return answerer.tokenizer.encode(text)
+        case .text(let text):
+            let chat = Chat([(role: "user", content: text)])
+            return try answerer.tokens(system.map(chat.withSystem) ?? chat)
+        case .chat(let chat): return try answerer.tokens(chat)
         }
-        Terminal.ask("\n")
     }
 
     private func answer(
-        _ text: String, _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
-        _ renderer: ChatRenderer?, _ sampling: SamplerConfig
+        _ question: Question, _ tokens: [Int32], _ index: Int, _ answerer: Answerer
     ) throws {
-        if raw { Terminal.generated(text) }
-        let tokens = try promptTokens(text, tokenizer, renderer)
-        let times = try answer(tokens, model, adapter, tokenizer, sampling).times
-        if !Interrupt.isRequested { report(times) }
-    }
-
-    /// Prints the answer as it comes.
-    private func answer(
-        _ tokens: [Int32], _ model: Transformer, _ adapter: Adapter?, _ tokenizer: Tokenizer,
-        _ sampling: SamplerConfig
-    ) throws -> (text: String, times: GenerationTimes) {
-        let limit = model.spec.contextLength
-        let generator = try Generator(
-            model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
-        var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
-        var stop = Set(model.spec.tokens.eos.map { Int32($0) })
-        stop.formUnion(tokenizer.specialIDs.stops)
-        var text = ""
-        func tell(_ piece: String, terminator: String = "") {
-            text += piece
-            Terminal.generated(piece, terminator: terminator)
+        try answerer.reserve(promptTokens: tokens.count)
+        if json {
+            let answer = try answerer.answer(tokens) { _ in }
+            var line: JSON.Object = ["index": .integer(index)]
+            switch question {
+            case .text(let text): line["prompt"] = .string(text)
+            case .chat(let chat): line["messages"] = .array(chat.messages.map { .object($0) })
+            }
+            line.add(answer, tokens, answerer)
+            return Terminal.generated(JSON.object(line).text(.compact), terminator: "\n")
         }
-        try generator.generate(prompt: tokens, maxTokens: maxTokens, stopTokens: stop, sampling: sampling) {
-            token in
-            tell(decoder.append(token))
-            return !Interrupt.isRequested
-        }
-        tell(decoder.finish(), terminator: "\n")
-        return (text, generator.times)
+        if raw, case .text(let text) = question { Terminal.generated(text) }
+        _ = try answerer.answer(tokens) { Terminal.generated($0) }
+        Terminal.generated("", terminator: "\n")
+        if !Interrupt.isRequested { report(answerer.generator.times) }
     }
 
     private func report(_ times: GenerationTimes) {
@@ -141,21 +134,47 @@ struct Generate: ParsableCommand {
                 ? ""
                 : ", \(rate < 100 ? Terminal.number(rate, digits: 3) : "\(Int(rate.rounded()))") tokens/s"
         }
+        let kept = times.keptTokens == 0 ? "" : " (\(times.keptTokens) kept)"
         Terminal.error(
-            "prompt: \(times.promptTokens) tokens\(rate(times.promptRate)); "
+            "prompt: \(times.keptTokens + times.promptTokens) tokens\(kept)\(rate(times.promptRate)); "
                 + "answer: \(times.answerTokens) tokens\(rate(times.stepRate))")
     }
+}
 
-    /// The prompt in the chat template, or as it is.
-    private func promptTokens(
-        _ text: String, _ tokenizer: Tokenizer, _ renderer: ChatRenderer?
-    ) throws -> [Int32] {
-        guard let renderer else { return tokenizer.encode(text) }
-        let messages =
-            (system.map { [(role: "system", content: $0)] } ?? []) + [(role: "user", content: text)]
-        return try Interrupt.watching {
-            let chat = try renderer.render(Chat(messages), addGenerationPrompt: true)
-            return tokenizer.encode(chat, addSpecialTokens: false)
+extension Chat {
+    /// Behind a system message, in the place of its own.
+    func withSystem(_ text: String) -> Chat {
+        var chat = self
+        if chat.messages.first?["role"] == .string("system") { chat.messages.removeFirst() }
+        chat.messages.insert(["role": .string("system"), "content": .string(text)], at: 0)
+        return chat
+    }
+}
+
+extension JSON.Object {
+    fileprivate mutating func add(_ answer: GeneratedAnswer, _ prompt: [Int32], _ answerer: Answerer) {
+        let times = answerer.generator.times
+        self["answer"] = .string(answer.text)
+        self["finish_reason"] = .string(answer.end.rawValue)
+        self["prompt_tokens"] = .integer(prompt.count)
+        self["kept_tokens"] = .integer(times.keptTokens)
+        self["answer_tokens"] = .integer(answer.tokens.count)
+        self["prompt_seconds"] = .double(times.promptSeconds)
+        self["answer_seconds"] = .double(times.stepSeconds)
+        guard answerer.options.logProbabilities != nil else { return }
+        func scored(_ token: Int32, _ logProbability: Double) -> JSON.Object {
+            [
+                "token": .integer(Int(token)),
+                "text": .string(answerer.tokenizer.decode([token], skipSpecialTokens: false)),
+                "logprob": .double(logProbability),
+            ]
         }
+        self["logprobs"] = .array(
+            answer.choices.map { choice in
+                var entry = scored(choice.token, choice.logProbability ?? 0)
+                entry["top"] = .array(
+                    choice.likeliest.map { .object(scored($0.token, $0.logProbability)) })
+                return .object(entry)
+            })
     }
 }

@@ -11,6 +11,8 @@ import LoRAVK
 struct InputLines {
     static var areTyped: Bool { isatty(STDIN_FILENO) == 1 }
 
+    static let isNoText = ConfigError("the input is not UTF-8 text")
+
     private var rest: [UInt8] = []
     private var isAtEnd = false
 
@@ -25,7 +27,7 @@ struct InputLines {
                 defer { rest = [] }
                 return rest.isEmpty ? nil : try text(rest[...])
             }
-            guard isReady() else { return nil }
+            guard Self.isReady() else { return nil }
             var bytes = [UInt8](repeating: 0, count: 1 << 16)
             let count = read(STDIN_FILENO, &bytes, bytes.count)
             if count < 0, errno == EINTR { continue }
@@ -35,7 +37,7 @@ struct InputLines {
     }
 
     /// Waits until there is something to read; a signal ends that, where it would not end `read`.
-    private func isReady() -> Bool {
+    static func isReady() -> Bool {
         var request = pollfd(fd: STDIN_FILENO, events: Int16(POLLIN), revents: 0)
         while !Interrupt.isRequested {
             let count = poll(&request, 1, 200)
@@ -46,7 +48,7 @@ struct InputLines {
 
     private func text(_ bytes: ArraySlice<UInt8>) throws(ConfigError) -> String {
         guard let text = String(validating: bytes, as: UTF8.self) else {
-            throw ConfigError("the input is not UTF-8 text")
+            throw Self.isNoText
         }
         return text.hasSuffix("\r") ? String(text.dropLast()) : text
     }

@@ -18,16 +18,16 @@ struct LoRAVKCommand: ParsableCommand {
         discussion: """
             A whole round:
               lora-vk train --model MODEL.gguf --data chats.jsonl --out my-adapter
-              lora-vk generate --model MODEL.gguf --adapter my-adapter --prompt "Hello!"
+              lora-vk chat --model MODEL.gguf --adapter my-adapter
             MODEL is a GGUF file or a Hugging Face folder. The adapter is a PEFT folder.
 
             Environment: LORAVK_DEVICE (index or part of a name), LORAVK_VALIDATION=1 (Khronos validation layer),
-            LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_STAGED=1, LORAVK_FAMILY=texel|subgroup|shared, LORAVK_CACHE_DIR.
+            LORAVK_NO_REPLAY=1, LORAVK_SMALL_LIMITS=1, LORAVK_STAGED=1, LORAVK_FAMILY=texel|subgroup|shared|host, LORAVK_CACHE_DIR.
             """,
         version: version,
         subcommands: [
-            Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Generate.self, Eval.self,
-            Classify.self, Merge.self, Export.self,
+            Train.self, ShowData.self, Report.self, Sweep.self, Plan.self, Talk.self, Generate.self,
+            Eval.self, Classify.self, Mix.self, Merge.self, Export.self,
             Inspect.self, Models.self, Devices.self, Tune.self, Doctor.self,
         ])
 

@@ -31,11 +31,11 @@ struct ModelOptions: ParsableArguments {
 
     /// With an adapter in place, also where it changes more than layers of the blocks.
     func open(
-        template: String? = nil, adapter path: String? = nil
+        template: String? = nil, adapter mix: AdapterMix? = nil
     ) throws -> (model: Transformer, adapter: Adapter?, tokenizer: Tokenizer) {
         let (base, tokenizer) = try openFiles(template: template)
-        guard let path else { return (try load(base, openDevice()), nil, tokenizer) }
-        let (checkpoint, rest) = try AdapterFiles.open(path, adapting: base)
+        guard let mix else { return (try load(base, openDevice()), nil, tokenizer) }
+        let (checkpoint, rest) = try AdapterFiles.open(mix, adapting: base)
         for warning in rest.warnings(for: base) { Terminal.warn(warning) }
         let model = try load(checkpoint, openDevice())
         let isEmpty = rest.modules.isEmpty && rest.score == nil

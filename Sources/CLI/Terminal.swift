@@ -64,8 +64,8 @@ enum Terminal {
 
     private static func safe(_ text: String) -> String { text.printable(keeping: "\n\t") }
 
-    /// What a line is typed behind.
-    static func ask(_ text: String) { write(text, to: STDERR_FILENO) }
+    /// A part of a line: what is typed behind, or what comes bit by bit.
+    static func ask(_ text: String) { write(safe(text), to: STDERR_FILENO) }
 
     /// Ends a line that `status` left open.
     static func endStatus() { if isInteractive { write("\n", to: STDERR_FILENO) } }
@@ -115,6 +115,13 @@ enum Interrupt {
             guard let signal else { throw error }
             throw CommandExit(code: 128 + signal)
         }
+    }
+
+    /// Goes on after a Ctrl-C; false where another signal came.
+    static func forgive() -> Bool {
+        guard received == SIGINT else { return false }
+        received = 0
+        return true
     }
 
     static func install() {

@@ -136,8 +136,12 @@ struct Train: ParsableCommand {
         }
         switch outcome {
         case .finished, .outOfPatience:
+            // A model without a template continues texts.
+            let command =
+                adapter.head != nil
+                ? "classify" : tokenizer.chatTemplate == nil ? "generate --raw" : "chat"
             Terminal.error(
-                "saved \(out); try: lora-vk \(adapter.head == nil ? "generate" : "classify") --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
+                "saved \(out); try: lora-vk \(command) --model \(Terminal.quoted(modelOptions.model)) --adapter \(Terminal.quoted(out))"
                     + (chat.chatTemplate.map { " --chat-template \(Terminal.quoted($0))" } ?? ""))
         case .stopped(let step):
             sayStopped("stopped", step, config, run)

@@ -66,13 +66,21 @@ package struct AdapterFiles: Sendable {
         }
         let config = try PEFTConfig.read("\(folder)/\(AdapterFiles.configName)", limits: limits)
         let file = try SafetensorsFile(weightsPath, limits: limits)
+        try self.init(folder, config, tensors: file.tensors, file.metadata)
+    }
 
+    /// Of tensors under PEFT's keys.
+    package init(
+        _ folder: String, _ config: PEFTConfig, tensors all: [StoredTensor],
+        _ metadata: [String: String] = [:]
+    ) throws(FileError) {
+        let weightsPath = all.first?.path ?? "\(folder)/\(AdapterFiles.weightsName)"
         let format = config.kind.format
         var parts: [String: [Part: StoredTensor]] = [:]
         var names: [String] = []
         var (saved, replaced): ([StoredTensor], [StoredTensor]) = ([], [])
         var shared: [Shared: StoredTensor] = [:]
-        for tensor in file.tensors {
+        for tensor in all {
             if let whole = format.shared.first(where: { $0.key == tensor.name }), tensor.type.isReadable {
                 shared[whole] = tensor
                 continue
@@ -97,8 +105,7 @@ package struct AdapterFiles: Sendable {
                 module: name, parts: parts[name] ?? [:], shared: shared, path: weightsPath)
             modules.append(try AdapterModule(tensors, config))
         }
-        self.init(
-            folder, config, modules, saved, replaced, score, shared, tensors: file.tensors, file.metadata)
+        self.init(folder, config, modules, saved, replaced, score, shared, tensors: all, metadata)
         try checkTargets()
     }
 

@@ -40,6 +40,8 @@ package struct Checkpoint: Sendable {
     package let storedTensors: [StoredTensor]
     /// Of a GGUF file.
     package let metadata: GGUFMetadata?
+    /// Other tensors took the place of the files'.
+    package private(set) var isChanged = false
     private var fileNames: [String]
     private var positions: [String: Int]
 
@@ -88,6 +90,7 @@ package struct Checkpoint: Sendable {
     /// The same model with other tensors under their names, and with `head` as an output of its own where it was tied.
     package func replacing(_ others: [StoredTensor], head: StoredTensor?) -> Checkpoint {
         var model = self
+        model.isChanged = isChanged || !others.isEmpty || head != nil
         for tensor in others { if let position = positions[tensor.name] { model.tensors[position] = tensor } }
         if let head {
             model.spec.head.name = TensorName(spec.headName, gguf: "output")

@@ -40,6 +40,7 @@ extension StorageType {
         case .q5_0: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ5_0) }
         case .q5_1: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ5_1) }
         case .q8_0: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ8_0) }
+        case .mxfp4: { source, target, blocks in eachBlock(self, source, target, blocks, decodeMXFP4) }
         case .q2_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ2_K) }
         case .q3_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ3_K) }
         case .q4_K: { source, target, blocks in eachBlock(self, source, target, blocks, decodeQ4_K) }
@@ -132,17 +133,19 @@ extension StorageType {
         case .q2_K: ([80, 82], half)
         case .q3_K: ([108], half)
         case .q6_K: ([208], half)
+        // A byte beside the first two numbers: powers of 2 that leave no room for what they scale.
+        case .mxfp4: ([0], 0xFC)
         default: nil
         }
     }
 }
 
-extension StoredTensor {
+extension StorageType {
     /// The first of some rows, given as their bytes, with a number that is infinite or none, found without decoding: a
     /// quantised block is finite exactly when its scales are. Nil too where the type is not read as numbers.
     package func firstRowNotFinite(_ bytes: UnsafeRawBufferPointer, rows: Int) -> Int? {
-        guard let (offsets, mask) = type.exponents, let base = bytes.baseAddress, rows > 0 else { return nil }
-        let (size, rowBytes) = (type.blockBytes, bytes.count / rows)
+        guard let (offsets, mask) = exponents, let base = bytes.baseAddress, rows > 0 else { return nil }
+        let (size, rowBytes) = (blockBytes, bytes.count / rows)
         return (0..<rows).first { row in
             offsets.contains { offset in
                 var at = row * rowBytes + offset
@@ -224,6 +227,19 @@ private func decodeQ8_0(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Flo
     let d = block.half(0)
     for j in 0..<32 { x[j] = d * Float(block.load(fromByteOffset: 2 + j, as: Int8.self)) }
 }
+
+/// x = 2^(e − 127)·q, q = ±0, ½, 1, 1½, 2, 3, 4, 6 (OCP: Microscaling Formats, 2023). Byte e, then numbers as in Q4_0.
+private func decodeMXFP4(_ block: UnsafeRawPointer, _ x: UnsafeMutablePointer<Float>) {
+    let e = Int(block.byte(0))
+    let d = e == 255 ? Float.nan : Float(sign: .plus, exponent: e - 128, significand: 1)
+    for j in 0..<16 {
+        let q = block.byte(1 + j)
+        x[j] = d * twiceFP4[Int(q & 15)]
+        x[j + 16] = d * twiceFP4[Int(q >> 4)]
+    }
+}
+
+private let twiceFP4: [Float] = [0, 1, 2, 3, 4, 6, 8, 12, -0.0, -1, -2, -3, -4, -6, -8, -12]
 
 extension StoredTensor {
     /// A tensor of one dimension, in Hugging Face's order: a bias is stored as the rows of its matrix are.

@@ -108,6 +108,7 @@ private struct Values {
                 put(deviation / 400, at: 0)
                 put(deviation / 400 * 15.5, at: 2)
             case .q6_K: put(deviation / 1366, at: 208)
+            case .mxfp4: data[block] = UInt8(clamping: 127 + (deviation / 2.926).exponent)
             default: preconditionFailure("no random blocks of \(type.name) are known")
             }
         }

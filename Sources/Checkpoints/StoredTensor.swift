@@ -7,7 +7,7 @@ package struct StoredTensor: Sendable {
     package private(set) var shape: [Int]
     package private(set) var columns: Int
     package private(set) var rows: Int
-    private let bytesPerRow: Int
+    package let rowByteCount: Int
     package private(set) var order = RowOrder.asStored
     /// The file has its columns as rows.
     package private(set) var isTransposed = false
@@ -24,11 +24,11 @@ package struct StoredTensor: Sendable {
             throw wrong(
                 "has \(columns) columns, not whole blocks of \(type.blockElements) as \(type.name) needs")
         }
-        guard let elements = checkedProduct(shape), let bytesPerRow = type.rowBytes(columns: columns) else {
+        guard let elements = checkedProduct(shape), let rowByteCount = type.rowBytes(columns: columns) else {
             throw wrong("has the shape \(shape), whose size does not fit 64 bits")
         }
         let rows = columns == 0 ? 0 : elements / columns
-        let (size, overflow) = rows.multipliedReportingOverflow(by: bytesPerRow)
+        let (size, overflow) = rows.multipliedReportingOverflow(by: rowByteCount)
         let (end, beyond) = offset.addingReportingOverflow(size)
         guard !overflow, !beyond else { throw wrong("of shape \(shape) ends beyond 2^63") }
         guard file.contains(offset, count: size) else {
@@ -37,7 +37,7 @@ package struct StoredTensor: Sendable {
                 remedy: "the file is cut or damaged: copy or download it again")
         }
         (self.name, self.type, self.shape, self.file, self.offset) = (name, type, shape, file, offset)
-        (self.columns, self.rows, self.bytesPerRow) = (columns, rows, bytesPerRow)
+        (self.columns, self.rows, self.rowByteCount) = (columns, rows, rowByteCount)
     }
 
     /// A matrix (rows, columns) of f32 that was computed from what lies at a path.
@@ -50,48 +50,84 @@ package struct StoredTensor: Sendable {
             name, .f32, shape: [rows, columns], file: InputFile(computedFrom: path, bytes), offset: 0)
     }
 
+    /// What a writer would store, of f32.
+    package init(_ source: TensorSource, computedFrom path: String) throws(FileError) {
+        var bytes: [UInt8] = []
+        try source.produce { (piece) throws(FileError) in bytes += piece }
+        try self.init(
+            source.name, source.type, shape: source.shape, file: InputFile(computedFrom: path, bytes),
+            offset: 0)
+    }
+
     package var count: Int { rows * columns }
-    package var byteCount: Int { (isTransposed ? columns : rows) * bytesPerRow }
+    package var byteCount: Int { (isTransposed ? columns : rows) * rowByteCount }
     package var path: String { file.path }
     package var byteRange: Range<Int> { offset..<offset + byteCount }
 
     /// The bytes of rows in Hugging Face's order.
     package func bytes(rows range: Range<Int>) throws(FileError) -> [UInt8] {
+        try Array(unsafeUninitializedCapacity: range.count * rowByteCount) {
+            (bytes, initialized) throws(FileError) in
+            try read(
+                rows: range, into: UnsafeMutableRawBufferPointer(start: bytes.baseAddress, count: bytes.count)
+            )
+            initialized = range.count * rowByteCount
+        }
+    }
+
+    /// Fills memory with the bytes of rows in Hugging Face's order.
+    package func read(
+        rows range: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FileError) {
         precondition(
             0 <= range.lowerBound && range.upperBound <= rows && !isTransposed, "rows \(range) of \(rows)")
-        guard case .interleavedPairs(let headDim) = order else { return try fileBytes(rows: range) }
+        guard case .interleavedPairs(let headDim) = order else {
+            return try readFile(rows: range, into: target)
+        }
         guard range.count >= headDim else {
-            var bytes: [UInt8] = []
-            bytes.reserveCapacity(range.count * bytesPerRow)
-            for row in range { bytes += try fileBytes(rows: order.storedRow(row)..<order.storedRow(row) + 1) }
-            return bytes
+            for (index, row) in range.enumerated() {
+                let (part, stored) = (index * rowByteCount, order.storedRow(row))
+                try readFile(
+                    rows: stored..<stored + 1, into: .init(rebasing: target[part..<part + rowByteCount]))
+            }
+            return
         }
         // Whole heads hold all rows of theirs.
         let first = range.lowerBound / headDim * headDim
         let end = min((range.upperBound + headDim - 1) / headDim * headDim, rows)
         let heads = try fileBytes(rows: first..<end)
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(range.count * bytesPerRow)
-        for row in range {
-            let start = (order.storedRow(row) - first) * bytesPerRow
-            bytes += heads[start..<start + bytesPerRow]
+        heads.withUnsafeBytes { heads in
+            for (index, row) in range.enumerated() {
+                let from = (order.storedRow(row) - first) * rowByteCount
+                UnsafeMutableRawBufferPointer(
+                    rebasing: target[index * rowByteCount..<(index + 1) * rowByteCount]
+                )
+                .copyMemory(from: .init(rebasing: heads[from..<from + rowByteCount]))
+            }
         }
-        return bytes
     }
 
     /// The bytes of rows of the file, which are columns where `isTransposed`.
     package func fileBytes(rows range: Range<Int>) throws(FileError) -> [UInt8] {
-        try file.bytes(at: offset + range.lowerBound * bytesPerRow, count: range.count * bytesPerRow)
+        try file.bytes(at: offset + range.lowerBound * rowByteCount, count: range.count * rowByteCount)
+    }
+
+    private func readFile(
+        rows range: Range<Int>, into target: UnsafeMutableRawBufferPointer
+    ) throws(FileError) {
+        try file.read(
+            at: offset + range.lowerBound * rowByteCount,
+            into: .init(rebasing: target[..<(range.count * rowByteCount)]))
     }
 
     /// Hands all bytes in the order of the file to `body`, in pieces of whole rows.
     package func eachPiece(_ body: (UnsafeRawBufferPointer) throws(FileError) -> Void) throws(FileError) {
-        try file.eachPiece(of: byteRange, unit: bytesPerRow, body)
+        try file.eachPiece(of: byteRange, unit: rowByteCount, body)
     }
 
     /// Runs of rows that are read at once.
     func pieces(of range: Range<Int>) -> [Range<Int>] {
-        let step = max(1, InputFile.window / max(1, bytesPerRow))
+        let step = max(1, InputFile.window / max(1, rowByteCount))
         return stride(from: range.lowerBound, to: range.upperBound, by: step)
             .map { $0..<min($0 + step, range.upperBound) }
     }
@@ -118,7 +154,7 @@ package struct StoredTensor: Sendable {
 
     private init(copying other: StoredTensor, name: String) {
         (self.name, type, shape, file, offset) = (name, other.type, other.shape, other.file, other.offset)
-        (columns, rows, bytesPerRow) = (other.columns, other.rows, other.bytesPerRow)
+        (columns, rows, rowByteCount) = (other.columns, other.rows, other.rowByteCount)
     }
 }
 

@@ -28,7 +28,7 @@ struct TensorMatch {
             let shape = isGGUF ? expected.shape : expected.huggingFaceShape
             if tensor.shape != shape {
                 problems.append("'\(name)' has the shape \(tensor.shape), the config says \(shape)")
-            } else if !tensor.type.isReadable {
+            } else if !(expected.isPacked ? tensor.type == .u8 : tensor.type.isReadable) {
                 problems.append("'\(name)' has the type \(tensor.type.name), which is not supported")
             }
             tensors.append(

@@ -2,16 +2,14 @@
 // q of −128 … 127.
 
 /// Blocks of Q5_0 as blocks of Q8_0.
-package func widenedToQ8_0(_ blocks: [UInt8]) -> [UInt8] {
+package func widenedToQ8_0(_ blocks: UnsafeRawBufferPointer) -> [UInt8] {
     let (from, to) = (StorageType.q5_0.blockBytes, StorageType.q8_0.blockBytes)
     let count = blocks.count / from
     return [UInt8](unsafeUninitializedCapacity: count * to) { target, written in
         written = count * to
-        blocks.withUnsafeBytes { source in
-            guard let source = source.baseAddress, let target = UnsafeMutableRawPointer(target.baseAddress)
-            else { return }
-            for block in 0..<count { widen(source + block * from, target + block * to) }
-        }
+        guard let source = blocks.baseAddress, let target = UnsafeMutableRawPointer(target.baseAddress)
+        else { return }
+        for block in 0..<count { widen(source + block * from, target + block * to) }
     }
 }
 

@@ -7,10 +7,42 @@ import VulkanCompute
 extension CommandEncoder {
     /// `out`, `q` (N, heads·D); `lse` (N, heads), the log of each softmax's denominator, for the backward;
     /// `k`, `v` (S, kvHeads·D); `spans` (N, 2) of ints, in places of the keys. Starts do not decrease along the
-    /// list. Key i is query i's own, or key i + `keyOffset[0]` where the keys are a cache.
+    /// list. Key i is query i's own, or key i + `keyOffset[0]` where the keys are a cache. `sinks` (heads) are scores that take
+    /// their part of each softmax and have no value.
     package func attention(
         into out: Tensor, lse: Tensor, q: Tensor, k: Tensor, v: Tensor, spans: Tensor, shape: AttentionShape,
-        keyOffset: Tensor? = nil, label: String = "attention"
+        keyOffset: Tensor? = nil, sinks: Tensor? = nil, label: String = "attention"
+    ) throws(VulkanError) {
+        guard let sinks, q.rows > 0 else {
+            return try keyedAttention(into: out, lse: lse, q, k, v, spans, shape, keyOffset, label)
+        }
+        let keyLse = try takeScratch([q.rows, shape.heads])
+        try keyedAttention(into: out, lse: keyLse, q, k, v, spans, shape, keyOffset, label)
+        try addSinks(sinks, to: out, lse: lse, keyLse, shape, label)
+        giveScratch(keyLse)
+    }
+
+    private func addSinks(
+        _ sinks: Tensor, to out: Tensor, lse: Tensor, _ keyLse: Tensor, _ shape: AttentionShape,
+        _ label: String
+    ) throws(VulkanError) {
+        precondition(
+            sinks.count == shape.heads && lse.count == keyLse.count,
+            "\(label): sinks \(sinks.shape) of \(shape)")
+        let (family, stripe) = (family == .texel ? Shader.Family.texel : .shared, stripe)
+        for span in capabilities.spans(of: out.rows, rowByteCounts: [out.width * 4], family: self.family) {
+            let (part, count) = (out.rows(span), span.count * out.width / 4)
+            try dispatch(
+                Shader.attentionSink(family: family), [part, lse, part, keyLse, sinks].map(\.slice),
+                push: [count, shape.heads, span.lowerBound * shape.heads],
+                specialization: stripe.constants.merging(["HEAD_SIZE": UInt32(shape.headSize)]) { $1 },
+                groups: stripe.groups(count), label: "\(label) sinks")
+        }
+    }
+
+    private func keyedAttention(
+        into out: Tensor, lse: Tensor, _ q: Tensor, _ k: Tensor, _ v: Tensor, _ spans: Tensor,
+        _ shape: AttentionShape, _ keyOffset: Tensor?, _ label: String
     ) throws(VulkanError) {
         let work = AttentionWork(shape, q: q, k: k, spans: spans, label)
         guard q.rows > 0 else { return }

@@ -6,7 +6,7 @@ import VulkanCompute
 extension Shader {
     /// What stands between the matrices of an MLP; `lib/activation.glsl` has the formulas. The values are its constant's.
     package enum Activation: UInt32, CaseIterable, Sendable {
-        case silu, gelu, geluTanh, relu2
+        case silu, gelu, geluTanh, relu2, clamped
     }
 }
 

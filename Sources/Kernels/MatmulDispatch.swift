@@ -4,6 +4,7 @@ import VulkanCompute
 
 extension CommandEncoder {
     func run(_ product: MatmulProduct, label: String) throws(VulkanError) {
+        if takesOnHost(product) { return try runOnHost(product, label) }
         let family = product.family(preferred: family, capabilities)
         var product = product
         let onMatrixUnits = KernelSelection.onMatrixUnits(product, family, capabilities) && usesMatrixUnits

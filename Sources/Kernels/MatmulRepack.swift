@@ -1,6 +1,6 @@
 // Rows as a file stores them, turned into the tiles and scales of a WeightLayout.
 // GGUF blocks of 32: Q8_0 = f16 d, 32 × int8; Q4_0 = f16 d, 16 bytes; Q4_1 = f16 d, f16 m, 16 bytes; byte j of the
-// sixteen holds element j in its low nibble and element j + 16 in its high one.
+// sixteen holds element j in its low nibble and element j + 16 in its high one; MXFP4 = byte e, 16 bytes of the same.
 
 extension WeightLayout {
     /// Repacks rows 4·bands. `tiles` and `scales` begin at the first of those bands and are overwritten.
@@ -24,6 +24,7 @@ extension WeightLayout {
                 case .q8_0: repackQ8(row, row: r, tiles: tiles, scales: scales)
                 case .q4_0: repackQ4(row, row: r, headerByteCount: 2, tiles: tiles, scales: scales)
                 case .q4_1: repackQ4(row, row: r, headerByteCount: 4, tiles: tiles, scales: scales)
+                case .mxfp4: repackMXFP4(row, row: r, tiles: tiles, scales: scales)
                 case .q4_k, .q5_k, .q6_k: repackK(row, row: r, tiles: tiles, scales: scales)
                 }
             }
@@ -68,13 +69,28 @@ extension WeightLayout {
                     of: from.loadUnaligned(fromByteOffset: header * 2, as: UInt16.self),
                     toByteOffset: block * scaleByteCount + header * 8 + row * 2, as: UInt16.self)
             }
-            for tile in 0..<4 {
-                let bytes = from.loadUnaligned(fromByteOffset: headerByteCount + tile * 4, as: UInt32.self)
-                let at = block * 8 + tile
-                tiles.storeBytes(of: Self.lowNibbles(bytes), toByteOffset: at * 8 + row * 2, as: UInt16.self)
-                tiles.storeBytes(
-                    of: Self.lowNibbles(bytes >> 4), toByteOffset: (at + 4) * 8 + row * 2, as: UInt16.self)
-            }
+            repackNibbles(from + headerByteCount, row: row, tiles: tiles + block * 64)
+        }
+    }
+
+    private func repackMXFP4(
+        _ source: UnsafeRawPointer, row: Int, tiles: UnsafeMutableRawPointer, scales: UnsafeMutableRawPointer?
+    ) {
+        for block in 0..<(columns / 32) {
+            let from = source + block * 17
+            scales?.storeBytes(
+                of: from.load(as: UInt8.self), toByteOffset: block * scaleByteCount + row, as: UInt8.self)
+            repackNibbles(from + 1, row: row, tiles: tiles + block * 64)
+        }
+    }
+
+    /// The sixteen bytes of a block into a row of its 8 tiles.
+    private func repackNibbles(_ source: UnsafeRawPointer, row: Int, tiles: UnsafeMutableRawPointer) {
+        for tile in 0..<4 {
+            let bytes = source.loadUnaligned(fromByteOffset: tile * 4, as: UInt32.self)
+            tiles.storeBytes(of: Self.lowNibbles(bytes), toByteOffset: tile * 8 + row * 2, as: UInt16.self)
+            tiles.storeBytes(
+                of: Self.lowNibbles(bytes >> 4), toByteOffset: (tile + 4) * 8 + row * 2, as: UInt16.self)
         }
     }
 

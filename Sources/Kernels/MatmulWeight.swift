@@ -28,7 +28,7 @@ package struct WeightLayout: Sendable, Equatable {
     package static func columnMultiple(_ type: Shader.Weight) -> Int {
         switch type {
         case .f32, .f16, .bf16: 4
-        case .q8_0, .q4_0, .q4_1: 32
+        case .q8_0, .q4_0, .q4_1, .mxfp4: 32
         case .q4_k, .q5_k, .q6_k: 256
         }
     }
@@ -46,6 +46,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .q4_k: columns / 256 * 144
         case .q5_k: columns / 256 * 176
         case .q6_k: columns / 256 * 210
+        case .mxfp4: columns / 32 * 17
         }
     }
 
@@ -55,7 +56,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .f32: 64
         case .f16, .bf16: 32
         case .q8_0: 16
-        case .q4_0, .q4_1, .q4_k: 8
+        case .q4_0, .q4_1, .q4_k, .mxfp4: 8
         case .q5_k: 10
         case .q6_k: 12
         }
@@ -68,6 +69,7 @@ package struct WeightLayout: Sendable, Equatable {
         case .q8_0, .q4_0: 8
         case .q4_1: 16
         case .q4_k, .q5_k, .q6_k: 10
+        case .mxfp4: 4
         }
     }
 
@@ -83,7 +85,7 @@ package struct WeightLayout: Sendable, Equatable {
     /// Bytes of one element of the shader's binding, what a texel limit counts.
     var tileTexelByteCount: Int {
         switch type {
-        case .q4_0, .q4_1, .q4_k: 8
+        case .q4_0, .q4_1, .q4_k, .mxfp4: 8
         default: 16
         }
     }
@@ -215,18 +217,23 @@ extension Device {
         let part = WeightLayout(weight.layout.type, rows: rows.count, columns: weight.layout.columns)
         precondition(source.count == rows.count * part.sourceRowByteCount && rows.lowerBound % 4 == 0)
         let band = rows.lowerBound / 4
-        var scales = [UInt8](repeating: 0, count: part.scalesByteCount)
-        let tiles = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
-            scales.withUnsafeMutableBytes {
+        let tiles = weight.tiles.slice(band * part.bandTileByteCount, byteCount: part.tilesByteCount)
+        let scales = weight.scales?.slice(band * part.bandScaleByteCount, byteCount: part.scalesByteCount)
+        if let mapped = tiles.cachedMapping, scales == nil || scales?.cachedMapping != nil {
+            part.repack(
+                source, bands: 0..<part.rows / 4, tiles: .init(start: mapped, count: part.tilesByteCount),
+                scales: .init(start: scales?.cachedMapping, count: part.scalesByteCount))
+            return
+        }
+        var scaleBytes = [UInt8](repeating: 0, count: part.scalesByteCount)
+        let tileBytes = [UInt8](unsafeUninitializedCapacity: part.tilesByteCount) { tiles, tileCount in
+            scaleBytes.withUnsafeMutableBytes {
                 part.repack(
                     source, bands: 0..<part.rows / 4, tiles: UnsafeMutableRawBufferPointer(tiles), scales: $0)
             }
             tileCount = part.tilesByteCount
         }
-        try upload(
-            tiles, into: weight.tiles.slice(band * part.bandTileByteCount, byteCount: tiles.count))
-        if let plane = weight.scales {
-            try upload(scales, into: plane.slice(band * part.bandScaleByteCount, byteCount: scales.count))
-        }
+        try upload(tileBytes, into: tiles)
+        if let scales { try upload(scaleBytes, into: scales) }
     }
 }

@@ -17,6 +17,11 @@ extension Shader {
     /// How a frozen weight is stored on the device.
     package enum Weight: String, CaseIterable, Sendable {
         case f32, f16, bf16, q8_0, q4_0, q4_1, q4_k, q5_k, q6_k
+        /// Of experts alone.
+        case mxfp4
+
+        /// Those of matrices that all tokens use.
+        package static let ofLayers = allCases.filter { $0 != .mxfp4 }
     }
 }
 
@@ -45,7 +50,23 @@ extension Capabilities {
     package var arithmetic: String {
         "\(usesMatrixUnits ? Self.matrixUnits : family.rawValue), "
             + (KernelSelection.sumsSteps(self) ? "sums of steps" : "one running sum")
+            + (usesHostProducts ? ", large products by the host" + (HostProduct.fuses ? ", fused" : "") : "")
     }
+
+    /// The name of what the device uses, as LORAVK_FAMILY has it.
+    package var familyName: String {
+        usesMatrixUnits ? Self.matrixUnits : usesHostProducts ? Self.hostProducts : family.rawValue
+    }
+    /// All names that this device can be told.
+    package var familyNames: [String] {
+        Shader.Family.allCases.filter(supports).map(\.rawValue)
+            + (canUseMatrixUnits ? [Self.matrixUnits] : [])
+            + (sharesHostMemory ? [Self.hostProducts] : [])
+    }
+
+    /// Whether the host computes large products: the family of the rule with another kernel for them. It does unless a family is named.
+    package var usesHostProducts: Bool { sharesHostMemory && [nil, Self.hostProducts].contains(chosenName) }
+    package static let hostProducts = "host"
 
     /// Whether large products of frozen weights run on the matrix units: the family `shared` with other kernels for them.
     /// Only where measuring found them right and faster, or LORAVK_FAMILY asks for it.
@@ -54,8 +75,7 @@ extension Capabilities {
 
     private var chosenName: String? {
         [DebugOptions.environment.family, tuning.family].compactMap { $0 }.first { name in
-            name == Self.matrixUnits
-                ? canUseMatrixUnits : Shader.Family(rawValue: name).map(supports) ?? false
+            familyNames.contains(name)
         }
     }
 
@@ -74,6 +94,10 @@ extension Capabilities {
 extension CommandEncoder {
     /// A test or benchmark that names a family gets its kernels and no others.
     var usesMatrixUnits: Bool { forcedFamily == nil && capabilities.usesMatrixUnits }
+
+    func takesOnHost(_ product: MatmulProduct) -> Bool {
+        forcedFamily == nil && HostProduct.takes(rows: product.m, flops: product.flops, capabilities)
+    }
 
     /// The family that this encoder's launchers use.
     package var family: Shader.Family {

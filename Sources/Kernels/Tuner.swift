@@ -19,7 +19,8 @@ package struct TunedProduct: Sendable {
 
     /// The tiles worth measuring, of which none is the rule's.
     package func alternatives(_ capabilities: Capabilities, family: Shader.Family) -> [Tuning.Constants] {
-        KernelSelection.alternatives(
+        if HostProduct.takes(rows: rows, flops: flops, capabilities) { return [] }
+        return KernelSelection.alternatives(
             m: rows, n: op == .nt ? layout.rows : layout.columns, k: op == .nt ? layout.columns : layout.rows,
             family, capabilities)
     }
@@ -126,10 +127,11 @@ package struct Tuner {
         if !keepsMatrixUnits, capabilities.tuning.family == Capabilities.matrixUnits {
             capabilities.tuning = Tuning()
         }
-        let (ruled, sums) = (capabilities.family, KernelSelection.sumsSteps(capabilities))
+        let (ruled, sums) = (capabilities.familyName, KernelSelection.sumsSteps(capabilities))
         var tunings = [keepsMatrixUnits ? onMatrixUnits : tuning(ruled, sumsSteps: sums)]
-        for family in Shader.Family.allCases where capabilities.supports(family) {
-            for sumsSteps in family == .shared ? [sums] : [false, true]
+        let sumless = [Shader.Family.shared.rawValue, Capabilities.hostProducts]
+        for family in capabilities.familyNames where family != Capabilities.matrixUnits {
+            for sumsSteps in sumless.contains(family) ? [sums] : [false, true]
             where keepsMatrixUnits || family != ruled || sumsSteps != sums {
                 tunings.append(tuning(family, sumsSteps: sumsSteps))
             }
@@ -142,9 +144,9 @@ package struct Tuner {
         return tunings[fastest(total)]
     }
 
-    private func tuning(_ family: Shader.Family, sumsSteps: Bool) -> Tuning {
+    private func tuning(_ family: String, sumsSteps: Bool) -> Tuning {
         var tuning = Tuning()
-        (tuning.family, tuning.sumsSteps) = (family.rawValue, sumsSteps)
+        (tuning.family, tuning.sumsSteps) = (family, sumsSteps)
         return tuning
     }
 

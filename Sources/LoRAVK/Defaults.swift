@@ -38,6 +38,8 @@ package enum Defaults {
     package static let topK = 0
     package static let topP = 1.0
     package static let repetitionPenalty = 1.0
+    /// Of a session, where the model has as many positions.
+    package static let sessionTokens = 4096
 
     // Export.
     package static let maxShardBytes = 5_000_000_000

@@ -117,6 +117,35 @@ extension LoRAConfig {
     }
 }
 
+@c @implementation public func loravk_adapter_mix(
+    _ handle: OpaquePointer!, _ adapters: UnsafePointer<OpaquePointer?>!, _ weights: UnsafePointer<Double>!,
+    _ count: Int, _ mixed: UnsafeMutablePointer<OpaquePointer?>!
+) -> loravk_status {
+    call {
+        let model = try modelObject(handle)
+        let output = try Output(mixed, "mixed")
+        let handles = try array(adapters, count, "adapters")
+        guard !handles.isEmpty else { throw APIError.argument("there are no adapters to mix") }
+        let parts = try zip(handles, array(weights, count, "weights")).map { handle, weight in
+            let adapter = try adapterObject(handle)
+            guard adapter.model === model else {
+                throw APIError.argument("an adapter belongs to another model")
+            }
+            guard weight.isFinite else {
+                throw APIError.argument("the weight of an adapter is \(weight); it must be finite")
+            }
+            return (adapter: adapter.adapter, weight: weight)
+        }
+        do {
+            let adapter = try model.context.locked { try Adapter.mixed(parts, for: model.model) }
+            output.give(AdapterObject(model, adapter))
+        } catch let error as FileError {
+            // There are no files: it says which adapters are no such sums.
+            throw APIError(LORAVK_ERROR_UNSUPPORTED, "\(error)")
+        }
+    }
+}
+
 @c @implementation public func loravk_adapter_save(
     _ handle: OpaquePointer!, _ folder: UnsafePointer<CChar>!
 ) -> loravk_status {

@@ -1,8 +1,31 @@
-// Chapter "Generation" of loravk.h.
+// Chapter "Generation" of loravk.h: an answer to a prompt.
 
 import CLoRAVK
 import LoRAVK
 import Tokenizer
+
+/// Where a caller wants an answer's tokens; checked before anything runs.
+struct TokenRoom {
+    private let tokens: UnsafeMutablePointer<Int32>?
+    private let count: UnsafeMutablePointer<Int>?
+
+    init(
+        _ tokens: UnsafeMutablePointer<Int32>?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?,
+        for options: AnswerOptions
+    ) throws {
+        guard tokens != nil || capacity == 0, tokens == nil || capacity >= options.maxTokens else {
+            throw APIError(
+                LORAVK_ERROR_BUFFER_TOO_SMALL,
+                "tokens has room for \(UInt(bitPattern: capacity)), and \(options.maxTokens) may come")
+        }
+        (self.tokens, self.count) = (tokens, count)
+    }
+
+    func give(_ answer: GeneratedAnswer) {
+        tokens?.update(from: answer.tokens, count: answer.tokens.count)
+        count?.pointee = answer.tokens.count
+    }
+}
 
 @c @implementation public func loravk_model_generate(
     _ handle: OpaquePointer!, _ adapter: OpaquePointer!, _ prompt: UnsafePointer<Int32>!, _ promptCount: Int,
@@ -15,74 +38,67 @@ import Tokenizer
         let adapter = try optionalAdapter(adapter, of: object)
         let config = try read(config, defaults: .defaults)
         let prompt = Array(try array(prompt, promptCount, "prompt"))
-        guard config.max_tokens > 0 else {
-            throw APIError.argument("config.max_tokens is \(config.max_tokens); it must be at least 1")
-        }
-        let maxTokens = Int(config.max_tokens)
-        guard tokens != nil || capacity == 0, tokens == nil || capacity >= maxTokens else {
-            throw APIError(
-                LORAVK_ERROR_BUFFER_TOO_SMALL,
-                "tokens has room for \(UInt(bitPattern: capacity)), and \(maxTokens) may come")
-        }
-        let sampling = SamplerConfig(config)
-        try sampling.validate()
-        let stops = try array(config.stop_tokens, config.stop_token_count, "config.stop_tokens")
+        let options = try AnswerOptions(config)
+        let room = try TokenRoom(tokens, capacity, count, for: options)
         let answer = try object.context.locked {
-            try object.generate(prompt, adapter, config, sampling, stops: Set(stops))
+            let limit = object.model.mostCachedTokens
+            guard prompt.count < limit else {
+                throw APIError.argument(
+                    "the prompt has \(prompt.count) tokens, and the model on this device \(limit) positions; cut it"
+                )
+            }
+            let generator = try Generator(
+                object.model, adapter, capacity: min(limit, prompt.count + min(options.maxTokens, limit)))
+            return try object.answer(prompt, generator, config, options)
         }
-        tokens?.update(from: answer, count: answer.count)
-        count?.pointee = answer.count
+        room.give(answer)
     }
 }
 
 extension ModelObject {
-    fileprivate func generate(
-        _ prompt: [Int32], _ adapter: Adapter?, _ config: loravk_generation_config, _ sampling: SamplerConfig,
-        stops: Set<Int32>
-    ) throws -> [Int32] {
-        // Attention reads the cached keys whole.
-        let keyBytes = model.spec.attentions.map { $0.kvHeads * $0.headSize * 4 }.max() ?? 4
-        let limit = min(
-            model.spec.contextLength, model.device.capabilities.maxStorageBufferRange / keyBytes)
-        guard prompt.count < limit else {
-            throw APIError.argument(
-                "the prompt has \(prompt.count) tokens, and the model on this device \(limit) positions; cut it"
-            )
-        }
-        let maxTokens = Int(config.max_tokens)
-        let generator = try Generator(
-            model, adapter, capacity: min(limit, prompt.count + min(maxTokens, limit)))
+    /// Inside the context's lock, which is let go around the callbacks.
+    func answer(
+        _ prompt: [Int32], _ generator: Generator, _ config: loravk_generation_config,
+        _ options: AnswerOptions
+    ) throws -> GeneratedAnswer {
         // A model may have come without a tokenizer: then its config alone says what ends an answer.
-        let tokenizer = try? self.tokenizer()
-        var ends = stops.union(model.spec.tokens.eos.map { Int32($0) })
-        ends.formUnion(tokenizer?.specialIDs.stops ?? [])
-        var decoder = tokenizer?.streamDecoder(skipSpecialTokens: true)
-        func tell(_ token: Int32, _ text: String) -> Bool {
-            guard let callback = config.on_token else { return true }
+        try generator.answer(prompt, try? tokenizer(), options) { piece in
+            guard config.on_token != nil || config.on_choice != nil else { return true }
             return context.unlocked {
-                text.withCString { callback(config.user_data, token, $0, text.utf8.count) }
+                if let choice = piece.choice { config.tell(choice) }
+                return piece.text.withCString {
+                    config.on_token?(config.user_data, piece.choice?.token ?? -1, $0, piece.text.utf8.count)
+                        ?? true
+                }
             }
         }
-        var goesOn = true
-        let answer = try generator.generate(
-            prompt: prompt, maxTokens: maxTokens, stopTokens: ends, sampling: sampling
-        ) { token in
-            goesOn = tell(token, decoder?.append(token) ?? "")
-            return goesOn
-        }
-        let rest = decoder?.finish() ?? ""
-        if goesOn, !rest.isEmpty { _ = tell(-1, rest) }
-        return answer
     }
 }
 
-extension SamplerConfig {
-    fileprivate init(_ config: loravk_generation_config) {
+extension loravk_generation_config {
+    fileprivate func tell(_ choice: TokenChoice) {
+        guard let on_choice, let logProbability = choice.logProbability else { return }
+        let tokens = choice.likeliest.map(\.token)
+        let logProbabilities = choice.likeliest.map(\.logProbability)
+        on_choice(user_data, choice.token, logProbability, tokens, logProbabilities, tokens.count)
+    }
+}
+
+extension AnswerOptions {
+    init(_ config: loravk_generation_config) throws {
         self.init()
-        temperature = config.temperature
-        topK = Int(config.top_k)
-        topP = config.top_p
-        repetitionPenalty = config.repetition_penalty
-        seed = config.seed
+        guard config.max_tokens > 0 else {
+            throw APIError.argument("config.max_tokens is \(config.max_tokens); it must be at least 1")
+        }
+        maxTokens = Int(config.max_tokens)
+        stopTokens = Set(try array(config.stop_tokens, config.stop_token_count, "config.stop_tokens"))
+        stopTexts = try texts(config.stop_strings, config.stop_string_count, "config.stop_strings")
+        logProbabilities = config.on_choice == nil ? nil : Int(config.top_log_probabilities)
+        sampling.temperature = config.temperature
+        sampling.topK = Int(config.top_k)
+        sampling.topP = config.top_p
+        sampling.repetitionPenalty = config.repetition_penalty
+        sampling.seed = config.seed
+        try validate()
     }
 }

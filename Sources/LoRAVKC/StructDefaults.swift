@@ -115,6 +115,10 @@ private func initialize<Struct: VersionedStruct>(
     _ config: UnsafeMutablePointer<loravk_generation_config>!, _ size: Int
 ) -> loravk_status { initialize(config, size) }
 
+@c @implementation public func loravk_session_info_init(
+    _ info: UnsafeMutablePointer<loravk_session_info>!, _ size: Int
+) -> loravk_status { initialize(info, size) }
+
 @c @implementation public func loravk_export_config_init(
     _ config: UnsafeMutablePointer<loravk_export_config>!, _ size: Int
 ) -> loravk_status { initialize(config, size) }

@@ -153,6 +153,10 @@ extension loravk_generation_config: VersionedStruct {
     }
 }
 
+extension loravk_session_info: VersionedStruct {
+    static let (firstSize, structName) = (96, "loravk_session_info")
+}
+
 extension loravk_export_config: VersionedStruct {
     static let (firstSize, structName) = (48, "loravk_export_config")
     static var defaults: Self {

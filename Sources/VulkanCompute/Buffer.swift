@@ -161,6 +161,8 @@ package struct BufferSlice: Sendable {
 
     package var range: Range<Int> { offset..<(offset + byteCount) }
     package var mapped: UnsafeMutableRawPointer? { buffer.mapped.map { $0 + offset } }
+    /// Where the host writes in any order as fast as in its own memory: nil where there is no such place.
+    package var cachedMapping: UnsafeMutableRawPointer? { buffer.isCached ? mapped : nil }
 
     package func slice(_ start: Int, byteCount: Int) -> BufferSlice {
         precondition(start >= 0 && start + byteCount <= self.byteCount, "a slice outside its parent")

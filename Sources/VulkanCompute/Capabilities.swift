@@ -47,6 +47,10 @@ package struct Capabilities: Sendable {
     package var int64: Bool
     /// What the address and size of host memory must be a multiple of to be imported; nil where it cannot be.
     package var hostImportAlignment: Int?
+    /// Whether the host's processor is the device, and what kernels work on lies in the host's own memory.
+    package var sharesHostMemory: Bool
+    /// A product of fewer operations stays with the device: the turn to the host and back takes longer than it saves.
+    package var leastHostFlops = 1.6e7
     /// What its matrix units multiply; nil where it has none, or not for f16 with f32 sums.
     package var cooperativeMatrix: CooperativeMatrix?
     /// Workgroups that fill a large GPU (192 SIMDs of a Radeon RX 7900 XTX), which Vulkan does not tell: a kernel that has fewer shares out
@@ -135,6 +139,7 @@ package struct Capabilities: Sendable {
         extendedTexelFormats = features.shaderStorageImageExtendedFormats != 0
         int64 = features.shaderInt64 != 0
         cooperativeMatrix = .largest(device, instance, extensions: extensions)
+        sharesHostMemory = type == .cpu && MemoryTypes(device, instance, type).keepsBuffersInHostMemory
         if instance.options.smallLimits { shrink() }
     }
 
@@ -152,6 +157,7 @@ package struct Capabilities: Sendable {
         (bindingAlignment, nonCoherentAtomSize, timestampPeriod, timestampBits) = (256, 256, 0, 0)
         (subgroupSize, subgroupShuffle, subgroupArithmetic) = (1, false, false)
         (texelBuffers, extendedTexelFormats, int64) = (false, false, false)
+        sharesHostMemory = false
     }
 
     private static func memoryByteCounts(_ device: VkPhysicalDevice) -> (heap: Int, available: Int) {

@@ -1,4 +1,4 @@
-// Records dispatches, fills and copies. It alone places barriers (from the byte ranges that each command reads and
+// Records dispatches, fills, copies and work of the host. It alone places barriers (from the byte ranges that each command reads and
 // writes), splits dispatches to the device's limits and cuts the recording into submissions that stay far below a
 // watchdog. The result is a CommandGraph, run once or replayed. In planning mode nothing is recorded.
 
@@ -33,6 +33,7 @@ package final class CommandEncoder {
     /// What was recorded, for tests and benchmarks.
     package private(set) var dispatchCount = 0
     package private(set) var barrierCount = 0
+    package private(set) var hostWorkCount = 0
     package private(set) var flops = 0.0
     /// What a planning encoder would have run.
     package private(set) var launches: [Launch] = []
@@ -116,6 +117,23 @@ package final class CommandEncoder {
             let isRepeated = buffers[..<slice.offset].contains { $0.isSame(as: slice.element) }
             return isRepeated ? sum : sum + Double(slice.element.byteCount)
         }
+    }
+
+    /// Work of the host, which sees what is recorded before it and is seen by what comes after: `body` reads and writes what the slices
+    /// have mapped. For devices with `sharesHostMemory`.
+    package func host(
+        _ kernel: String, reads: [BufferSlice], writes: [BufferSlice], flops: Double, label: String,
+        _ body: @escaping () -> Void
+    ) throws(VulkanError) {
+        precondition(
+            capabilities.sharesHostMemory, "\(label): the host does not share memory with the device")
+        self.flops += flops
+        hostWorkCount += 1
+        guard let recording else { return }
+        let work = HostWork(
+            label, kernel: kernel, flops: flops, bytes: Self.byteCount(reads + writes), body)
+        try recording.host(work, reads + writes)
+        hazards.clear()
     }
 
     /// A kernel that is not ours, with its own push constants and a grid of two dimensions: benchmarks run such beside ours.

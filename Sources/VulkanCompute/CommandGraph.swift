@@ -1,4 +1,4 @@
-// A finished recording, run as often as wanted: the same commands, reading what the buffers hold then.
+// A finished recording, run as often as wanted: the same commands and work of the host, reading what the buffers hold then.
 
 import CVulkan
 
@@ -21,31 +21,52 @@ package final class CommandGraph {
 
     package var submissionCount: Int { recording.submissions.count }
 
-    /// Submits everything and waits until the device is done.
+    /// Submits everything, does the host's part where it is its turn, and waits until the device is done.
     package func run() throws(VulkanError) {
         let device = recording.device
         let start = ContinuousClock.now
-        var handle: VkFence? = fence
-        try check(vkResetFences(device.handle, 1, &handle), "vkResetFences")
+        var hostSeconds = 0.0
         let last = recording.submissions.count - 1
         do throws(VulkanError) {
+            var first = 0
             for (index, submission) in recording.submissions.enumerated() {
-                try device.submit(submission.commands, fence: index == last ? fence : nil)
-            }
-            try device.wait(for: fence) {
-                let labels = recording.submissions.flatMap(\.labels)
-                return
-                    "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
+                let isAwaited = index == last || !submission.hostWork.isEmpty
+                if isAwaited { try resetFence() }
+                try device.submit(submission.commands, fence: isAwaited ? fence : nil)
+                guard isAwaited else { continue }
+                try device.wait(for: fence) {
+                    let labels = recording.submissions[first...index].flatMap(\.labels)
+                    return
+                        "while running \(labels.count) dispatches, \(labels.first ?? "none") to \(labels.last ?? "none")"
+                }
+                for work in submission.hostWork { hostSeconds += work.run() }
+                first = index + 1
             }
         } catch {
             // Nothing that is released next may still be in use by what was submitted.
             device.waitIdle()
             throw error
         }
-        let seconds = (ContinuousClock.now - start) / .seconds(1)
+        let seconds = (ContinuousClock.now - start) / .seconds(1) - hostSeconds
         device.pace.note(work: recording.submissions.reduce(0) { $0 + $1.work }, seconds: seconds)
     }
 
-    /// Device times of the last run, one entry a dispatch. Empty unless recorded with `timed`.
-    package func timings() throws(VulkanError) -> [KernelTiming] { try recording.timestamps?.read() ?? [] }
+    private func resetFence() throws(VulkanError) {
+        var handle: VkFence? = fence
+        try check(vkResetFences(recording.device.handle, 1, &handle), "vkResetFences")
+    }
+
+    /// Times of the last run, one entry a dispatch or work of the host. Empty unless recorded with `timed`.
+    package func timings() throws(VulkanError) -> [KernelTiming] {
+        guard let timings = try recording.timestamps?.read() else { return [] }
+        var (all, next) = ([KernelTiming](), 0)
+        for submission in recording.submissions {
+            all += timings[next..<next + submission.labels.count]
+            next += submission.labels.count
+            for work in submission.hostWork {
+                all.append(work.timing(after: all.last.map { $0.startSeconds + $0.seconds } ?? 0))
+            }
+        }
+        return all
+    }
 }

@@ -17,8 +17,8 @@ package struct DebugOptions: Sendable {
     /// LORAVK_STAGED=1: pretend that the host does not see the device's memory, as with most cards, so that what is uploaded and
     /// downloaded passes through staging memory.
     package var staged = false
-    /// LORAVK_FAMILY=texel|subgroup|shared|cooperative: use this kernel family wherever the device can run it; cooperative is shared with
-    /// matrix units for large products of frozen weights.
+    /// LORAVK_FAMILY=texel|subgroup|shared|cooperative|host: use this kernel family wherever the device can run it; cooperative is shared
+    /// with matrix units for large products of frozen weights, host the rule's family with large products by the processor.
     package var family: String?
     /// LORAVK_DEVICE=index or part of a name: the device to use where none is named.
     package var device: String?

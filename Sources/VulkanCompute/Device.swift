@@ -97,20 +97,16 @@ package final class Device: @unchecked Sendable {
         package let capabilities: Capabilities
         package func open() throws(VulkanError) -> Device { try Device(self) }
 
-        package var memoryTypes: MemoryTypes {
-            var memory = VkPhysicalDeviceMemoryProperties()
-            vkGetPhysicalDeviceMemoryProperties(physical, &memory)
-            let isUnified = capabilities.type == .cpu || capabilities.type == .integrated
-            return MemoryTypes(memory, unified: isUnified && !instance.options.staged)
-        }
+        package var memoryTypes: MemoryTypes { MemoryTypes(physical, instance, capabilities.type) }
 
         package var extensions: [String] { deviceExtensions(physical) }
 
-        /// With the kernels of one family and the built-in rules for all else, whatever was measured.
+        /// With the kernels of one family, however small the work, and the built-in rules for all else, whatever was measured.
         package func open(family: String) throws(VulkanError) -> Device {
             var capabilities = capabilities
             capabilities.tuning = Tuning()
             capabilities.tuning.family = family
+            capabilities.leastHostFlops = 0
             return try Device(Candidate(instance: instance, physical: physical, capabilities: capabilities))
         }
     }

@@ -57,6 +57,15 @@ package struct MemoryTypes: Sendable {
         self.init(kinds, unified: unified)
     }
 
+    init(_ device: VkPhysicalDevice, _ instance: Instance, _ type: Capabilities.DeviceType) {
+        var memory = VkPhysicalDeviceMemoryProperties()
+        vkGetPhysicalDeviceMemoryProperties(device, &memory)
+        self.init(memory, unified: (type == .cpu || type == .integrated) && !instance.options.staged)
+    }
+
+    /// Whether what kernels work on is mapped and cached, whichever kinds a buffer allows.
+    var keepsBuffersInHostMemory: Bool { isUnified && kinds.allSatisfy { $0.isVisible && $0.isCached } }
+
     /// The best kind of those that the bits of `allowed` name; nil where none will do.
     package func choose(_ purpose: MemoryPurpose, allowed: UInt32) -> Choice? {
         let possible = kinds.indices.filter { allowed >> UInt32($0) & 1 == 1 }

@@ -1,5 +1,5 @@
-// The Vulkan objects behind an encoder and, once finished, a graph: command buffers (one a submission), descriptor
-// sets, timestamps, and references to every buffer and pipeline used.
+// The Vulkan objects behind an encoder and, once finished, a graph: command buffers (one a submission), work of the host between
+// them, descriptor sets, timestamps, and references to every buffer and pipeline used.
 
 import CVulkan
 
@@ -8,6 +8,10 @@ final class Recording {
         let commands: VkCommandBuffer
         var labels: [String] = []
         var work = 0.0
+        /// Whether anything but its first barrier was recorded.
+        var isEmpty = true
+        /// What the host does when the device is done with it.
+        var hostWork: [HostWork] = []
     }
 
     let device: Device
@@ -85,6 +89,21 @@ final class Recording {
 
     func barrier(forHost: Bool = false) { memoryBarrier(current, forHost: forHost) }
 
+    /// What was recorded before is done before `work`, which is done before what is recorded after it.
+    func host(_ work: HostWork, _ buffers: [BufferSlice]) throws(VulkanError) {
+        retained += buffers.map(\.buffer)
+        let last = submissions.count - 1
+        if submissions[last].isEmpty, last > 0 {
+            submissions[last - 1].hostWork.append(work)
+            return
+        }
+        barrier(forHost: true)
+        try check(vkEndCommandBuffer(current), "vkEndCommandBuffer")
+        submissions[last].hostWork.append(work)
+        try begin()
+        barrier()
+    }
+
     /// `work` counts operations and bytes moved.
     func dispatch(
         _ pipeline: Pipeline, _ set: VkDescriptorSet, _ push: [UInt32], groups: Int, rows: Int = 1,
@@ -115,17 +134,20 @@ final class Recording {
         vkCmdDispatch(commands, UInt32(groups), UInt32(rows), 1)
         timestamps?.end(commands)
         endLabel?(commands)
+        submissions[submissions.count - 1].isEmpty = false
         submissions[submissions.count - 1].labels.append(label)
         submissions[submissions.count - 1].work += work
     }
 
     func fill(_ slice: BufferSlice, _ value: UInt32) {
+        submissions[submissions.count - 1].isEmpty = false
         retained.append(slice.buffer)
         vkCmdFillBuffer(
             current, slice.buffer.handle, VkDeviceSize(slice.offset), VkDeviceSize(slice.byteCount), value)
     }
 
     func copy(into destination: BufferSlice, from source: BufferSlice) {
+        submissions[submissions.count - 1].isEmpty = false
         retained.append(source.buffer)
         retained.append(destination.buffer)
         var region = VkBufferCopy(

@@ -6,12 +6,14 @@ import Testing
 @Suite struct DequantiseTests {
     private static let types = [
         "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K",
+        "MXFP4",
     ]
 
     @Test(arguments: types)
     func equalsTheGGUFPackage(_ name: String) throws {
-        let stored = try #require(try GGUFFile(fixture("quants.gguf"))[name])
-        let reference = try #require(try SafetensorsFile(fixture("quants.safetensors"))[name])
+        let file = name == "MXFP4" ? "mxfp4" : "quants"
+        let stored = try #require(try GGUFFile(fixture("\(file).gguf"))[name])
+        let reference = try #require(try SafetensorsFile(fixture("\(file).safetensors"))[name])
         #expect(stored.type.name == name)
         #expect(stored.shape == reference.shape)
         let (values, expected) = (try stored.floats(), try reference.floats())
@@ -23,7 +25,7 @@ import Testing
 
     @Test func q5_0IsTheSameAsQ8_0() throws {
         let stored = try #require(try GGUFFile(fixture("quants.gguf"))["Q5_0"])
-        let widened = widenedToQ8_0(try stored.bytes(rows: 0..<stored.rows))
+        let widened = try stored.bytes(rows: 0..<stored.rows).withUnsafeBytes { widenedToQ8_0($0) }
         var values = [Float](repeating: .nan, count: stored.count)
         widened.withUnsafeBytes { bytes in
             values.withUnsafeMutableBufferPointer { StorageType.q8_0.decode(bytes, into: $0) }

@@ -14,10 +14,12 @@ import VulkanCompute
         var window = Int.max
         var scale: Float?
         var scoreCap: Float?
+        var hasSinks = false
         var testDescription: String {
             let window = window == .max ? "" : ", window \(window)"
             let cap = scoreCap.map { ", cap \($0)" } ?? ""
-            return "\(segments) of \(heads)/\(kvHeads) heads of \(headSize)\(window)\(cap)"
+            return
+                "\(segments) of \(heads)/\(kvHeads) heads of \(headSize)\(window)\(cap)\(hasSinks ? ", sinks" : "")"
         }
         var tokens: Int { segments.reduce(0, +) }
         var shape: AttentionShape {
@@ -30,9 +32,23 @@ import VulkanCompute
             return other
         }
         var reference: ReferenceAttention {
-            ReferenceAttention(segments: segments, window: window, shape: shape)
+            var reference = ReferenceAttention(segments: segments, window: window, shape: shape)
+            reference.sinks = hasSinks ? AttentionTests.sinks(heads).doubles : nil
+            return reference
         }
     }
+
+    /// Below the scores, among them, and far above them.
+    private static func sinks(_ heads: Int) -> [Float] { (0..<heads).map { [0.5, 30, -2, -40][$0 % 4] } }
+
+    /// The first two also split where limits are tiny.
+    static let sunk = [
+        Case(segments: [7, 1, 9, 1, 1, 14], heads: 3, kvHeads: 1, headSize: 64, hasSinks: true),
+        Case(segments: [5, 6], heads: 4, kvHeads: 2, headSize: 4, window: 3, hasSinks: true),
+        Case(segments: [], heads: 3, kvHeads: 1, headSize: 64, hasSinks: true),
+        Case(segments: [16, 17], heads: 6, kvHeads: 2, headSize: 64, window: 5, hasSinks: true),
+        Case(segments: [11, 2], heads: 2, kvHeads: 1, headSize: 96, scoreCap: 2, hasSinks: true),
+    ]
 
     /// Lengths astride every tile, segments that begin and end inside one, every ratio of heads and every
     /// unrolling. The first two also split where limits are tiny.
@@ -61,10 +77,13 @@ import VulkanCompute
         Case(segments: [70, 3], heads: 4, kvHeads: 2, headSize: 4, window: 33),
     ]
 
-    @Test func referenceBackwardIsTheGradient() {
-        let reference = ReferenceAttention(
+    @Test(arguments: [nil, [0.3, -1]] as [[Double]?])
+    func referenceBackwardIsTheGradient(_ sinks: [Double]?) {
+        var attention = ReferenceAttention(
             segments: [3, 1, 4], window: 3,
             shape: AttentionShape(heads: 2, kvHeads: 1, headSize: 4, scale: 0.7, scoreCap: 1.5))
+        attention.sinks = sinks
+        let reference = attention
         var random = RandomValues(seed: 1)
         let (q, dout) = (random.normal(8 * 8).doubles, random.normal(8 * 8).doubles)
         let (k, v) = (random.normal(8 * 4).doubles, random.normal(8 * 4).doubles)
@@ -83,7 +102,7 @@ import VulkanCompute
         try check(run, shape, deviation: 1)
     }
 
-    @Test(arguments: try FamilyRun.allAndWholeSums(), cases.prefix(2))
+    @Test(arguments: try FamilyRun.ofProducts(), cases.prefix(2))
     func forwardAndBackwardInPieces(_ run: FamilyRun, _ shape: Case) throws {
         try check(run, shape, deviation: 1)
     }
@@ -91,6 +110,25 @@ import VulkanCompute
     @Test(arguments: try FamilyRun.ownLimits(), windowed)
     func slidingWindows(_ run: FamilyRun, _ shape: Case) throws {
         try check(run, shape, deviation: 1)
+    }
+
+    @Test(arguments: try FamilyRun.allAndWholeSums(), sunk.prefix(2))
+    func sinksInPieces(_ run: FamilyRun, _ shape: Case) throws { try check(run, shape, deviation: 1) }
+
+    @Test(arguments: try FamilyRun.ownLimits(), sunk.dropFirst(2))
+    func sinks(_ run: FamilyRun, _ shape: Case) throws { try check(run, shape, deviation: 1) }
+
+    @Test(arguments: try FamilyRun.all(), [(1, 0), (1, 37), (30, 11)])
+    func sinksBehindACache(_ run: FamilyRun, _ lengths: (queries: Int, offset: Int)) throws {
+        let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 16)
+        for window in [Int.max, 12] {
+            try checkBehindACache(run, shape, lengths, window, sinks: Self.sinks(4))
+        }
+        guard lengths.offset == 37, run.device.capabilities.maxStorageBufferRange >= 700 * 256 * 4 else {
+            return
+        }
+        let wide = AttentionShape(heads: 4, kvHeads: 2, headSize: 128)
+        try checkBehindACache(run, wide, (1, 699), .max, capacity: 700, sinks: Self.sinks(4))
     }
 
     /// A window as wide as the sequence changes no bit.
@@ -190,10 +228,11 @@ import VulkanCompute
         let (lse, delta) = (
             try run.output([shape.tokens, shape.heads]), try run.output([shape.tokens, shape.heads])
         )
+        let sinks = shape.hasSinks ? try run.input(Self.sinks(shape.heads), [shape.heads]) : nil
         try run.run { encoder in
             prepare(encoder)
             try encoder.attention(
-                into: out, lse: lse, q: q, k: k, v: v, spans: spans, shape: shape.shape)
+                into: out, lse: lse, q: q, k: k, v: v, spans: spans, shape: shape.shape, sinks: sinks)
             try encoder.attentionBackward(
                 intoQ: dq, k: dk, v: dv, delta: delta, dout, out: out, lse: lse, q: q, k: k, v: v,
                 spans: spans, shape: shape.shape)
@@ -225,7 +264,7 @@ import VulkanCompute
 
     /// Many keys are shared out over workgroups, of which some have none where few are filled or seen.
     @Test(
-        arguments: try FamilyRun.allAndWholeSums(),
+        arguments: try FamilyRun.ofProducts(),
         [(1, 0), (1, 70), (1, 699), (3, 300), (1, 130)])
     func aQueryOfManyKeys(_ run: FamilyRun, _ lengths: (queries: Int, offset: Int)) throws {
         let shape = AttentionShape(heads: 4, kvHeads: 2, headSize: 128)
@@ -238,11 +277,14 @@ import VulkanCompute
 
     private func checkBehindACache(
         _ run: FamilyRun, _ shape: AttentionShape, _ lengths: (queries: Int, offset: Int), _ window: Int,
-        capacity: Int = 64
+        capacity: Int = 64, sinks: [Float]? = nil
     ) throws {
         let width = shape.kvHeads * shape.headSize
-        let reference = ReferenceAttention(
+        var attention = ReferenceAttention(
             queries: lengths.queries, offset: lengths.offset, window: window, shape: shape)
+        attention.sinks = sinks?.doubles
+        let reference = attention
+        let sinkTensor = try sinks.map { try run.input($0, [$0.count]) }
         var random = RandomValues(seed: 3)
         let q = random.normal(lengths.queries * shape.heads * shape.headSize)
         let filled = lengths.queries + lengths.offset
@@ -263,7 +305,7 @@ import VulkanCompute
         try run.run {
             try $0.attention(
                 into: out, lse: lse, q: qTensor, k: keys, v: values, spans: spans, shape: shape,
-                keyOffset: offset)
+                keyOffset: offset, sinks: sinkTensor)
         }
         let expected = reference.forward(q: q.doubles, k: k.doubles, v: v.doubles)
         #expect(mismatch(try run.values(out), expected.out, .float(scale: 2)) == nil)

@@ -78,8 +78,12 @@ import VulkanCompute
         for function in Shader.Activation.allCases {
             var random = RandomValues(seed: 7)
             var x = random.normal(count, deviation: 4)
-            let (gate, da) = (random.normal(count), random.normal(count))
+            var gate = random.normal(count)
+            let da = random.normal(count)
             for (i, edge) in zip(x.indices, Self.edges) { x[i] = edge }
+            for (i, edge) in zip(gate.indices.reversed(), [8, -8, 7.01, -7.01, 6.99] as [Float]) {
+                gate[i] = edge
+            }
 
             let (a, dx, dgate) = (try run.output([count]), try run.output([count]), try run.output([count]))
             // In place: the gradients replace what they are computed from.
@@ -116,7 +120,7 @@ import VulkanCompute
 
     @Test(arguments: try FamilyRun.all(), [0, 36, 18_432])
     func activationsAlone(_ run: FamilyRun, _ count: Int) throws {
-        for function in Shader.Activation.allCases {
+        for function in Shader.Activation.allCases where function != .clamped {
             var random = RandomValues(seed: 8)
             var x = random.normal(count, deviation: 4)
             let da = random.normal(count)

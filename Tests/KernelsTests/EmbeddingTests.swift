@@ -10,7 +10,7 @@ import VulkanCompute
     /// (vocabulary, width); the last two are more than one binding of a device with tiny limits.
     static let shapes = [(1, 32), (7, 64), (9, 160), (131, 288), (1030, 96)]
 
-    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.all(), Shader.Weight.ofLayers)
     func rows(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for (rows, narrowest) in Self.shapes {
             let multiple = WeightLayout.columnMultiple(type)

@@ -224,7 +224,40 @@ import VulkanCompute
     // MARK: Between and behind them
 
     @Test(arguments: try FamilyRun.all(), [cases[0], cases[3], cases[4]])
-    func sumsAndActivations(_ run: FamilyRun, _ test: Case) throws {
+    func biases(_ run: FamilyRun, _ test: Case) throws {
+        var random = RandomValues(seed: 36)
+        let slots = try routed(run, test, test.logits(&random))
+        let chosen = try run.integers(slots.experts).map { Int($0) }
+        let (order, width) = (ReferenceSlots(chosen).order, 36)
+        let bias = random.normal(test.experts * width)
+        let (x, dy) = (random.normal(order.count * width), random.normal(test.tokens * width))
+        let old = random.normal(order.count)
+        let (y, dscores) = (try run.output(x, [order.count, width]), try run.output(old, [order.count]))
+        let (biasTensor, dyTensor) = (
+            try run.input(bias, [test.experts, width]), try run.input(dy, [test.tokens, width])
+        )
+        try run.run {
+            try $0.addExpertRows(biasTensor, to: y, slots)
+            try $0.expertBiasBackward(addingTo: dscores, dyTensor, biasTensor, slots)
+        }
+        let wantY = order.enumerated().flatMap { place, slot in
+            (0..<width).map { Double(x[place * width + $0]) + Double(bias[chosen[slot] * width + $0]) }
+        }
+        let wantScores = chosen.enumerated().map { slot, expert in
+            (0..<width).reduce(Double(old[slot])) {
+                $0 + Double(bias[expert * width + $1]) * Double(dy[slot / test.used * width + $1])
+            }
+        }
+        #expect(mismatch(try run.values(y), wantY, .float()) == nil)
+        #expect(mismatch(try run.values(dscores), wantScores, .float(roundings: 40)) == nil)
+    }
+
+    @Test(
+        arguments: try FamilyRun.all(),
+        [(cases[0], .silu), (cases[3], .silu), (cases[4], .silu), (cases[3], .clamped)]
+            as [(Case, Shader.Activation)])
+    func sumsAndActivations(_ run: FamilyRun, _ both: (Case, Shader.Activation)) throws {
+        let (test, function) = both
         var random = RandomValues(seed: 35)
         let slots = try routed(run, test, test.logits(&random))
         let sorted = ReferenceSlots(try run.integers(slots.experts).map { Int($0) })
@@ -235,7 +268,8 @@ import VulkanCompute
             try run.output([test.tokens, width]), try run.output([test.tokens, width])
         )
         let (gate, up, da) = (
-            random.normal(count * width, deviation: 3), random.normal(count * width),
+            random.normal(count * width, deviation: 4),
+            random.normal(count * width, deviation: function == .clamped ? 4 : 1),
             random.normal(count * width)
         )
         let (dgate, dup) = (try run.output(gate, [count, width]), try run.output(up, [count, width]))
@@ -245,7 +279,7 @@ import VulkanCompute
             try $0.combine(into: weighted, xTensor, slots, isWeighted: true)
             try $0.combine(into: plain, xTensor, slots, isWeighted: false)
             try $0.expertActivationBackward(
-                .silu, intoScores: dscores, inPlaceOf: dgate, dup, daTensor, slots)
+                function, intoScores: dscores, inPlaceOf: dgate, dup, daTensor, slots)
         }
         var (wantWeighted, wantPlain) = ([Double](), [Double]())
         for token in 0..<test.tokens {
@@ -263,17 +297,18 @@ import VulkanCompute
 
         var wantScores = [Double](repeating: 0, count: count)
         var scaled: [Double] = []
+        let a = ReferenceActivation.forward(function, gate.doubles, gate: up.doubles)
         for place in 0..<count {
             let slot = sorted.order[place]
             for i in place * width..<(place + 1) * width {
-                wantScores[slot] +=
-                    Double(da[i]) * ReferenceActivation.value(.silu, Double(gate[i])) * Double(up[i])
+                wantScores[slot] += Double(da[i]) * a[i]
                 scaled.append(Double(da[i]) * Double(scores[slot]))
             }
         }
-        let expected = ReferenceActivation.backward(.silu, scaled, x: gate.doubles, gate: up.doubles)
-        #expect(mismatch(try run.values(dgate), expected.dx, .float(scale: 4)) == nil)
-        #expect(mismatch(try run.values(dup), expected.dgate, .float(scale: 4)) == nil)
-        #expect(mismatch(try run.values(dscores), wantScores, .float(roundings: 40, scale: 8)) == nil)
+        let expected = ReferenceActivation.backward(function, scaled, x: gate.doubles, gate: up.doubles)
+        let scale = function == .clamped ? 32.0 : 8
+        #expect(mismatch(try run.values(dgate), expected.dx, .float(scale: scale)) == nil)
+        #expect(mismatch(try run.values(dup), expected.dgate, .float(scale: scale)) == nil)
+        #expect(mismatch(try run.values(dscores), wantScores, .float(roundings: 40, scale: scale)) == nil)
     }
 }

@@ -33,17 +33,17 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
         LinearCase(12, 68, 64), LinearCase(31, 100, 64), LinearCase(33, 132, 160, rank: 8),
     ]
 
-    @Test(arguments: try FamilyRun.allAndWholeSums(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.ofLayers)
     func forward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nt, run, type, shape) }
     }
 
-    @Test(arguments: try FamilyRun.allAndWholeSums(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.ofProducts(), Shader.Weight.ofLayers)
     func backward(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases(type) { try Self.check(.nn, run, type, shape) }
     }
 
-    @Test(arguments: try FamilyRun.allAndWholeSums(), heights)
+    @Test(arguments: try FamilyRun.ofProducts(), heights)
     func everyHeight(_ run: FamilyRun, _ shape: LinearCase) throws {
         try Self.check(.nt, run, .q4_1, shape)
         try Self.check(.nn, run, .f32, shape)
@@ -95,7 +95,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Rows that no tile fills: a vocabulary is padded with zero rows, which give zero logits and add nothing.
-    @Test(arguments: try FamilyRun.all(), [Shader.Weight.f32, .q8_0])
+    @Test(arguments: try FamilyRun.ofProducts(), [Shader.Weight.f32, .q8_0])
     func paddedRows(_ run: FamilyRun, _ type: Shader.Weight) throws {
         var random = RandomValues(seed: 5)
         let reference = ReferenceWeight(type, rows: 70, columns: 64, random: &random)
@@ -118,7 +118,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
 
     /// Row-major operands, narrow and wide, multiples of four and not.
     @Test(
-        arguments: try FamilyRun.allAndWholeSums(),
+        arguments: try FamilyRun.ofProducts(),
         [
             (1, 1, 1), (3, 5, 7), (4, 4, 4), (32, 64, 8), (33, 68, 36), (9, 132, 32), (65, 8, 40),
             (40, 16, 260), (17, 130, 9),
@@ -149,7 +149,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     }
 
     /// Rows further apart than they are wide: what lies between them is neither read (it is NaN) nor written.
-    @Test(arguments: try FamilyRun.all(), [(33, 68, 36), (9, 132, 32), (65, 8, 40)])
+    @Test(arguments: try FamilyRun.ofProducts(), [(33, 68, 36), (9, 132, 32), (65, 8, 40)])
     func rowsApart(_ run: FamilyRun, _ shape: (m: Int, n: Int, k: Int)) throws {
         var random = RandomValues(seed: 8)
         let a = Matrix(shape.m, shape.k, random.normal(shape.m * shape.k))
@@ -172,7 +172,7 @@ struct LinearCase: CustomTestStringConvertible, Sendable {
     }
 
     /// A sum over a vocabulary, in parts of at most 2048, which few rows of y share out over workgroups.
-    @Test(arguments: try FamilyRun.allAndWholeSums(), [Shader.Weight.f32, .q8_0])
+    @Test(arguments: try FamilyRun.ofProducts(), [Shader.Weight.f32, .q8_0])
     func sumsOverAVocabulary(_ run: FamilyRun, _ type: Shader.Weight) throws {
         try Self.check(.nn, run, type, LinearCase(9, 4608, 64, rank: 32, adds: true))
     }

@@ -10,7 +10,7 @@ private let hasMatrixUnits = (try? TestDevices.main.capabilities.canUseMatrixUni
 
 @Suite(.enabled(if: hasMatrixUnits, "the device has no cooperative matrices"))
 struct MatrixUnitTests {
-    @Test(arguments: Shader.Weight.allCases, [Shader.Op.nt, .nn])
+    @Test(arguments: Shader.Weight.ofLayers, [Shader.Op.nt, .nn])
     func everyWeight(_ type: Shader.Weight, _ op: Shader.Op) throws {
         try Self.check(
             try TestDevices.main, type, op, LinearCase(33, 132, 160, rank: 8, adds: true), size: 1)

@@ -60,7 +60,7 @@ struct FusedCase: CustomTestStringConvertible, Sendable {
         return Matrix(1, x.columns, zip(x.values, weight).map { $0 * rstd * Double($1) })
     }
 
-    @Test(arguments: try Self.runs, Shader.Weight.allCases)
+    @Test(arguments: try Self.runs, Shader.Weight.ofLayers)
     func layer(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases {
             var random = RandomValues(seed: 11)

@@ -14,7 +14,7 @@ import VulkanCompute
         LinearCase(8, 72, 164, rank: 8),
     ]
 
-    @Test(arguments: try FamilyRun.all(), Shader.Weight.allCases)
+    @Test(arguments: try FamilyRun.all(), Shader.Weight.ofLayers)
     func fewRows(_ run: FamilyRun, _ type: Shader.Weight) throws {
         for shape in Self.cases { try MatmulTests.check(.nt, run, type, shape) }
     }

@@ -50,6 +50,7 @@ class Architecture:
     llama_cpp: bool = True
     lengths: tuple[int, ...] = (24,)
     text: dict | None = None  # of a multimodal model
+    mxfp4: bool = False  # the experts' matrices, as gpt-oss's files have them
     old: bool = False  # files as they were before transformers 5, without what equals the family's defaults
 
     @property
@@ -60,7 +61,7 @@ class Architecture:
     @property
     def targets(self):
         """PEFT's target_modules: all linear layers of the language model. Of experts, which are none, PEFT makes target_parameters."""
-        if self.model_type in ("qwen3_moe", "olmoe", "mixtral", "lfm2_moe"):
+        if self.model_type in ("qwen3_moe", "olmoe", "mixtral", "lfm2_moe", "gpt_oss", "granitemoe"):
             return r".*(self_attn|conv).*_proj"
         return "all-linear" if self.text is None else r".*language_model.*_proj"
 
@@ -74,6 +75,11 @@ MINISTRAL = dict(
         YARN_SHORT, beta_fast=16.0, beta_slow=0.5, mscale=1.0, mscale_all_dim=1.0, llama_4_scaling_beta=0.5))
 LFM2_LAYERS = dict(num_hidden_layers=3, layer_types=["conv", "full_attention", "conv"])
 EXPERTS = dict(moe_intermediate_size=24)
+# A ramp from the first pair to the last, whose ends need no rounding: llama.cpp always rounds them.
+GPT_OSS = dict(
+    head_dim=16, num_attention_heads=4, intermediate_size=24, num_local_experts=6, num_experts_per_tok=3, sliding_window=5,
+    max_position_embeddings=2048, rope_parameters=dict(
+        rope_type="yarn", rope_theta=5.0, factor=4.0, beta_fast=32.0, beta_slow=1.0, truncate=False, original_max_position_embeddings=190))
 GPT2 = dict(vocab_size=V, n_embd=48, n_layer=2, n_head=3, n_positions=64, bos_token_id=END, eos_token_id=END)
 
 ALL = {
@@ -157,6 +163,17 @@ ALL = {
     "lfm2_moe-shares": Architecture("lfm2_moe", dict(
         EXPERTS, **LFM2_LAYERS, num_experts=6, num_experts_per_tok=2, num_dense_layers=0, norm_topk_prob=False, use_expert_bias=False,
         routed_scaling_factor=1.5), gguf=False),
+    "gpt_oss": Architecture("gpt_oss", GPT_OSS),
+    "gpt_oss-yarn": Architecture("gpt_oss", dict(
+        GPT_OSS, attention_bias=False, layer_types=["full_attention", "sliding_attention"],
+        rope_parameters=dict(YARN_SHORT, truncate=False)), gguf=False),
+    # llama.cpp rounds what MXFP4 is multiplied with to 8 bits.
+    "gpt_oss-mxfp4": Architecture("gpt_oss", dict(GPT_OSS, hidden_size=64, intermediate_size=32), mxfp4=True, llama_cpp=False),
+    "granitemoe": Architecture("granitemoe", dict(
+        intermediate_size=24, num_local_experts=6, num_experts_per_tok=3, embedding_multiplier=3.0, attention_multiplier=0.2,
+        residual_multiplier=0.6, logits_scaling=2.0, tie_word_embeddings=True)),
+    "granitemoe-bias": Architecture("granitemoe", dict(
+        intermediate_size=24, num_local_experts=5, num_experts_per_tok=2, attention_bias=True, logits_scaling=0.5)),
     "mistral3-multimodal": Architecture(
         "mistral3", dict(vision_config=dict(PIXTRAL, model_type="pixtral"), image_token_index=IMAGE, spatial_merge_size=2),
         text=dict(BASE, **MINISTRAL, model_type="ministral3"), lengths=(48,)),
@@ -166,7 +183,7 @@ ALL = {
 }
 
 OLD = ["llama-llama3", "llama-longrope", "mistral", "qwen2", "qwen3", "gemma2", "gemma3_text", "gemma3-multimodal",
-       "phi4-mini", "smollm3", "granite", "olmo3", "glm4", "gpt2"]
+       "phi4-mini", "smollm3", "granite", "olmo3", "glm4", "gpt_oss", "gpt2"]
 ALL |= {name + "-old": replace(ALL[name], old=True, gguf=False) for name in OLD}
 
 
@@ -196,7 +213,11 @@ def randomise(model, seed):
         elif p.ndim > 1:
             # Of three dimensions are convolutions of single channels, and the matrices of experts.
             inputs = p.shape[0] if transposed else p.shape[-1] if p.ndim == 3 else p[0].numel()
-            p.copy_(noise * 1.2 * inputs ** -0.5)
+            size = 1.2
+            if model.config.model_type == "gpt_oss" and p.ndim == 3:
+                # (E, in, out); gates that their limits of 7 clamp.
+                inputs, size = p.shape[1], 3 if "gate_up" in name else 0.6
+            p.copy_(noise * size * inputs ** -0.5)
         elif "bias" in name:
             p.copy_(0.3 * noise)
         else:
@@ -244,6 +265,28 @@ def make_old(folder, architecture):
     save_file(tensors, folder / "model.safetensors", metadata=dict(format="pt"))
 
 
+def in_mxfp4(matrices):
+    """(…, in) as blocks (…, in/32, 16) of two numbers a byte and scales (…, in/32): the largest of 32 numbers is one of 4, 5 and 6, about."""
+    values = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6])
+    groups = matrices.unflatten(-1, (-1, 32))
+    scales = groups.abs().amax(-1).log2().floor() - 2
+    shares = groups / scales[..., None].exp2()
+    codes = (shares.abs()[..., None] - values).abs().argmin(-1) + 8 * (shares < 0)
+    blocks = codes[..., 0::2] | codes[..., 1::2] << 4
+    return blocks.to(torch.uint8), (scales + 127).to(torch.uint8)
+
+
+def make_mxfp4(folder):
+    path = folder / "config.json"
+    keys = json.loads(path.read_text())
+    others = ["model.layers.*.self_attn", "model.layers.*.mlp.router", "model.embed_tokens", "lm_head"]
+    path.write_text(json.dumps(dict(keys, quantization_config=dict(quant_method="mxfp4", modules_to_not_convert=others)), indent=2) + "\n")
+    tensors = load_file(folder / "model.safetensors")
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        tensors[name + "_blocks"], tensors[name + "_scales"] = in_mxfp4(tensors.pop(name).mT)
+    save_file(tensors, folder / "model.safetensors", metadata=dict(format="pt"))
+
+
 def save_tokenizer(folder):
     """A token a byte, and the special ones behind them."""
     tokenizer = Tokenizer(models.BPE({text: id for id, text in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}, []))
@@ -258,6 +301,8 @@ def make(name, folder):
     model = kind(architecture).from_config(config(architecture), dtype=torch.float32).eval()
     randomise(model, seed=len(name))
     model.save_pretrained(folder)
+    if architecture.mxfp4:
+        make_mxfp4(Path(folder))
     if architecture.old:
         make_old(Path(folder), architecture)
     save_tokenizer(folder)

@@ -7,7 +7,7 @@ from conftest import EXAMPLES
 
 CHECKPOINTS = Path(__file__).parents[1] / "CheckpointsTests" / "Data"
 TRAIN, VALID = EXAMPLES / "tiny" / "train.jsonl", EXAMPLES / "tiny" / "valid.jsonl"
-COMMANDS = ["train", "data", "report", "plan", "generate", "eval", "merge", "export", "inspect", "devices", "tune"]
+COMMANDS = ["train", "data", "report", "plan", "chat", "generate", "eval", "mix", "merge", "export", "inspect", "devices", "tune"]
 ADAPTER = {"adapter_config.json", "adapter_model.safetensors"}
 
 

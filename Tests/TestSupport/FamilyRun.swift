@@ -8,7 +8,8 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
     package let device: Device
     package let family: Shader.Family
     package let description: String
-    private let usesMatrixUnits: Bool
+    /// A name of what large products run on, where it is not the family.
+    private let special: String?
     /// Sums are not shared out over workgroups, as where a GPU is full without that.
     private var keepsSumsWhole = false
 
@@ -22,12 +23,14 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
         }
     }
 
-    /// These, and the family `shared` with whole sums: tests' shapes fill no GPU, so that elsewhere it cuts them into parts.
-    package static func allAndWholeSums() throws -> [FamilyRun] {
-        var whole = FamilyRun(
-            device: try TestDevices.main, family: .shared, description: "shared, whole sums")
+    /// These, the family `shared` with whole sums (tests' shapes fill no GPU, so that elsewhere it cuts them into parts), and products by
+    /// the host, where it is the device.
+    package static func ofProducts() throws -> [FamilyRun] {
+        let device = try TestDevices.main
+        var whole = FamilyRun(device: device, family: .shared, description: "shared, whole sums")
         whole.keepsSumsWhole = true
-        return try all() + [whole]
+        let host = FamilyRun(device: device, special: Capabilities.hostProducts, description: "host")
+        return try all() + [whole] + (device.capabilities.sharesHostMemory ? [host] : [])
     }
 
     /// For what a device with tiny limits cannot hold in one binding.
@@ -38,19 +41,24 @@ package struct FamilyRun: Sendable, CustomStringConvertible {
 
     /// The family `shared` with products of frozen weights on matrix units.
     package init(onMatrixUnitsOf device: Device) {
-        (self.device, family, description) = (device, .shared, "matrix units")
-        usesMatrixUnits = true
+        self.init(device: device, special: Capabilities.matrixUnits, description: "matrix units")
+    }
+
+    private init(device: Device, special: String, description: String) {
+        let family = special == Capabilities.matrixUnits ? Shader.Family.shared : device.capabilities.family
+        (self.device, self.family, self.special, self.description) = (device, family, special, description)
     }
 
     private init(device: Device, family: Shader.Family, description: String) {
         (self.device, self.family, self.description) = (device, family, description)
-        usesMatrixUnits = false
+        special = nil
     }
 
     package func run(_ body: (CommandEncoder) throws -> Void) throws {
         let encoder = try CommandEncoder(device)
-        if usesMatrixUnits {
-            encoder.tuning.family = Capabilities.matrixUnits
+        if let special {
+            encoder.tuning.family = special
+            encoder.capabilities.leastHostFlops = 0
         } else {
             encoder.family = family
         }

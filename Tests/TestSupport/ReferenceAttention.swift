@@ -15,6 +15,8 @@ package struct ReferenceAttention: Sendable {
     package let seen: [ClosedRange<Int>]
     /// (start, end) of each token, as the kernels read them.
     package let spans: [Int32]
+    /// A score of each head that takes its part of the softmax.
+    package var sinks: [Double]?
 
     /// Segments of these lengths, one after the other, of which a query sees the last `window` keys.
     package init(segments: [Int], window: Int = .max, shape: AttentionShape) {
@@ -45,8 +47,9 @@ package struct ReferenceAttention: Sendable {
         var lse = [Double](repeating: 0, count: seen.count * shape.heads)
         forEachRow { token, head in
             let scores = seen[token].map { score(q, k, token, head, $0).value }
-            let highest = scores.max() ?? 0
-            let logSum = highest + log(scores.reduce(0) { $0 + exp($1 - highest) })
+            let all = scores + (sinks.map { [$0[head]] } ?? [])
+            let highest = all.max() ?? 0
+            let logSum = highest + log(all.reduce(0) { $0 + exp($1 - highest) })
             lse[token * shape.heads + head] = logSum
             for (key, score) in zip(seen[token], scores) {
                 let p = exp(score - logSum)

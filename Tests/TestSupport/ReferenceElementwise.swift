@@ -16,6 +16,7 @@ package enum ReferenceActivation {
         case .gelu: x * normal(x)
         case .geluTanh: 0.5 * x * (1 + tanh(inner(x)))
         case .relu2: x > 0 ? x * x : 0
+        case .clamped: min(x, 7) * sigmoid(1.702 * min(x, 7))
         }
     }
 
@@ -30,21 +31,33 @@ package enum ReferenceActivation {
             let innerSlope = (2 / .pi).squareRoot() * (1 + 3 * 0.044715 * x * x)
             return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * innerSlope
         case .relu2: return x > 0 ? 2 * x : 0
+        case .clamped:
+            let p = sigmoid(1.702 * x)
+            return x > 7 ? 0 : p * (1 + 1.702 * x * (1 - p))
         }
     }
 
-    /// f(x)·gate
-    package static func forward(_ function: Shader.Activation, _ x: [Double], gate: [Double]) -> [Double] {
-        zip(x, gate).map { value(function, $0) * $1 }
+    /// What f(x) is multiplied by, of a gate's other factor.
+    package static func factor(_ function: Shader.Activation, _ gate: Double) -> Double {
+        function == .clamped ? min(max(gate, -7), 7) + 1 : gate
     }
 
-    /// dx = da·gate·f′(x),  dgate = da·f(x)
+    private static func factorSlope(_ function: Shader.Activation, _ gate: Double) -> Double {
+        function == .clamped && abs(gate) > 7 ? 0 : 1
+    }
+
+    /// f(x)·gate, of the clamped gate's factor
+    package static func forward(_ function: Shader.Activation, _ x: [Double], gate: [Double]) -> [Double] {
+        zip(x, gate).map { value(function, $0) * factor(function, $1) }
+    }
+
+    /// dx = da·gate·f′(x),  dgate = da·f(x), and of a clamped gate by its factor and slope
     package static func backward(
         _ function: Shader.Activation, _ da: [Double], x: [Double], gate: [Double]
     ) -> (dx: [Double], dgate: [Double]) {
         (
-            da.indices.map { da[$0] * gate[$0] * slope(function, x[$0]) },
-            da.indices.map { da[$0] * value(function, x[$0]) }
+            da.indices.map { da[$0] * factor(function, gate[$0]) * slope(function, x[$0]) },
+            da.indices.map { da[$0] * value(function, x[$0]) * factorSlope(function, gate[$0]) }
         )
     }
 

@@ -120,6 +120,14 @@ package struct ReferenceWeight {
             bytes += pairs
             let quants = pairs.map { Double($0 & 15) } + pairs.map { Double($0 >> 4) }
             return quants.map { type == .q4_1 ? d.value * $0 + m.value : d.value * ($0 - 8) }
+        case .mxfp4:
+            let e = UInt8.random(in: 118...127, using: &random)
+            let pairs = (0..<16).map { _ in UInt8.random(in: 0...255, using: &random) }
+            bytes += [e] + pairs
+            let numbers = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+            return (pairs.map { $0 & 15 } + pairs.map { $0 >> 4 }).map { q in
+                Double(sign: q < 8 ? .plus : .minus, exponent: Int(e) - 127, significand: numbers[Int(q & 7)])
+            }
         case .q4_k, .q5_k, .q6_k:
             let block = ReferenceKQuants(type, deviation: 0.5, random: &random)
             bytes += block.bytes
@@ -132,7 +140,7 @@ extension Shader.Weight {
     fileprivate var blockLength: Int {
         switch self {
         case .f32, .f16, .bf16: 1
-        case .q8_0, .q4_0, .q4_1: 32
+        case .q8_0, .q4_0, .q4_1, .mxfp4: 32
         case .q4_k, .q5_k, .q6_k: 256
         }
     }

@@ -24,20 +24,21 @@ extension Device {
 }
 
 extension TestDevices {
-    /// The same device with each family of kernels but its own.
+    /// The same device with each family of kernels but its own, and with every product by the host.
     package static var families: [Device] {
         get throws {
-            let own = try main.capabilities.family
-            return try main.families.filter { $0 != own }.map { try device(of: $0) }
+            let capabilities = try main.capabilities
+            let others = [capabilities.family.rawValue, Capabilities.matrixUnits]
+            return try capabilities.familyNames.filter { !others.contains($0) }.map { try device(of: $0) }
         }
     }
 
-    private static let byFamily = Mutex<[Shader.Family: Device]>([:])
+    private static let byFamily = Mutex<[String: Device]>([:])
 
-    private static func device(of family: Shader.Family) throws -> Device {
+    private static func device(of family: String) throws -> Device {
         try byFamily.withLock { known in
             if let device = known[family] { return device }
-            let device = try Device.choose().open(family: family.rawValue)
+            let device = try Device.choose().open(family: family)
             known[family] = device
             return device
         }

@@ -35,7 +35,7 @@ package struct TinyCheckpoint {
     package func writeFolder(_ folder: String) throws {
         try AtomicFile.write(JSON.object(config).text(.python), to: "\(folder)/config.json")
         let spec = try spec
-        let sources = try values(spec, .huggingFace).map { expected, values in
+        let sources = try huggingFaceValues(spec).map { expected, values in
             let isOffset = spec.offsets[expected.name] ?? 0
             let own = values.map { $0 - Float(isOffset) }
             return TensorSource(
@@ -67,6 +67,38 @@ package struct TinyCheckpoint {
             if let id { metadata.set("tokenizer.ggml.\(name)_token_id", .uint32(UInt32(id))) }
         }
         return metadata
+    }
+
+    /// The same numbers of experts that lie in one tensor of gate and up, in the order of its file.
+    private func huggingFaceValues(_ spec: ModelSpec) throws -> [(ExpectedTensor, [Float])] {
+        let joined = spec.experts.flatMap { [$0.gate, $0.up, $0.down] }
+        guard joined.contains(where: { if case .rows = $0.stored { true } else { false } }) else {
+            return try values(spec, .huggingFace)
+        }
+        let logical = Dictionary(uniqueKeysWithValues: try values(spec, .gguf).map { ($0.0.name, $0.1) })
+        return spec.expectedTensors.map { expected in
+            if let own = logical[expected.name] { return (expected, own) }
+            var values = [Float](repeating: 0, count: expected.shape.reduce(1, *))
+            for matrix in joined {
+                guard case .rows(let whole, let first, let step) = matrix.stored else { continue }
+                let isBias = whole.biasName == expected.name
+                guard isBias || whole.name == expected.name,
+                    let own = logical[matrix.name.huggingFace + (isBias ? ".bias" : ".weight")]
+                else { continue }
+                let columns = isBias ? 1 : matrix.inFeatures
+                for (index, value) in own.enumerated() {
+                    let (row, column) = (index / columns % matrix.outFeatures, index % columns)
+                    let expert = index / columns / matrix.outFeatures
+                    let place = first + row * step
+                    let at =
+                        whole.layout == .columns && !isBias
+                        ? (expert * columns + column) * whole.rows + place
+                        : (expert * whole.rows + place) * columns + column
+                    values[at] = value
+                }
+            }
+            return (expected, values)
+        }
     }
 
     /// Values in Hugging Face's row order, with what norms add. Those of experts are the same one behind the other and as one tensor.

@@ -39,7 +39,8 @@ package enum Architectures {
     private static let builtIn: [any Architecture] = [
         Llama(), Mistral(), Ministral3(), Qwen2(), Qwen3(), Gemma2(), Gemma3(), Phi3(), SmolLM3(), Granite(),
         Olmo2(), Olmo3(),
-        GLM4(), GPT2(), LFM2(), Qwen3MoE(), OLMoE(), Mixtral(), LFM2MoE(),
+        GLM4(), GPT2(), LFM2(), Qwen3MoE(), OLMoE(), Mixtral(), LFM2MoE(), GptOss(),
+        GraniteMoE(),
     ]
     private static let added = Mutex<[any Architecture]>([])
 

@@ -8,10 +8,17 @@ package struct ExpectedTensor: Sendable, Equatable {
     package var ggufOrder = RowOrder.asStored
     /// Hugging Face's file has the matrix as (in, out).
     package var isTransposed = false
+    /// Bytes that are no numbers by themselves.
+    package fileprivate(set) var isPacked = false
     private var ownShape: [Int]?
 
     fileprivate init(_ name: TensorName, _ shape: [Int], part: String = ".weight") {
         (self.name, ggufName, self.shape) = (name.huggingFace + part, name.gguf + part, shape)
+    }
+
+    /// Of Hugging Face's files alone.
+    fileprivate init(_ name: String, _ shape: [Int], isPacked: Bool = false) {
+        (self.name, ggufName, self.shape, self.isPacked) = (name, "", shape, isPacked)
     }
 
     /// As Hugging Face's file has it.
@@ -43,6 +50,9 @@ extension BranchSpec {
         switch mixer {
         case .attention(let attention):
             for norm in [attention.queryNorm, attention.keyNorm] { tensors += norm?.expectedTensors ?? [] }
+            if let sinks = attention.sinks {
+                tensors.append(ExpectedTensor(sinks, [attention.heads], part: ""))
+            }
         case .convolution(let convolution): tensors += convolution.expectedTensors
         case .experts(let experts): tensors += experts.expectedTensors(format)
         case .activation: break
@@ -72,15 +82,49 @@ extension ConvolutionSpec {
 
 extension ExpertsSpec {
     fileprivate func expectedTensors(_ format: Checkpoint.Format) -> [ExpectedTensor] {
-        [ExpectedTensor(router, [count, gate.inFeatures])]
-            + (bias.map { [ExpectedTensor($0, [count], part: "")] } ?? [])
-            + [gate, up, down].flatMap { matrix in
-                let shape = [matrix.outFeatures, matrix.inFeatures]
-                return format == .gguf
-                    ? [ExpectedTensor(matrix.name, [count] + shape)]
-                    : matrix.names.map { ExpectedTensor(TensorName($0, gguf: matrix.name.gguf), shape) }
+        var tensors = [ExpectedTensor(router, [count, gate.inFeatures])]
+        if hasBiases { tensors.append(ExpectedTensor(router, [count], part: ".bias")) }
+        if let bias { tensors.append(ExpectedTensor(bias, [count], part: "")) }
+        let matrices = [gate, up, down]
+        if format == .gguf {
+            tensors += matrices.map { ExpectedTensor($0.name, [count, $0.outFeatures, $0.inFeatures]) }
+            guard hasBiases else { return tensors }
+            return tensors + matrices.map { ExpectedTensor($0.name, [count, $0.outFeatures], part: ".bias") }
+        }
+        var biases: [ExpectedTensor] = []
+        var known: Set<String> = []
+        for matrix in matrices {
+            switch matrix.stored {
+            case .each(let names):
+                tensors += names.map {
+                    ExpectedTensor(
+                        TensorName($0, gguf: matrix.name.gguf), [matrix.outFeatures, matrix.inFeatures])
+                }
+            case .rows(let joined, _, _):
+                guard known.insert(joined.name).inserted else { continue }
+                tensors += joined.expectedTensors(count, matrix.inFeatures)
+                biases.append(ExpectedTensor(joined.biasName, [count, joined.rows]))
             }
+        }
+        return tensors + (hasBiases ? biases : [])
     }
+}
+
+extension JoinedExpertsSpec {
+    fileprivate func expectedTensors(_ experts: Int, _ inFeatures: Int) -> [ExpectedTensor] {
+        switch layout {
+        case .rows: [ExpectedTensor(name, [experts, rows, inFeatures])]
+        case .columns: [ExpectedTensor(name, [experts, inFeatures, rows])]
+        case .mxfp4:
+            [
+                ExpectedTensor(blocksName, [experts, rows, inFeatures / 32, 16], isPacked: true),
+                ExpectedTensor(scalesName, [experts, rows, inFeatures / 32], isPacked: true),
+            ]
+        }
+    }
+
+    package var blocksName: String { name + "_blocks" }
+    package var scalesName: String { name + "_scales" }
 }
 
 extension NormSpec {

@@ -33,8 +33,8 @@ package struct LFM2MoE: Architecture {
             scale: try file.number(
                 ModelKey("routed_scaling_factor", gguf: "expert_weights_scale"), default: 1))
         var names = ExpertNames()
-        (names.router, names.experts) = ("feed_forward.gate", "feed_forward.experts")
-        (names.gate, names.up, names.down) = ("w1", "w3", "w2")
+        names.router = "feed_forward.gate"
+        names.matrices = .each("feed_forward.experts", gate: "w1", up: "w3", down: "w2")
         if try file.flag("use_expert_bias", default: true) { names.bias = "feed_forward.expert_bias" }
         try model.changeFeedForward { branch, layer in
             if layer.index >= dense { branch.mixExperts(counts, scores, .silu, layer, names: names) }

@@ -25,16 +25,6 @@ package struct Layer {
             ggufOrder: order)
     }
 
-    /// A matrix of each expert, named PREFIX.7.SUFFIX in Hugging Face's files.
-    package func experts(
-        _ prefix: String, _ suffix: String, gguf: String, count: Int, _ inFeatures: Int, _ outFeatures: Int
-    ) -> ExpertMatrixSpec {
-        ExpertMatrixSpec(
-            name: name("\(prefix).\(suffix)", gguf: gguf),
-            names: (0..<count).map { name("\(prefix).\($0).\(suffix)", gguf: gguf).huggingFace },
-            outFeatures: outFeatures, inFeatures: inFeatures)
-    }
-
     package func rms(_ name: String, gguf: String, size: Int? = nil, offset: Double = 0) -> NormSpec {
         NormSpec(
             kind: .rms, name: self.name(name, gguf: gguf), size: size ?? width, epsilon: epsilon,

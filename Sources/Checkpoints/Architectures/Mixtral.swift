@@ -20,8 +20,8 @@ package struct Mixtral: Architecture {
         let counts = try file.experts(hidden: .feedForward)
         let function = try file.activation("hidden_act", default: .silu)
         var names = ExpertNames()
-        (names.router, names.experts) = ("block_sparse_moe.gate", "block_sparse_moe.experts")
-        (names.gate, names.up, names.down) = ("w1", "w3", "w2")
+        names.router = "block_sparse_moe.gate"
+        names.matrices = .each("block_sparse_moe.experts", gate: "w1", up: "w3", down: "w2")
         try model.changeAttention { _, attention, layer in attention.window = windows[layer.index] }
         try model.changeFeedForward { branch, layer in
             branch.mixExperts(counts, .softmax(ofChosen: true), function, layer, names: names)

@@ -6,14 +6,31 @@ package struct ExpertCounts: Sendable, Equatable {
     package var hidden: Int  // F, the width of each
 }
 
-/// What Hugging Face's files call a mixture's router, and the matrices of its experts: EXPERTS.7.GATE.
+extension ModelFile {
+    /// Whether a Hugging Face file has the matrices of experts in MXFP4. Another quantisation stays unread, and is refused.
+    package func hasMXFP4() throws(FileError) -> Bool {
+        guard case .huggingFace(let fields, _) = source,
+            let rule = try fields.optionalFields("quantization_config"),
+            try rule.optionalString("quant_method") == "mxfp4"
+        else { return false }
+        notes.read.insert("quantization_config")
+        return true
+    }
+}
+
+/// What Hugging Face's files call a mixture's router, and the matrices of its experts.
 package struct ExpertNames: Sendable {
+    package enum Matrices: Sendable {
+        /// EXPERTS.7.GATE
+        case each(_ experts: String, gate: String, up: String, down: String)
+        /// Gate and up of all experts in one tensor, half and half or row by row in turns, and down in another.
+        case joined(gateUp: String, inTurns: Bool, down: String, JoinedExpertsSpec.Layout)
+    }
+
     package var router = "mlp.gate"
     package var bias: String?
-    package var experts = "mlp.experts"
-    package var gate = "gate_proj"
-    package var up = "up_proj"
-    package var down = "down_proj"
+    package var matrices = Matrices.each(
+        "mlp.experts", gate: "gate_proj", up: "up_proj", down: "down_proj")
 
     package init() {}
 }
@@ -54,20 +71,61 @@ extension BranchSpec {
     /// A mixture of experts in the place of an MLP.
     package mutating func mixExperts(
         _ counts: ExpertCounts, _ scores: ExpertsSpec.Scores, _ function: Activation, _ layer: Layer,
-        names: ExpertNames = ExpertNames()
+        names: ExpertNames = ExpertNames(), hasBiases: Bool = false
     ) {
-        func matrix(_ name: String, gguf: String, _ inFeatures: Int, _ outFeatures: Int) -> ExpertMatrixSpec {
-            layer.experts(names.experts, name, gguf: gguf, count: counts.all, inFeatures, outFeatures)
-        }
+        let (gate, up, down) = layer.experts(counts, names.matrices)
         inputs = []
         output = nil
-        mixer = .experts(
-            ExpertsSpec(
-                router: layer.name(names.router, gguf: "ffn_gate_inp"),
-                bias: names.bias.map { layer.name($0, gguf: "exp_probs_b.bias") }, used: counts.used, scores,
-                function,
-                gate: matrix(names.gate, gguf: "ffn_gate_exps", layer.width, counts.hidden),
-                up: matrix(names.up, gguf: "ffn_up_exps", layer.width, counts.hidden),
-                down: matrix(names.down, gguf: "ffn_down_exps", counts.hidden, layer.width)))
+        var experts = ExpertsSpec(
+            router: layer.name(names.router, gguf: "ffn_gate_inp"),
+            bias: names.bias.map { layer.name($0, gguf: "exp_probs_b.bias") }, used: counts.used, scores,
+            function, gate: gate, up: up, down: down)
+        experts.hasBiases = hasBiases
+        mixer = .experts(experts)
+    }
+}
+
+extension Layer {
+    fileprivate func experts(
+        _ counts: ExpertCounts, _ matrices: ExpertNames.Matrices
+    ) -> (gate: ExpertMatrixSpec, up: ExpertMatrixSpec, down: ExpertMatrixSpec) {
+        let (width, hidden) = (width, counts.hidden)
+        func matrix(
+            _ name: String, gguf: String, _ stored: ExpertMatrixSpec.Stored, _ inFeatures: Int,
+            _ outFeatures: Int
+        ) -> ExpertMatrixSpec {
+            ExpertMatrixSpec(
+                name: self.name(name, gguf: gguf), stored: stored, count: counts.all,
+                outFeatures: outFeatures,
+                inFeatures: inFeatures)
+        }
+        switch matrices {
+        case .each(let prefix, let gate, let up, let down):
+            func each(
+                _ suffix: String, gguf: String, _ inFeatures: Int, _ outFeatures: Int
+            ) -> ExpertMatrixSpec {
+                let names = (0..<counts.all).map { name("\(prefix).\($0).\(suffix)", gguf: gguf).huggingFace }
+                return matrix("\(prefix).\(suffix)", gguf: gguf, .each(names), inFeatures, outFeatures)
+            }
+            return (
+                each(gate, gguf: "ffn_gate_exps", width, hidden),
+                each(up, gguf: "ffn_up_exps", width, hidden),
+                each(down, gguf: "ffn_down_exps", hidden, width)
+            )
+        case .joined(let gateUp, let inTurns, let down, let layout):
+            let both = JoinedExpertsSpec(name(gateUp, gguf: "").huggingFace, rows: 2 * hidden, layout)
+            let one = JoinedExpertsSpec(name(down, gguf: "").huggingFace, rows: width, layout)
+            let step = inTurns ? 2 : 1
+            func half(_ name: String, gguf: String, first: Int) -> ExpertMatrixSpec {
+                matrix(name, gguf: gguf, .rows(of: both, first: first, step: step), width, hidden)
+            }
+            return (
+                half("mlp.experts.gate_proj", gguf: "ffn_gate_exps", first: 0),
+                half("mlp.experts.up_proj", gguf: "ffn_up_exps", first: inTurns ? 1 : hidden),
+                matrix(
+                    "mlp.experts.down_proj", gguf: "ffn_down_exps", .rows(of: one, first: 0, step: 1), hidden,
+                    width)
+            )
+        }
     }
 }

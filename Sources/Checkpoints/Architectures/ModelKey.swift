@@ -62,6 +62,7 @@ extension ModelFile {
         "routed_scaling_factor": [.integer(1), .double(1)], "mlp_only_layers": [.array([])],
         "decoder_sparse_step": [.integer(1)],
         "num_experts_per_tok": [], "moe_intermediate_size": [],
+        "swiglu_alpha": [.double(1.702)], "swiglu_limit": [.integer(7), .double(7)],
     ]
 
     /// The same of GGUF's metadata, behind the architecture's name: beginnings of keys.

@@ -60,6 +60,8 @@ package struct AttentionSpec: Sendable, Equatable {
     package var scale: Double
     /// c·tanh(s/c) of the scores.
     package var scoreCap: Double?
+    /// A learned score of each head, of a key with no value (H); its whole name in the files.
+    package var sinks: TensorName?
 
     package init(_ heads: HeadCounts, rope: RopeSpec?, window: Int? = nil) {
         (self.heads, kvHeads, headSize) = (heads.queries, heads.keys, heads.size)
@@ -109,6 +111,8 @@ package struct ExpertsSpec: Sendable, Equatable {
     package var used: Int  // k
     package var scores: Scores
     package var function: Activation
+    /// Router and matrices have biases.
+    package var hasBiases = false
     package var gate: ExpertMatrixSpec  // (F, C) each
     package var up: ExpertMatrixSpec
     package var down: ExpertMatrixSpec  // (C, F) each
@@ -123,19 +127,50 @@ package struct ExpertsSpec: Sendable, Equatable {
     }
 }
 
-/// A matrix of each expert: one tensor of all in GGUF files, a tensor each in Hugging Face's.
+/// A matrix of each expert: one tensor of all in GGUF files.
 package struct ExpertMatrixSpec: Sendable, Equatable {
-    /// Of all; Hugging Face's is made up from those of each, `mlp.experts.7.up_proj`.
+    /// What Hugging Face's files have.
+    package enum Stored: Sendable, Equatable {
+        /// A tensor an expert, by names: `mlp.experts.7.up_proj`.
+        case each([String])
+        /// Of each expert in a tensor the rows `first`, `first + step`, ….
+        case rows(of: JoinedExpertsSpec, first: Int, step: Int)
+    }
+
+    /// Of all; Hugging Face's is made up, `mlp.experts.up_proj`.
     package var name: TensorName
-    package var names: [String]
+    package var stored: Stored
+    package var count: Int  // E
     package var outFeatures: Int
     package var inFeatures: Int
+}
 
-    package var count: Int { names.count }
+/// Matrices of all experts in one tensor of Hugging Face's files: of one kind, or gate and up.
+package struct JoinedExpertsSpec: Sendable, Equatable {
+    package enum Layout: Sendable, Equatable {
+        /// (E, R, I)
+        case rows
+        /// (E, I, R)
+        case columns
+        /// Two tensors of bytes: NAME_blocks (E, R, I/32, 16) and NAME_scales (E, R, I/32).
+        case mxfp4
+    }
+
+    package var name: String
+    package var rows: Int  // R, of an expert
+    package var layout: Layout
+
+    package init(_ name: String, rows: Int, _ layout: Layout) {
+        (self.name, self.rows, self.layout) = (name, rows, layout)
+    }
+
+    package var biasName: String { name + "_bias" }  // (E, R)
 }
 
 package enum Activation: String, CaseIterable, Sendable {
     case silu, gelu, geluTanh, relu2
+    /// gpt-oss's: z·σ(1.702·z)·(clamp(u, ±7) + 1), z = min(x, 7)
+    case clamped
 }
 
 /// Names of a module or tensor in both kinds of files, without `.weight`.

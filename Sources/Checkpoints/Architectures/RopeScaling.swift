@@ -113,6 +113,13 @@ package enum RopeScaling: Hashable, Sendable {
         }
     }
 
+    /// The ends of YaRN's ramp may lie between pairs.
+    package mutating func keepFractions() {
+        guard case .yarn(var rule) = self else { return }
+        rule.truncates = false
+        self = .yarn(rule)
+    }
+
     package var attentionFactor: Double {
         switch self {
         case .yarn(let rule): rule.attentionFactor

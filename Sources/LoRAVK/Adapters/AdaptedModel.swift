@@ -10,11 +10,11 @@
 import Checkpoints
 
 extension AdapterFiles {
-    /// The adapter of a path for a model, and the model with what of the adapter is no update of a block's layer.
-    package static func open(_ path: String, adapting base: Checkpoint) throws -> (
-        model: Checkpoint, rest: AdapterFiles
-    ) {
-        let files = try open(path, for: base).matched(to: base)
+    /// A mix of adapters for a model, and the model with what of it is no update of a block's layer.
+    package static func open(
+        _ mix: AdapterMix, adapting base: Checkpoint
+    ) throws -> (model: Checkpoint, rest: AdapterFiles) {
+        let files = try open(mix, for: base).matched(to: base)
         if files.isOfLayers(base.spec) { return (base, files) }
         return (try files.applied(to: base), files.ofLayers(base.spec))
     }

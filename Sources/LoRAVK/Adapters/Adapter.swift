@@ -28,6 +28,8 @@ package final class Adapter {
     private var refreshGraph: CommandGraph?
     /// The derived tensors are older than the parameters.
     private var isStale = true
+    /// Counts the changes of the parameters.
+    private(set) var version = 0
 
     package init(
         _ config: PEFTConfig, method: any AdapterMethod, modules: [AdapterModuleShape],
@@ -218,7 +220,10 @@ package final class Adapter {
     // MARK: Derived tensors
 
     /// Call this after changing parameters on the device.
-    package func parametersChanged() { isStale = true }
+    package func parametersChanged() {
+        isStale = true
+        version += 1
+    }
 
     /// Updates the derived tensors if the parameters have changed. Call this before a pass runs.
     package func refresh() throws(VulkanError) {

@@ -54,18 +54,27 @@ extension Adapter {
         learningRates: [(target: String, multiplier: Double)] = [], head: ScoreHead? = nil, seed: UInt64 = 0
     ) throws -> Adapter {
         let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
-        guard files.isTrainable(model.spec) else {
-            throw FileError(
-                path,
-                "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
-                    + "neither trained nor put on a model that is loaded already",
-                remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
-        }
+        try files.checkOfLayers(model.spec)
         var rates = LoRAConfig()
         rates.learningRates = learningRates
         _ = try rates.modules(of: files.modules.map(\.name))
         (rates.head, rates.seed) = (head, seed)
         return try load(files, for: model, dropout: dropout, rates)
+    }
+
+    /// A mix of adapters as one, on a model that is loaded already.
+    package static func load(_ mix: AdapterMix, for model: Transformer) throws -> Adapter {
+        let files = try AdapterFiles.open(mix, for: model.checkpoint).matched(to: model.checkpoint)
+        try files.checkOfLayers(model.spec)
+        return try load(files, for: model)
+    }
+
+    /// Σ wᵢ·ΔWᵢ of adapters of one model, as a new one.
+    package static func mixed(
+        _ parts: [(adapter: Adapter, weight: Double)], for model: Transformer
+    ) throws -> Adapter {
+        let files = try parts.map { (files: try $0.adapter.files, weight: $0.weight) }
+        return try load(AdapterFiles.mixed(files), for: model)
     }
 
     /// Of an adapter that is matched to the model and changes only layers of its blocks.
@@ -142,11 +151,26 @@ extension Adapter {
                     "the adapter's '\(key)' holds values that are not finite, and was not saved; "
                     + "try a smaller learning rate")
         }
-        let saved = try whole.map {
-            TensorSource($0.key, shape: $0.parameter.shape.savedShape, try values($0.parameter))
+        try AdapterFiles.write(config, fileTensors, metadata: metadata, to: folder)
+    }
+
+    private var fileTensors: [TensorSource] {
+        get throws {
+            let saved = try whole.map {
+                TensorSource($0.key, shape: $0.parameter.shape.savedShape, try values($0.parameter))
+            }
+            return try layers.flatMap { try method.fileTensors(of: $0, in: self) } + saved + savedShared
         }
-        let tensors = try layers.flatMap { try method.fileTensors(of: $0, in: self) } + saved + savedShared
-        try AdapterFiles.write(config, tensors, metadata: metadata, to: folder)
+    }
+
+    /// As `save` would write it.
+    package var files: AdapterFiles {
+        get throws {
+            let tensors = try fileTensors.map { (source) throws(FileError) in
+                try StoredTensor(source, computedFrom: "the adapter")
+            }
+            return try AdapterFiles("the adapter", config, tensors: tensors, metadata)
+        }
     }
 
     private var savedShared: [TensorSource] {
@@ -185,6 +209,15 @@ extension AdapterFiles {
             }
             throw ConfigError("\(folder): no adapter method knows this kind of adapter")
         }
+    }
+
+    fileprivate func checkOfLayers(_ spec: ModelSpec) throws(FileError) {
+        guard !isTrainable(spec) else { return }
+        throw FileError(
+            folder,
+            "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
+                + "neither trained nor put on a model that is loaded already",
+            remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
     }
 
     fileprivate var sharedMatrices: SharedMatrices {

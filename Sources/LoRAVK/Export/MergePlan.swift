@@ -106,7 +106,8 @@ final class MergePlan {
 
     private func type(of tensor: StoredTensor) -> StorageType {
         switch model.format {
-        case .huggingFace: return config.type ?? tensor.type
+        // MXFP4's bytes are no numbers, and stay.
+        case .huggingFace: return tensor.type.isReadable ? config.type ?? tensor.type : tensor.type
         case .gguf:
             let isChanged = modules[tensor.name] != nil || saved[tensor.name] != nil
             guard isChanged, tensor.shape.count == 2 else { return tensor.type }

@@ -1,11 +1,15 @@
 // Text generation with a key/value cache: the prompt in pieces, then token by token. The step for one token is recorded
-// once and replayed, since all that changes from token to token lies in device memory.
+// once and replayed, since all that changes from token to token lies in device memory. The cache stays: of a next prompt only
+// what lies behind the tokens that it has in common with those of the cache is run.
 
 import Kernels
 import VulkanCompute
 
 /// How long a generation took.
 package struct GenerationTimes: Sendable, Equatable {
+    /// Tokens of the prompt that were in the cache already.
+    package var keptTokens = 0
+    /// Those that were run.
     package var promptTokens = 0
     package var promptSeconds = 0.0
     package var answerTokens = 0
@@ -20,11 +24,26 @@ package struct GenerationTimes: Sendable, Equatable {
 /// Not thread-safe: one thread generates.
 package final class Generator {
     package let model: Transformer
-    package let adapter: Adapter?
-    /// Of the last `generate`.
-    package private(set) var times = GenerationTimes()
+    /// Another one empties the cache: keys and values are the adapter's, too.
+    package var adapter: Adapter? {
+        didSet {
+            guard adapter !== oldValue else { return }
+            step = nil
+            isOutdated = true
+        }
+    }
+    /// Asked between the pieces of a prompt and between tokens: true ends the generation.
+    package var shouldStop: () -> Bool = { false }
+    /// Of the last generation.
+    package internal(set) var times = GenerationTimes()
+    /// Those in the cache.
+    package private(set) var tokens: [Int32] = []
     private let device: Device
-    private let cache: GenerationState
+    private var cache: GenerationState
+    /// Behind the last token of the cache, where they are known.
+    private var logits: [Float]?
+    private var adapterVersion: Int?
+    private var isOutdated = false
     private let unusedState: BufferSlice
     private let unusedResult: BufferSlice
     private let promptWorkspace: Workspace
@@ -50,64 +69,76 @@ package final class Generator {
         unusedResult = try device.makeStepResult()
     }
 
-    /// Tokens until one of `stopTokens`, `maxTokens`, the cache's capacity, or until `onToken` says false.
-    @discardableResult
-    package func generate(
-        prompt: [Int32], maxTokens: Int, stopTokens: Set<Int32>, sampling: SamplerConfig,
-        onToken: (Int32) -> Bool = { _ in true }
-    ) throws -> [Int32] {
-        try sampling.validate()
-        guard !prompt.isEmpty, prompt.count < cache.capacity else {
+    // MARK: The cache
+
+    package var capacity: Int { cache.capacity }
+
+    /// Makes room for so many tokens; a cache that grows is empty.
+    package func reserve(_ capacity: Int) throws(VulkanError) {
+        guard capacity > cache.capacity else { return }
+        step = nil
+        cache = try GenerationState(model, capacity: capacity)
+        forget()
+    }
+
+    /// Empties the cache.
+    package func reset() throws(VulkanError) { try rewind(to: 0) }
+
+    private func forget() { (tokens, logits) = ([], nil) }
+
+    /// Keeps the first `count` tokens of the cache, or as many of them as can be found again.
+    private func rewind(to count: Int) throws(VulkanError) {
+        let left = try cache.rewind(to: count)
+        guard left < tokens.count else { return }
+        tokens.removeLast(tokens.count - left)
+        logits = nil
+    }
+
+    /// What was computed with other parameters is void.
+    private func dropOutdated() throws(VulkanError) {
+        if isOutdated || adapterVersion != adapter?.version { try reset() }
+        (isOutdated, adapterVersion) = (false, adapter?.version)
+    }
+
+    /// Makes the cache that of a whole prompt. Returns the logits behind its last token; nil where `shouldStop` said so.
+    package func prefill(_ prompt: [Int32]) throws -> [Float]? {
+        guard !prompt.isEmpty, prompt.count <= capacity else {
             throw ConfigError(
                 prompt.isEmpty
                     ? "the prompt has no tokens; give at least one"
-                    : "the prompt has \(prompt.count) tokens, and only \(cache.capacity - 1) fit before an answer"
-            )
+                    : "there are \(prompt.count) tokens, and only \(capacity) fit")
         }
         try model.check(Example(tokens: prompt))
-        var sampler = Sampler(sampling)
-        var tokens = prompt
-        times = GenerationTimes()
-        let start = ContinuousClock.now
-        var logits = try append(prompt)
-        (times.promptTokens, times.promptSeconds) = (
-            prompt.count, (ContinuousClock.now - start) / .seconds(1)
-        )
-        var answer: [Int32] = []
-        while answer.count < maxTokens {
-            let stepStart = ContinuousClock.now
-            guard logits.areFinite else {
-                throw ConfigError(
-                    "the logits behind \(tokens.count) tokens are not finite numbers: the weights, or the adapter with its "
-                        + "scale, are too large or damaged; evaluate the model without the adapter to see which"
-                )
-            }
-            let token = sampler.next(logits, after: tokens)
-            if stopTokens.contains(token) { break }
-            answer.append(token)
-            tokens.append(token)
-            times.answerTokens += 1
-            if !onToken(token) || answer.count == maxTokens || cache.count == cache.capacity { break }
-            logits = try append([token])
-            times.stepTokens += 1
-            times.stepSeconds += (ContinuousClock.now - stepStart) / .seconds(1)
+        try dropOutdated()
+        let common = zip(prompt, tokens).prefix { $0 == $1 }.count
+        let isThere = common == prompt.count && common == tokens.count && logits != nil
+        if !isThere { try rewind(to: min(common, prompt.count - 1)) }
+        times.keptTokens = tokens.count
+        for start in stride(from: tokens.count, to: prompt.count, by: Self.promptPiece) {
+            if shouldStop() { return nil }
+            _ = try append(Array(prompt[start..<min(start + Self.promptPiece, prompt.count)]))
         }
-        return answer
+        try cache.keepPlace()
+        return logits
     }
 
     /// Runs new tokens and returns the logits after the last.
-    package func append(_ tokens: [Int32]) throws(VulkanError) -> [Float] {
+    package func append(_ new: [Int32]) throws(VulkanError) -> [Float] {
         precondition(
-            cache.count + tokens.count <= cache.capacity,
-            "\(cache.count + tokens.count) tokens in a cache of \(cache.capacity)")
+            cache.count + new.count <= cache.capacity,
+            "\(cache.count + new.count) tokens in a cache of \(cache.capacity)")
         var logits: [Float] = []
-        for start in stride(from: 0, to: tokens.count, by: Self.promptPiece) {
-            let piece = Array(tokens[start..<min(start + Self.promptPiece, tokens.count)])
+        for start in stride(from: 0, to: new.count, by: Self.promptPiece) {
+            let piece = Array(new[start..<min(start + Self.promptPiece, new.count)])
             let recorded = try piece.count == 1 ? recordedStep() : recordedPiece(piece.count)
             logits = try run(recorded, piece)
+            tokens += piece
+            self.logits = logits
         }
         return logits
     }
+
+    // MARK: Recordings
 
     /// Device time of each dispatch of a token's step behind what is cached, which stays as it is.
     package func profileStep(_ token: Int32) throws(VulkanError) -> [KernelTiming] {
@@ -175,17 +206,6 @@ package final class Generator {
     /// What generating a token takes, with the cache's whole capacity to see.
     package func planStep() throws(VulkanError) -> PassPlan {
         try plan(BatchShape(tokens: 1, counted: 1), stepWorkspace, cache.seeing(cache.capacity))
-    }
-}
-
-extension [Float] {
-    /// By the bits of the exponents, all of which are set for NaN and infinity.
-    fileprivate var areFinite: Bool {
-        withUnsafeBufferPointer { numbers in
-            var carry: UInt32 = 0
-            for number in numbers { carry |= (number.bitPattern & 0x7F80_0000) &+ 0x0080_0000 }
-            return carry & 0x8000_0000 == 0
-        }
     }
 }
 

@@ -80,7 +80,7 @@ package struct Sampler: Sendable {
 
     /// The `count` likeliest in descending order. Most tokens are less likely than the last of those found before them, so
     /// this is one comparison a token; sorting a vocabulary would take as long as running the model.
-    private static func likeliest(_ count: Int, of logits: [Float]) -> [Int] {
+    static func likeliest(_ count: Int, of logits: [Float]) -> [Int] {
         var best: [Int] = []
         for token in logits.indices {
             if best.count == count {

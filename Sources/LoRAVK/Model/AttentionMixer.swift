@@ -1,4 +1,4 @@
-// a = softmax(cap(scale·q·kᵀ))·v of q and k, which may be normed and then rotate. Products: q (N, H·D), k and v (N, KVH·D).
+// a = softmax(cap(scale·q·kᵀ))·v of q and k, which may be normed and then rotate; each head may have a sink in its softmax. Products: q (N, H·D), k and v (N, KVH·D).
 
 import Kernels
 import VulkanCompute
@@ -10,6 +10,8 @@ struct AttentionMixer: Mixer {
     let queryNorm: Norm?
     let keyNorm: Norm?
     let window: Int?
+    /// Scores of no key, that take their part of the softmax (H).
+    let sinks: Tensor?
 
     struct Rotary: Sendable {
         let table: Tensor  // (P, R)
@@ -35,10 +37,11 @@ struct AttentionMixer: Mixer {
                 queryTable: rotary?.queryTable, offset: batch.keyOffset)
             try encoder.attention(
                 into: a, lse: lse, q: q, k: keys, v: values, spans: spans, shape: shape,
-                keyOffset: batch.keyOffset)
+                keyOffset: batch.keyOffset, sinks: sinks)
         } else {
             try rotate(q, k, pass)
-            try encoder.attention(into: a, lse: lse, q: q, k: k, v: v, spans: spans, shape: shape)
+            try encoder.attention(
+                into: a, lse: lse, q: q, k: k, v: v, spans: spans, shape: shape, sinks: sinks)
         }
         giveNormed(q, k, to: arena)
         return [lse] + queryStatistics + keyStatistics

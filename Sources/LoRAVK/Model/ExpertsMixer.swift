@@ -11,6 +11,7 @@ struct ExpertsMixer: Mixer {
     let gate: ExpertWeights  // E of (F, C)
     let up: ExpertWeights
     let down: ExpertWeights  // E of (C, F)
+    let biases: Biases?
     let function: Shader.Activation
     /// C and F.
     let width: Int
@@ -19,6 +20,13 @@ struct ExpertsMixer: Mixer {
     let label: String
     let savesOutput = false
     let mixesTokens = false
+
+    struct Biases: Sendable {
+        let router: Tensor  // (≥ E)
+        let gate: Tensor  // (E, F)
+        let up: Tensor
+        let down: Tensor  // (E, C)
+    }
 
     /// What the backward needs, one tensor after the other.
     private struct Saved {
@@ -39,6 +47,7 @@ struct ExpertsMixer: Mixer {
         try encoder.activation(function, into: inner, saved.gate, times: saved.up)
         let outer = arena.take(inner.rows, width)
         try encoder.expertProduct(into: outer, inner, down, saved.slots, label: "\(label) down")
+        if let biases { try encoder.addExpertRows(biases.down, to: outer, saved.slots) }
         try encoder.combine(into: a, outer, saved.slots, isWeighted: true)
         arena.give(inner, outer)
         return saved.tensors
@@ -56,12 +65,16 @@ struct ExpertsMixer: Mixer {
             logits: logits, slots: slots, gate: arena.take(slots.count, hidden),
             up: arena.take(slots.count, hidden))
         try encoder.matmul(into: logits, n, weight: router, label: "\(label) router")
+        if let biases { try encoder.addRow(biases.router, to: logits, label: "\(label) router bias") }
         let scratch = arena.take(shape: slots.scratchShape(routing), dtype: .i32)
         try encoder.route(into: slots, logits, routing, scratch: scratch)
         arena.give(scratch)
-        for (product, weights, name) in [(saved.gate, gate, "gate"), (saved.up, up, "up")] {
+        for (product, weights, bias, name) in [
+            (saved.gate, gate, biases?.gate, "gate"), (saved.up, up, biases?.up, "up"),
+        ] {
             try encoder.expertProduct(
                 into: product, n, weights, slots, isGathered: true, label: "\(label) \(name)")
+            if let bias { try encoder.addExpertRows(bias, to: product, slots) }
         }
         return saved
     }
@@ -88,6 +101,7 @@ struct ExpertsMixer: Mixer {
         let dscores = arena.take(slots.count)
         try encoder.expertActivationBackward(
             function, intoScores: dscores, inPlaceOf: dgate, dup, dinner, slots)
+        if let biases { try encoder.expertBiasBackward(addingTo: dscores, da, biases.down, slots) }
         arena.give(dinner)
         let dplaces = arena.take(slots.count, width)
         try encoder.expertProductBackward(into: dplaces, dgate, gate, slots, label: "\(label) gate dx")

@@ -140,48 +140,12 @@ extension WeightLoader {
                     scale: Float(attention.scale), scoreCap: attention.scoreCap.map { Float($0) }),
                 rotary: try attention.rope.map { try tables.rotary($0) },
                 queryNorm: try attention.queryNorm.map { try norm($0) },
-                keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window)
+                keyNorm: try attention.keyNorm.map { try norm($0) }, window: attention.window,
+                sinks: try attention.sinks.map { try vector($0.huggingFace) })
         case .convolution(let spec):
             return ShortConvMixer(convolution: try convolution(spec))
         case .experts(let experts): return try mixture(experts, layer: layer)
         }
-    }
-
-    private mutating func mixture(_ spec: ExpertsSpec, layer: Int) throws -> ExpertsMixer {
-        let scores: ExpertRouting.Scores =
-            switch spec.scores {
-            case .softmax(let ofChosen): .softmax(ofChosen: ofChosen)
-            case .sigmoid(let isNormalised, let scale):
-                .sigmoid(isNormalised: isNormalised, scale: Float(scale))
-            }
-        let bias = try spec.bias.map { try vector($0.huggingFace) }
-        return ExpertsMixer(
-            routing: ExpertRouting(experts: spec.count, used: spec.used, scores, bias: bias),
-            router: try weight(spec.router), gate: try experts(spec.gate), up: try experts(spec.up),
-            down: try experts(spec.down), function: Shader.Activation(spec.function),
-            width: spec.gate.inFeatures, hidden: spec.gate.outFeatures, label: "block \(layer) experts")
-    }
-
-    /// The weights of all experts one behind the other: one tensor in GGUF files, one an expert in Hugging Face's.
-    private mutating func experts(_ spec: ExpertMatrixSpec) throws -> ExpertWeights {
-        let names = checkpoint.format == .gguf ? [spec.name.huggingFace] : spec.names
-        let stored = try names.map { try checkpoint.tensor($0 + ".weight") }
-        let types = Set(stored.map { chosenType($0) })
-        let type = types.count == 1 ? types.first ?? .f16 : types.contains(.f32) ? .f32 : .f16
-        let layout = WeightLayout(type, rows: spec.count * spec.outFeatures, columns: spec.inFeatures)
-        let spans = layout.expertSpans(spec.count, .shared, device.capabilities)
-        guard spans != nil else {
-            throw FileError(
-                checkpoint.path,
-                "an expert of '\(spec.name.huggingFace)' has \(layout.byteCount / spec.count) bytes, more than a kernel of this "
-                    + "device can be given", remedy: "use a file with fewer bits a weight, or another device")
-        }
-        let whole = try device.makeWeight(layout, label: spec.name.huggingFace)
-        let rows = layout.rows / stored.count
-        for (index, stored) in stored.enumerated() {
-            try fill(whole.rows(index * rows..<(index + 1) * rows), stored)
-        }
-        return ExpertWeights(whole, experts: spec.count)
     }
 
     /// The taps of a file, (C, L) from the oldest token to its own, are turned: (L, C), its own first.
@@ -208,24 +172,29 @@ extension WeightLoader {
 }
 
 extension Shader.Activation {
-    fileprivate init(_ activation: Activation) {
+    init(_ activation: Activation) {
         self =
             switch activation {
             case .silu: .silu
             case .gelu: .gelu
             case .geluTanh: .geluTanh
             case .relu2: .relu2
+            case .clamped: .clamped
             }
     }
 }
 
-private struct WeightLoader {
+struct WeightLoader {
     let checkpoint: Checkpoint
     let device: Device
     let storage: WeightStorage
     let progress: Transformer.Progress?
-    private(set) var byteCount = 0
+    var byteCount = 0
     private var loaded = 0
+    /// How many there are to be loaded.
+    private let weights: Int
+    /// The rows of a file that are repacked next.
+    private var piece: [UInt8] = []
 
     init(
         checkpoint: Checkpoint, device: Device, storage: WeightStorage, progress: Transformer.Progress?
@@ -234,6 +203,8 @@ private struct WeightLoader {
         self.device = device
         self.storage = storage
         self.progress = progress
+        let spec = checkpoint.spec
+        weights = spec.linears.count + spec.experts.reduce(2) { $0 + 3 * $1.count + 1 }
     }
 
     /// Refuses a model whose widths the kernels cannot run, by name and before anything is loaded.
@@ -289,14 +260,17 @@ private struct WeightLoader {
         let widens = type == .q8_0 && stored.type == .q5_0
         if type.rawValue == stored.type.name.lowercased() || widens, !stored.isTransposed {
             for rows in weight.layout.uploads {
-                let bytes = try stored.bytes(rows: rows)
-                let bad = bytes.withUnsafeBytes { stored.firstRowNotFinite($0, rows: rows.count) }
-                if let bad {
-                    let row = rows.lowerBound + bad
-                    try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
-                }
-                try (widens ? widenedToQ8_0(bytes) : bytes).withUnsafeBytes {
-                    try device.upload($0, rows: rows, of: weight)
+                try read(rows, of: stored)
+                try piece.withUnsafeBytes { piece in
+                    let bytes = UnsafeRawBufferPointer(rebasing: piece[..<(rows.count * stored.rowByteCount)])
+                    if let bad = stored.type.firstRowNotFinite(bytes, rows: rows.count) {
+                        let row = rows.lowerBound + bad
+                        try requireFinite(stored.floats(rows: row..<row + 1), stored, firstRow: row)
+                    }
+                    guard widens else { return try device.upload(bytes, rows: rows, of: weight) }
+                    try widenedToQ8_0(bytes).withUnsafeBytes {
+                        try device.upload($0, rows: rows, of: weight)
+                    }
                 }
             }
         } else {
@@ -304,25 +278,45 @@ private struct WeightLoader {
             try requireFinite(values, stored)
             try upload(values, as: type, into: weight)
         }
+        countLoaded()
+    }
+
+    mutating func countLoaded() {
         loaded += 1
-        progress?(loaded, checkpoint.tensors.count { $0.shape.count == 2 })
+        progress?(min(loaded, weights), weights)
+    }
+
+    private mutating func read(_ rows: Range<Int>, of stored: StoredTensor) throws {
+        let count = rows.count * stored.rowByteCount
+        if piece.count < count { piece = [UInt8](repeating: 0, count: count) }
+        try piece.withUnsafeMutableBytes { piece in
+            try stored.read(rows: rows, into: .init(rebasing: piece[..<count]))
+        }
     }
 
     private func chosenType(_ stored: StoredTensor) -> Shader.Weight {
+        chosenType(stored.type, columns: stored.columns)
+    }
+
+    func chosenType(
+        _ type: StorageType, columns: Int, isOfExperts: Bool = false
+    ) -> Shader.Weight {
         switch storage {
         case .f32: return .f32
         case .f16: return .f16
         case .bf16: return .bf16
         case .auto:
-            if stored.type == .q5_0, !stored.isTransposed { return .q8_0 }
-            guard let same = Shader.Weight(rawValue: stored.type.name.lowercased()),
-                stored.columns % WeightLayout.columnMultiple(same) == 0
-            else { return stored.type == .f64 ? .f32 : .f16 }
+            if type == .q5_0 { return .q8_0 }
+            // Its powers of 2 go beyond those of halves.
+            if type == .mxfp4, !isOfExperts { return .bf16 }
+            guard let same = Shader.Weight(rawValue: type.name.lowercased()),
+                columns % WeightLayout.columnMultiple(same) == 0
+            else { return type == .f64 ? .f32 : .f16 }
             return same
         }
     }
 
-    private func upload(_ values: [Float], as type: Shader.Weight, into weight: Weight) throws {
+    func upload(_ values: [Float], as type: Shader.Weight, into weight: Weight) throws {
         switch type {
         case .f16: try upload(values.map { Half.bits($0) }, into: weight)
         case .bf16: try upload(values.map { Half.brainBits($0) }, into: weight)
@@ -334,7 +328,7 @@ private struct WeightLoader {
         try values.withUnsafeBytes { try device.upload($0, into: weight) }
     }
 
-    private func requireFinite(_ values: [Float], _ stored: StoredTensor, firstRow: Int = 0) throws {
+    func requireFinite(_ values: [Float], _ stored: StoredTensor, firstRow: Int = 0) throws {
         guard let bad = values.firstIndex(where: { !$0.isFinite }) else { return }
         let element = firstRow * stored.columns + bad
         throw FileError(

@@ -69,10 +69,7 @@ package struct Probe {
 
     /// The families that the device can run, the one that it takes first.
     package static func families(_ capabilities: Capabilities) -> [String] {
-        let chosen = capabilities.usesMatrixUnits ? Capabilities.matrixUnits : capabilities.family.rawValue
-        let all =
-            Shader.Family.allCases.filter(capabilities.supports).map(\.rawValue)
-            + (capabilities.canUseMatrixUnits ? [Capabilities.matrixUnits] : [])
+        let (chosen, all) = (capabilities.familyName, capabilities.familyNames)
         // One that is asked for is taken whatever else a device is opened for.
         return [chosen] + (DebugOptions.environment.family == nil ? all.filter { $0 != chosen } : [])
     }

@@ -35,21 +35,14 @@ package final class RunSampler {
     }
 
     func samples(_ model: Transformer, _ adapter: Adapter) throws -> [Sample] {
-        var stops = Set(model.spec.tokens.eos.map { Int32($0) })
-        stops.formUnion(tokenizer.specialIDs.stops)
-        let limit = model.spec.contextLength
+        var options = AnswerOptions()
+        options.maxTokens = maxTokens
+        let limit = model.mostCachedTokens
+        let longest = prompts.map(\.tokens.count).max() ?? 0
+        let generator = try Generator(
+            model, adapter, capacity: min(limit, longest + min(maxTokens, limit)))
         return try prompts.map { text, tokens in
-            let generator = try Generator(
-                model, adapter, capacity: min(limit, tokens.count + min(maxTokens, limit)))
-            var decoder = tokenizer.streamDecoder(skipSpecialTokens: true)
-            var answer = ""
-            try generator.generate(
-                prompt: tokens, maxTokens: maxTokens, stopTokens: stops, sampling: SamplerConfig()
-            ) { token in
-                answer += decoder.append(token)
-                return true
-            }
-            return Sample(prompt: text, answer: answer + decoder.finish())
+            Sample(prompt: text, answer: try generator.answer(tokens, tokenizer, options).text)
         }
     }
 }

@@ -39,14 +39,21 @@ package struct ChatRenderer: Sendable {
         return try template.trace(variables, now: date)
     }
 
+    /// The whole chat and where its answer begins, in the first form that the template knows how to write.
+    package func prompt(_ chat: Chat) throws(FileError) -> String {
+        try whole(chat, addGenerationPrompt: true).trace.text
+    }
+
     /// The whole chat, in the first form that the template knows how to write.
-    package func whole(_ chat: Chat) throws(FileError) -> (chat: Chat, trace: TemplateTrace) {
+    package func whole(
+        _ chat: Chat, addGenerationPrompt: Bool = false
+    ) throws(FileError) -> (chat: Chat, trace: TemplateTrace) {
         var reason: FileError?
         var odd: (Chat, TemplateTrace)?
         for form in Chat.Form.allCases {
             do throws(FileError) {
                 let form = chat.inForm(form)
-                let trace = try trace(form, addGenerationPrompt: false)
+                let trace = try trace(form, addGenerationPrompt: addGenerationPrompt)
                 if form.isPlain(in: trace.text) { return (form, trace) }
                 odd = odd ?? (form, trace)
             } catch {

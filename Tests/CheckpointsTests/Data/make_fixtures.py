@@ -2,6 +2,7 @@
 
 quants.gguf              random blocks of every type that is dequantised
 quants.safetensors       the same numbers as the package `gguf` dequantises them
+mxfp4.gguf, .safetensors the same of MXFP4
 quantised.gguf           numbers of usual and unusual size (`values`), and what the package `gguf` quantises them to
 tiny.gguf                a tiny llama (2 layers, 2 heads of 16, 1 key/value head), F32 norms, Q8_0 and F16 matrices
 tiny-hf/                 the same as transformers reads it
@@ -54,6 +55,16 @@ writer.add_tensor("values", values)
 for kind in [Q.F32, Q.F16, Q.BF16, Q.Q4_0, Q.Q4_1, Q.Q5_0, Q.Q5_1, Q.Q8_0]:
     writer.add_tensor(kind.name, gguf.quantize(values, kind), raw_dtype=kind)
 writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+
+# Powers of 2 from the least that there is to those of the largest weights.
+own = np.random.default_rng(9)
+data = own.integers(0, 256, (3, 16, 17), dtype=np.uint8)
+data[..., 0] = np.concatenate([np.arange(4), np.arange(100, 140), [200, 220, 240, 251]]).reshape(3, 16)
+data = data.reshape(3, -1)
+writer = gguf.GGUFWriter(f"{here}/mxfp4.gguf", "llama")
+writer.add_tensor("MXFP4", data, raw_dtype=Q.MXFP4)
+writer.write_header_to_file(); writer.write_kv_data_to_file(); writer.write_tensors_to_file(); writer.close()
+save_file({"MXFP4": gguf.dequantize(data, Q.MXFP4).astype(np.float32)}, f"{here}/mxfp4.safetensors")
 
 # A tiny llama. llama.cpp's rotary row order is a matter of reading: these rows ARE the stored ones.
 V, C, F, L, H, KVH, D = 40, 32, 64, 2, 2, 1, 16

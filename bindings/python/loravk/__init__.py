@@ -6,6 +6,7 @@ Everything runs in libloravk; failures raise loravk.Error with its text. Warning
 """
 from . import _api
 from ._library import lib as _lib
+from ._answers import AnswerOptions, Choice
 from .adapter import Adapter, AdapterInfo
 from .context import Context, DeviceInfo, TuneFinding, default_context, devices
 from .errors import (
@@ -17,6 +18,7 @@ from .operations import (
     add, attention, attention_backward, clip_gradient_norm, cross_entropy, cross_entropy_backward, embedding, lora_linear,
     lora_linear_backward, lora_linear_forward, matmul, rms_norm, rms_norm_backward, scale)
 from .optimizer import AdamW
+from .session import Session, SessionInfo
 from .tensor import Tensor
 from .tokenizer import Tokenizer
 from .trainer import History, Progress, RunResult, StepResult, Trainer
@@ -42,10 +44,10 @@ def features() -> list[str]:
 
 
 __all__ = [
-    "AdamW", "Adapter", "AdapterInfo", "BufferTooSmallError", "BusyError", "Context", "DeviceInfo", "DeviceLostError",
+    "AdamW", "Adapter", "AdapterInfo", "AnswerOptions", "BufferTooSmallError", "BusyError", "Choice", "Context", "DeviceInfo", "DeviceLostError",
     "DivergedError", "DriverError", "Error", "Evaluation", "FeatureNorms", "FileError", "ForkedError", "History", "InternalError",
     "InvalidArgumentError", "InvalidHandleError", "InvalidStateError", "MemoryPlan", "MergeReport", "Model", "ModelInfo",
-    "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
+    "NoDeviceError", "OutOfMemoryError", "Progress", "RunResult", "Session", "SessionInfo", "StepResult", "StoredTensor", "Tensor", "Tokenizer", "Trainer",
     "TuneFinding", "UnsupportedError", "add", "attention", "attention_backward", "clip_gradient_norm", "cross_entropy",
     "cross_entropy_backward", "default_context", "devices", "embedding", "export_adapter", "features", "has_feature", "inspect_adapter",
     "inspect_model", "library_version", "lora_linear", "lora_linear_backward", "lora_linear_forward", "matmul", "merge", "plan",

@@ -78,6 +78,7 @@ WarningCallback = CFUNCTYPE(None, c_void_p, POINTER(c_char))
 SaveCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char))
 SampleCallback = CFUNCTYPE(None, c_void_p, c_int64, POINTER(c_char), POINTER(c_char))
 TokenCallback = CFUNCTYPE(c_bool, c_void_p, c_int32, POINTER(c_char), c_size_t)
+ChoiceCallback = CFUNCTYPE(None, c_void_p, c_int32, c_double, POINTER(c_int32), POINTER(c_double), c_size_t)
 ExportCallback = CFUNCTYPE(c_bool, c_void_p, c_int64, c_int64)
 
 
@@ -279,7 +280,17 @@ class GenerationConfig(VersionedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("max_tokens", c_int32), ("top_k", c_int32), ("temperature", c_double),
         ("top_p", c_double), ("repetition_penalty", c_double), ("seed", c_uint64), ("stop_tokens", POINTER(c_int32)),
-        ("stop_token_count", c_size_t), ("on_token", TokenCallback), ("user_data", c_void_p)]
+        ("stop_token_count", c_size_t), ("on_token", TokenCallback), ("user_data", c_void_p),
+        ("stop_strings", POINTER(c_char_p)), ("stop_string_count", c_size_t), ("top_log_probabilities", c_int32),
+        ("reserved", c_uint8 * 4), ("on_choice", ChoiceCallback)]
+
+
+class SessionInfo(VersionedStructure):
+    _name_ = "session_info"
+    _fields_ = [
+        ("struct_size", c_size_t), ("tokens", c_int64), ("capacity", c_int64), ("kept_tokens", c_int64),
+        ("prompt_tokens", c_int64), ("answer_tokens", c_int64), ("prompt_seconds", c_double),
+        ("answer_seconds", c_double), ("finish_reason", c_char * 32)]
 
 
 class ExportConfig(VersionedStructure):
@@ -395,6 +406,7 @@ PROTOTYPES = {
     "loravk_adapter_release": (None, [c_void_p]),
     "loravk_adapter_label_count": (Status, [c_void_p, POINTER(c_size_t)]),
     "loravk_adapter_get_label": (Status, [c_void_p, c_size_t, POINTER(c_char_p)]),
+    "loravk_adapter_mix": (Status, [c_void_p, POINTER(c_void_p), POINTER(c_double), c_size_t, POINTER(c_void_p)]),
     "loravk_trainer_config_init": (Status, [POINTER(TrainerConfig), c_size_t]),
     "loravk_step_result_init": (Status, [POINTER(StepResult), c_size_t]),
     "loravk_trainer_create": (Status, [c_void_p, c_void_p, POINTER(TrainerConfig), POINTER(c_void_p)]),
@@ -444,6 +456,18 @@ PROTOTYPES = {
     "loravk_model_generate": (Status, [
         c_void_p, c_void_p, POINTER(c_int32), c_size_t, POINTER(GenerationConfig), POINTER(c_int32), c_size_t,
         POINTER(c_size_t)]),
+    "loravk_session_info_init": (Status, [POINTER(SessionInfo), c_size_t]),
+    "loravk_session_create": (Status, [c_void_p, c_void_p, c_int64, POINTER(c_void_p)]),
+    "loravk_session_append": (Status, [c_void_p, POINTER(c_int32), c_size_t, POINTER(c_float), c_size_t]),
+    "loravk_session_generate": (Status, [
+        c_void_p, POINTER(GenerationConfig), POINTER(c_int32), c_size_t, POINTER(c_size_t)]),
+    "loravk_session_chat": (Status, [
+        c_void_p, c_char_p, POINTER(GenerationConfig), POINTER(c_int32), c_size_t, POINTER(c_size_t)]),
+    "loravk_session_rewind": (Status, [c_void_p, c_size_t]),
+    "loravk_session_set_adapter": (Status, [c_void_p, c_void_p]),
+    "loravk_session_get_info": (Status, [c_void_p, POINTER(SessionInfo)]),
+    "loravk_session_get_tokens": (Status, [c_void_p, POINTER(c_int32), c_size_t, POINTER(c_size_t)]),
+    "loravk_session_release": (None, [c_void_p]),
     "loravk_export_config_init": (Status, [POINTER(ExportConfig), c_size_t]),
     "loravk_export_adapter": (Status, [c_char_p, c_char_p, c_char_p, POINTER(ExportConfig)]),
     "loravk_merge_report_init": (Status, [POINTER(MergeReport), c_size_t]),

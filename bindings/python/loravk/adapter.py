@@ -94,6 +94,18 @@ class Adapter(Object):
         """An adapter that PEFT or `save` wrote."""
         return cls(model, create(lib.loravk_adapter_load, model._handle, path_text(folder, "folder")))
 
+    @classmethod
+    def mix(cls, adapters: Sequence[Adapter], weights: Sequence[float] | None = None) -> Adapter:
+        """A new adapter that changes what several of one model change together, each multiplied by its weight (None: all 1). The sum
+        is exact, and its rank the sum of the ranks. DoRA and VeRA are no such sums."""
+        factors = [1.0] * len(adapters) if weights is None else [float(weight) for weight in weights]
+        if not adapters or len(factors) != len(adapters):
+            raise InvalidArgumentError(f"{len(adapters)} adapters and {len(factors)} weights; one weight is for each, and one at least")
+        handles = (ctypes.c_void_p * len(adapters))(*(adapter._handle for adapter in adapters))
+        model = adapters[0].model
+        return cls(model, create(
+            lib.loravk_adapter_mix, model._handle, handles, (ctypes.c_double * len(factors))(*factors), len(factors)))
+
     def save(self, folder: str | os.PathLike) -> None:
         """Writes PEFT's two files into a folder, which is made where it is missing; whole, or not at all."""
         lib.loravk_adapter_save(self._handle, path_text(folder, "folder"))

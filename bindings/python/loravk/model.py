@@ -4,18 +4,20 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Union, cast
 
 import numpy as np
 
-from . import _api, _tokens
+from . import _answers, _api, _tokens
+from ._answers import AnswerOptions, Choice
 from ._data import Data, DataFormat, data_config
 from ._library import Callbacks, Object, create, kind_of, lib, optional_text, path_text, read, record
 from ._tokens import Tokens
 from .context import Context, default_context
 from .errors import InvalidArgumentError
+from .session import Session
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -174,35 +176,40 @@ class Model(Object):
     def generate(
         self, prompt: Prompt, adapter: Adapter | None = None, *, max_tokens: int | None = None, temperature: float | None = None,
         top_k: int | None = None, top_p: float | None = None, repetition_penalty: float | None = None, seed: int = 0,
-        stop_tokens: Sequence[int] = (),
+        stop_tokens: Sequence[int] = (), stop: str | Sequence[str] = (), top_log_probabilities: int = 0,
+        on_choice: Callable[[Choice], Any] | None = None,
         on_token: Callable[[str], bool | None] | None = None,
     ) -> str:
         """The text with which the model goes on. What is None has the library's default: 200 tokens, always the most likely.
 
-        temperature         0: always the most likely token
-        top_k               choose among so many; 0: all
-        top_p               choose among the likeliest that together have this probability
-        repetition_penalty  1: none
-        stop_tokens         further ids that end the answer; the model's own always do
-        on_token            called with each piece of text as it comes; returning False stops
+        temperature            0: always the most likely token
+        top_k                  choose among so many; 0: all
+        top_p                  choose among the likeliest that together have this probability
+        repetition_penalty     1: none
+        stop_tokens            further ids that end the answer; the model's own always do
+        stop                   a text, or several, that end it too, and are no part of it
+        on_choice              called with each token and its probability, and `top_log_probabilities` of the likeliest in its place
+        on_token               called with each piece of text as it comes; returning False stops
         """
-        with Callbacks() as callbacks:
-            config = _api.GenerationConfig(
-                max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
-                repetition_penalty=repetition_penalty, seed=seed)
-            stops = _tokens.as_int32(stop_tokens, "stop_tokens")
-            config.stop_tokens, config.stop_token_count = _tokens.pointer(stops), stops.size
-            pieces: list[str] = []
+        ids = np.array(self._prompt_tokens(prompt), np.int32)
 
-            def told(token: int, piece: ctypes._Pointer, length: int) -> bool | None:
-                pieces.append(ctypes.string_at(piece, length).decode(errors="replace"))
-                return on_token(pieces[-1]) if on_token else None
-
-            config.on_token = callbacks.wrap(_api.TokenCallback, told)
-            ids = np.array(self._prompt_tokens(prompt), np.int32)
+        def generate(config: _api.GenerationConfig) -> None:
             lib.loravk_model_generate(
                 self._handle, adapter and adapter._handle, _tokens.pointer(ids), len(ids), config, None, 0, None)
-        return "".join(pieces)
+
+        return _answers.answer(
+            generate, on_token, max_tokens=max_tokens, temperature=temperature, top_k=top_k, top_p=top_p,
+            repetition_penalty=repetition_penalty, seed=seed, stop_tokens=stop_tokens, stop=stop,
+            top_log_probabilities=top_log_probabilities, on_choice=on_choice)
+
+    def stream(self, prompt: Prompt, adapter: Adapter | None = None, **options: Unpack[AnswerOptions]) -> Iterator[str]:
+        """`generate`, piece by piece: `for piece in model.stream("Once"): …`. The options are those of `generate`."""
+        _answers.known(options)
+        return _answers.stream(lambda on_token: self.generate(prompt, adapter, on_token=on_token, **options))
+
+    def session(self, adapter: Adapter | None = None, *, capacity: int | None = None) -> Session:
+        """A conversation that remembers, with room for `capacity` tokens (None: 4096, or the model's positions)."""
+        return Session(self, adapter, capacity)
 
     def _prompt_tokens(self, prompt: Prompt) -> Sequence[int]:
         if isinstance(prompt, str):

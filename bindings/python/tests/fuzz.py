@@ -58,12 +58,14 @@ parameters, gradients = (c_void_p * 1)(square), (c_void_p * 1)(tensor(8, 8))
 HANDLES = {
     "context": context, "tensor": square, "graph": graph(), "model": model, "adapter": adapter, "trainer": trainer,
     "tokenizer": made("loravk_model_get_tokenizer", model),
-    "optimizer": made("loravk_optimizer_create", None, parameters, gradients, 1)}
+    "optimizer": made("loravk_optimizer_create", None, parameters, gradients, 1),
+    "session": made("loravk_session_create", model, None, 64)}
 RELEASED = {
     "context": made("loravk_context_create", None), "tensor": tensor(3), "graph": graph(),
     "model": made("loravk_model_load", context, MODEL, None), "adapter": made("loravk_adapter_create", model, None),
     "trainer": made("loravk_trainer_create", model, adapter, None), "tokenizer": made("loravk_tokenizer_load", MODEL),
-    "optimizer": made("loravk_optimizer_create", None, parameters, gradients, 1)}
+    "optimizer": made("loravk_optimizer_create", None, parameters, gradients, 1),
+    "session": made("loravk_session_create", model, None, 64)}
 for kind, address in RELEASED.items():
     CALLS[f"loravk_{kind}_release"](address)
 
@@ -73,7 +75,8 @@ T = {name: Handle("tensor", tensor(*shape, dtype=dtype)) for name, shape, dtype 
     ("dx", (4, 8), 0), ("da", (4, 8), 0), ("db", (8, 4), 0), ("rstd", (4,), 0), ("norm", (8,), 0), ("labels", (4,), 3),
     ("losses", (4,), 0), ("q", (4, 8), 0), ("k", (4, 4), 0), ("v", (4, 4), 0), ("lse", (4, 2), 0), ("dk", (4, 4), 0),
     ("dv", (4, 4), 0)]}
-C, M, A, TR, TOK = (Handle(kind, HANDLES[kind]) for kind in ("context", "model", "adapter", "trainer", "tokenizer"))
+C, M, A, TR, TOK, S = (
+    Handle(kind, HANDLES[kind]) for kind in ("context", "model", "adapter", "trainer", "tokenizer", "session"))
 NO_ADAPTER = Handle("adapter", adapter, optional=True)
 TOKENS, MORE_TOKENS, FLOATS = c_ints(*[5] * 8), c_ints(*[5] * 32), (c_float * 4096)()
 VOCABULARY = loravk.Model.load(MODEL.decode()).info.vocab_size
@@ -81,6 +84,7 @@ LOGITS = (c_float * (8 * VOCABULARY))()
 INSPECT, NO_FINDING = _api.InspectCallback(), _api.TuneCallback(lambda *_: False)
 STOP_RUN, STOP_TEXT = _api.ProgressCallback(lambda *_: False), _api.TokenCallback(lambda *_: False)
 OUTPUT = FOLDER + b"-exported"
+CHAT, ADAPTERS = b'[{"role": "user", "content": "hi"}]', (c_void_p * 1)(adapter)
 ROLES, CONTENTS = (c_char_p * 1)(b"user"), (c_char_p * 1)(b"hi")
 PAGE = 65536
 ROOM = (ctypes.c_char * (3 * PAGE))()
@@ -118,7 +122,9 @@ def export_config():
 
 
 def generation_config():
-    return _api.GenerationConfig(max_tokens=3, stop_tokens=c_ints(7), stop_token_count=1, on_token=STOP_TEXT)
+    return _api.GenerationConfig(
+        max_tokens=3, stop_tokens=c_ints(7), stop_token_count=1, on_token=STOP_TEXT, stop_strings=ROLES, stop_string_count=1,
+        top_log_probabilities=2)
 
 
 # Those that a caller makes; others it only sees in callbacks.
@@ -190,6 +196,12 @@ VALID = {
     "export_adapter": [MODEL, FOLDER, OUTPUT + b".gguf", export_config()],
     "export_merged": [MODEL, FOLDER, OUTPUT, export_config(), _api.MergeReport()],
     "model_generate": [M, NO_ADAPTER, TOKENS, 8, generation_config, c_ints(0, 0, 0), 3, c_size_t()],
+    "session_create": [M, NO_ADAPTER, 64, c_void_p()], "session_append": [S, TOKENS, 2, LOGITS, VOCABULARY],
+    "session_generate": [S, generation_config, c_ints(0, 0, 0), 3, c_size_t()],
+    "session_chat": [S, CHAT, generation_config, c_ints(0, 0, 0), 3, c_size_t()], "session_rewind": [S, 0],
+    "session_set_adapter": [S, NO_ADAPTER], "session_get_info": [S, _api.SessionInfo()],
+    "session_get_tokens": [S, c_ints(*[0] * 64), 64, c_size_t()],
+    "adapter_mix": [M, ADAPTERS, (c_double * 1)(0.5), 1, c_void_p()],
 }
 # A number that is right, and asks for years of work.
 PATIENCE = {"accumulation"}

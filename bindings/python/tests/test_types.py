@@ -13,6 +13,10 @@ with loravk.Trainer(model, adapter, learning_rate=1e-3) as trainer:
     loss: float = trainer.step(np.ones((2, 8), np.int32)).loss
     steps: int = trainer.fit("data.jsonl", epochs=2, on_progress=loravk.History()).steps
 text: str = model.generate([{"role": "user", "content": "Hi"}], adapter)
+session = model.session(adapter, capacity=512)
+answer: str = session.chat("Hi", max_tokens=20, stop=["\\n"], on_choice=lambda choice: print(choice.log_probability))
+pieces: list[str] = list(model.stream("Hi", adapter, temperature=0.5))
+mixed: loravk.Adapter = loravk.Adapter.mix([adapter, adapter], [0.7, 0.3])
 array: np.ndarray = loravk.matmul(np.ones((2, 3)), np.ones((3, 2))).numpy()
 layers: int = loravk.inspect_model("m.gguf")[0].layers
 """
