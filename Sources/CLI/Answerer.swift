@@ -16,6 +16,9 @@ final class Answerer {
         _ opened: (model: Transformer, adapter: Adapter?, tokenizer: Tokenizer), _ options: AnswerOptions,
         capacity: Int
     ) throws {
+        if opened.adapter?.head != nil {
+            throw ConfigError("the adapter is a classifier's, which generates no text; use lora-vk classify")
+        }
         (tokenizer, self.options) = (opened.tokenizer, options)
         renderer = try ChatRenderer(tokenizer)
         generator = try Generator(opened.model, opened.adapter, capacity: capacity)

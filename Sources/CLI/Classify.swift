@@ -31,7 +31,7 @@ struct Classify: ParsableCommand {
         guard data == nil || texts.isEmpty else { throw ConfigError("give texts or --data, not both") }
         try length.validateLength()
         Interrupt.install()
-        let (model, adapter, tokenizer) = try modelOptions.open(adapter: adapter)
+        let (model, adapter, tokenizer) = try modelOptions.open(adapter: AdapterMix(adapter))
         guard let adapter, let head = adapter.head else {
             throw ConfigError(
                 "the adapter has no head that says scores; train one with --objective classification")

@@ -147,7 +147,7 @@ extension AdapterFiles {
         }
         guard config.kind == .lora else { throw refused("is a \(config.kind.name) adapter") }
         guard !config.usesDoRA else { throw refused("is a DoRA adapter, which is no sum of products") }
-        guard saved.isEmpty, replaced.isEmpty, !modules.contains(where: \.isOfEmbedding) else {
+        guard saved.isEmpty, score == nil, replaced.isEmpty, !modules.contains(where: \.isOfEmbedding) else {
             throw refused("changes the embedding or holds whole modules")
         }
     }

@@ -55,13 +55,6 @@ extension Adapter {
     ) throws -> Adapter {
         let files = try AdapterFiles.open(path, for: model.checkpoint).matched(to: model.checkpoint)
         try files.checkOfLayers(model.spec)
-        guard files.isTrainable(model.spec) else {
-            throw FileError(
-                path,
-                "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
-                    + "neither trained nor put on a model that is loaded already",
-                remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
-        }
         var rates = LoRAConfig()
         rates.learningRates = learningRates
         _ = try rates.modules(of: files.modules.map(\.name))
@@ -219,11 +212,11 @@ extension AdapterFiles {
     }
 
     fileprivate func checkOfLayers(_ spec: ModelSpec) throws(FileError) {
-        guard !isOfLayers(spec) else { return }
+        guard !isTrainable(spec) else { return }
         throw FileError(
             folder,
-            "the adapter changes the embedding or output or holds whole modules, which can be neither trained nor put on "
-                + "a model that is loaded already",
+            "the adapter changes the embedding or output by updates, or holds other modules whole than those, which can be "
+                + "neither trained nor put on a model that is loaded already",
             remedy: "merge it into the model (lora-vk merge); lora-vk generate and eval take it as it is")
     }
 

@@ -18,7 +18,6 @@ struct GGUFModel {
                 out, "llama.cpp has no architecture for \(spec.modelType) models",
                 remedy: "name a folder to write a Hugging Face model")
         }
-        try spec.requireSeparateExperts(out)
         var metadata = file.ggufMetadata
         metadata.set("general.type", .string("model"))
         metadata.set(

@@ -8,8 +8,8 @@ extension ModelSpec {
         guard experts.allSatisfy({ !$0.gate.names.isEmpty }) else {
             throw FileError(
                 out,
-                "the experts of \(modelType) models, which lie in one tensor, are not converted between formats",
-                remedy: "keep the format of the model, or use llama.cpp's converter")
+                "the experts of \(modelType) models, which lie in one tensor, are not converted yet",
+                remedy: "keep the GGUF file")
         }
     }
 }
