@@ -101,7 +101,7 @@ private enum EmbeddingFile {
 
     static func line(_ text: String, _ vector: [Float]) -> String {
         JSON.object(["text": .string(text), "embedding": .array(vector.map { .double(Double($0)) })])
-            .text(.python)
+            .text(.compact)
     }
 
     func write(_ texts: [String], _ vectors: [[Float]], width: Int, to path: String) throws {

@@ -28,17 +28,24 @@ package struct MultipleNegatives: TextObjective {
         losses: Tensor, gradients: (first: Tensor, others: Tensor), _ first: Tensor, _ others: Tensor,
         _ texts: TextBuffers, _ pass: Pass
     ) throws(VulkanError) {
-        let (encoder, scale) = (pass.encoder, Float(scale))
-        // Rows are whole fours.
-        let whole = pass.arena.take(first.rows, (others.rows + 3) / 4 * 4)
-        let logits = whole.width == others.rows ? whole : whole.columns(0..<others.rows)
-        try encoder.matmul(.nt, into: logits, first, others, scale: scale, label: "similarities")
+        let (encoder, arena, scale) = (pass.encoder, pass.arena, Float(scale))
+        // Rows of logits are whole fours: behind the texts are zeros, whose columns do not count.
+        let padded = arena.take((others.rows + 3) / 4 * 4, others.width)
+        let dPadded = arena.take(like: padded)
+        func whole(_ tensor: Tensor) -> BufferSlice {
+            tensor.slice.slice(0, byteCount: others.rows * others.width * 4)
+        }
+        try encoder.fill(padded.slice)
+        try encoder.copy(into: whole(padded), from: whole(others))
+        let logits = arena.take(first.rows, padded.rows)
+        try encoder.matmul(.nt, into: logits, first, padded, scale: scale, label: "similarities")
         try encoder.crossEntropy(
-            into: losses, gradientInPlaceOf: whole, labels: texts.labels, columns: others.rows,
+            into: losses, gradientInPlaceOf: logits, labels: texts.labels, columns: others.rows,
             state: pass.state)
-        try encoder.matmul(.nn, into: gradients.first, logits, others, scale: scale, label: "anchors dx")
-        try encoder.matmul(.tn, into: gradients.others, logits, first, scale: scale, label: "texts dx")
-        pass.arena.give(whole)
+        try encoder.matmul(.nn, into: gradients.first, logits, padded, scale: scale, label: "anchors dx")
+        try encoder.matmul(.tn, into: dPadded, logits, first, scale: scale, label: "texts dx")
+        try encoder.copy(into: whole(gradients.others), from: whole(dPadded))
+        arena.give(padded, dPadded, logits)
     }
 
     package func report(_ first: [[Float]], _ others: [[Float]], scores: [Float]) -> LossReport {

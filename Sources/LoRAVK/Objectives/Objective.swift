@@ -13,6 +13,8 @@ package protocol Objective: Named {
     /// It compares with the model as the run begins with it, whose log-probabilities stand in the examples.
     var needsReference: Bool { get }
 
+    /// Refuses examples that the objective does not learn from.
+    func check(_ examples: some Sequence<Example>) throws(ConfigError)
     /// What of an example the loss is the mean over.
     func count(_ example: Example) -> Int
     /// Records the gradient of x (n, C), the last hidden states of the counted positions, times the step's
