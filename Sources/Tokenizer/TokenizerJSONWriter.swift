@@ -95,6 +95,7 @@ private struct TokenizerJSONWriter {
         for step in parts.preTokenizer.steps {
             switch step {
             case .change: prepends = true
+            case .bert: break  // WordPiece's, which no GGUF file here has
             case .split(let splitter):
                 steps.append(
                     .object([

@@ -160,7 +160,7 @@ def test_what_cannot_be_done_is_said(program, tiny, tmp_path):
     assert "a merged model would lose" in program.run("merge", *words, "--out", tmp_path / "merged", fails=True)
     assert "llama.cpp has no place for" in program.run("export", *words, "--out", tmp_path / "a.gguf", fails=True)
     plain = write(tmp_path / "plain.jsonl", [dict(text="One two three")])
-    assert "learns next tokens" in program.run("eval", *words, "--data", plain, fails=True)
+    assert "trains none" in program.run("eval", *words, "--data", plain, fails=True)
     assert "one of the labels LABEL_0" in program.run("eval", *words, "--data", data, "--objective", "classification", fails=True)
     train = ["train", "--model", tiny, "--out", tmp_path / "out", "--objective", "classification"]
     assert "wants 2" in program.run(*train[:-1], "classification:labels=2", "--data", data, fails=True)

@@ -13,8 +13,8 @@ package protocol Objective: Named {
     /// It compares with the model as the run begins with it, whose log-probabilities stand in the examples.
     var needsReference: Bool { get }
 
-    /// Refuses examples that the objective does not learn from.
-    func check(_ examples: some Sequence<Example>) throws(ConfigError)
+    /// Refuses examples that the objective does not learn from, or the head has no outputs for.
+    func check(_ examples: some Sequence<Example>, _ head: ScoreHead?) throws(ConfigError)
     /// What of an example the loss is the mean over.
     func count(_ example: Example) -> Int
     /// Records the gradient of x (n, C), the last hidden states of the counted positions, times the step's
@@ -46,7 +46,7 @@ extension Objective {
         switch examples {
         case .multilabelled, .scored: head?.outputs ?? 0
         case .ranked: 1
-        case .plain, .pair, .judged, .labelled: 0
+        case .plain, .pair, .judged, .texts, .labelled: 0
         }
     }
 
@@ -55,7 +55,7 @@ extension Objective {
         guard let objective = self as? any ScoreObjective else {
             guard head == nil else {
                 throw ConfigError(
-                    "the adapter has the head of a classifier, and the objective \(name) learns next tokens; use "
+                    "the adapter has the head of a classifier, and the objective \(name) trains none; use "
                         + "classification, multilabel, regression or reward")
             }
             return
@@ -67,7 +67,6 @@ extension Objective {
         try objective.checkProblem(head)
     }
 
-    /// Refuses examples that the objective does not learn from, or the head has no outputs for.
     package func check(_ examples: some Sequence<Example>, _ head: ScoreHead?) throws(ConfigError) {
         let outputs = head?.outputs ?? 0
         let count = valueCount(head)

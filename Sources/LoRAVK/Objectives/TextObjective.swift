@@ -3,6 +3,7 @@
 // the same pass holds: a step is never divided otherwise than its batches are.
 //   x ─▶ norm ─▶ pool ─▶ /length? ─▶ loss of (first, others) ─▶ gradients ─▶ … ─▶ dx
 
+import Checkpoints
 import Kernels
 import VulkanCompute
 
@@ -26,7 +27,9 @@ extension TextObjective {
 
     package func count(_ example: Example) -> Int { 1 }
 
-    package func check(_ examples: some Sequence<Example>) throws(ConfigError) {
+    package func head(for data: Dataset) -> ScoreHead? { nil }
+
+    package func check(_ examples: some Sequence<Example>, _ head: ScoreHead?) throws(ConfigError) {
         let counts = Set(examples.map { $0.texts?.ends.count ?? 0 })
         if counts.count == 2, counts.isSubset(of: Set(places)) {
             throw ConfigError(
@@ -70,10 +73,6 @@ extension TextObjective {
         let losses = try pass.device.values(pass.outputs[0])
         return LossReport(sum: losses.reduce(0) { $0 + Double($1) }, count: pass.examples.count)
     }
-
-    package func report(
-        _ losses: some Collection<Float>, _ batch: TokenBatch, _ examples: [Example]
-    ) -> LossReport { LossReport() }
 }
 
 /// Vectors of some of a batch's texts, with what their backward needs.

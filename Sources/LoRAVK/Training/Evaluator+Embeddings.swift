@@ -47,7 +47,7 @@ extension Evaluator {
         let examples = passes.flatMap { $0 }
         var report = EvaluationReport()
         guard !examples.isEmpty else { return report }
-        try objective.check(examples)
+        try objective.check(examples, nil)
         var (first, others) = ([[Float]](), [[[Float]]]())
         for pass in passes {
             let vectors = try vectors(pass)
