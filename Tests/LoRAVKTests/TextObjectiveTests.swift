@@ -130,10 +130,10 @@ import VulkanCompute
     @Test func whatHasNoMeaningIsRefused() throws {
         let ranking = try Registries.objectives.named("multiple-negatives")
         let mixed = texts(1, places: 2, .mean) + texts(1, places: 3, .mean)
-        #expect(errorText { try ranking.check(mixed) }?.contains("give all as many") == true)
-        #expect(errorText { try ranking.check(examples([4])) }?.contains("texts in pairs") == true)
+        #expect(errorText { try ranking.check(mixed, nil) }?.contains("give all as many") == true)
+        #expect(errorText { try ranking.check(examples([4]), nil) }?.contains("texts in pairs") == true)
         let triplet = try Registries.objectives.named("triplet")
-        #expect(errorText { try triplet.check(mixed.prefix(1)) }?.contains("one has 2") == true)
+        #expect(errorText { try triplet.check(mixed.prefix(1), nil) }?.contains("one has 2") == true)
         let encoder = try load("bert", TestDevices.main).spec
         #expect(errorText { try encoder.check(CausalLM()) }?.contains("is an encoder") == true)
         try encoder.check(ranking)

@@ -81,7 +81,7 @@ import VulkanCompute
             #expect(read.config.modulesToSave == ["embed_tokens", "lm_head"])
             #expect(try Evaluator(model, read).evaluate(batch).loss == loss)
             // The way of `eval` and `generate`: the model with the copies in their places.
-            let (checkpoint, rest) = try AdapterFiles.open(folder, adapting: model.checkpoint)
+            let (checkpoint, rest) = try AdapterFiles.open(AdapterMix(folder), adapting: model.checkpoint)
             let adapted = try Transformer.load(checkpoint, device: TestDevices.main, weights: .auto)
             let other = try Evaluator(adapted, Adapter.load(rest, for: adapted)).evaluate(batch).loss
             #expect(isClose(other, loss, 1e-5))
