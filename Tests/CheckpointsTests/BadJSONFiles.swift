@@ -56,8 +56,8 @@ let badJSONFiles: [BadFile] = [
     },
     .config("an adapter's config", "is the configuration of an adapter", ["peft_type": "\"LORA\""]),
     .config(
-        "another model", "'model_type' is the string \"bert\", expected llama, mistral",
-        ["model_type": "\"bert\""]),
+        "another model", "'model_type' is the string \"whisper\", expected llama, mistral",
+        ["model_type": "\"whisper\""]),
     .config("no model type", "'model_type' is missing", ["model_type": nil]),
     .config("0 heads", "'num_attention_heads' is the number 0", ["num_attention_heads": "0"]),
     .config(

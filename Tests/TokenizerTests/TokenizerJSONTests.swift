@@ -35,7 +35,8 @@ struct TokenizerJSONTests {
 
     /// A change to the good file, and a part of what the error says.
     private static let refused: [(old: String, new: String, reason: String)] = [
-        (#""type":"BPE""#, #""type":"Unigram""#, #"'model.type' is the string "Unigram", expected "BPE""#),
+        (#""type":"BPE""#, #""type":"WordLevel""#, #"'model.type' is the string "WordLevel", expected"#),
+        (#""type":"BPE""#, #""type":"Unigram""#, "'model.vocab' is an object of 5 keys, expected an array"),
         (#""type":"BPE""#, #""type":7"#, "expected a string"),
         (#""dropout":null"#, #""dropout":0.1"#, "random merges are not supported"),
         (#""unk_token":null"#, #""unk_token":"<unk>""#, "expected a token of the vocabulary"),
@@ -72,8 +73,7 @@ struct TokenizerJSONTests {
             "an added token has 1025 bytes, the limit is 1024"
         ),
         (
-            #""normalizer":null"#, #""normalizer":{"type":"BertNormalizer"}"#,
-            "\"BertNormalizer\", expected NFC"
+            #""normalizer":null"#, #""normalizer":{"type":"NFKD"}"#, "\"NFKD\", expected NFC"
         ),
         (
             #""normalizer":null"#, #""normalizer":{"type":"Replace","pattern":{"Regex":"a("},"content":""}"#,
@@ -97,8 +97,8 @@ struct TokenizerJSONTests {
             #""normalizer":{"type":"Sequence","normalizers":[\#(doubled(33))]}"#, "expected at most 32 parts"
         ),
         (
-            #""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"BertPreTokenizer""#,
-            "BertPreTokenizer"
+            #""pre_tokenizer":{"type":"ByteLevel""#, #""pre_tokenizer":{"type":"CharDelimiterSplit""#,
+            "CharDelimiterSplit"
         ),
         (
             #""pre_tokenizer":{"type":"ByteLevel""#,
@@ -120,8 +120,8 @@ struct TokenizerJSONTests {
             #""pre_tokenizer":{"type":"Sequence","pretokenizers":[{"type":"ByteLevel"},{"type":"Digits"}]"#,
             "expected ByteLevel as the last pre-tokenizer"
         ),
-        (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"WordPiece""#, "WordPiece"),
-        (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "BertProcessing"),
+        (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"CTC""#, "CTC"),
+        (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "'post_processor.cls' is missing"),
         (
             #""post_processor":null"#,
             #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<x>","type_id":0}}],"special_tokens":{}}"#,
