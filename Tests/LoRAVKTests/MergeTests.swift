@@ -271,7 +271,7 @@ import Testing
                 _ = try Merge.write(
                     AdapterFiles(adapter), into: Checkpoint.open(path: folder + "/model.gguf"), to: model)
             }
-            #expect(text == "\(model): is a folder; a GGUF model merges into a file: name one")
+            #expect(text == "\(model): is a folder, and what is written is a file; name a file")
             let typed = errorText {
                 try GGUFExport.write(AdapterFiles(adapter), for: base, type: .q8_0, to: folder + "/a.gguf")
             }

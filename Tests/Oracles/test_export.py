@@ -172,8 +172,8 @@ def test_merged_gguf_is_what_the_package_gguf_reads(program, tiny_gguf, adapter,
 def test_check_compares_logits(program, tiny_gguf, adapter, tmp_path):
     words = ["merge", "--model", tiny_gguf, "--adapter", adapter, "--check", "A shanty of the sea"]
     def numbers(*more):
-        said = program.run(*words, *more).splitlines()[-1]
-        assert said.startswith("largest difference of logits over "), said
+        *_, said, same = program.run(*words, *more).splitlines()
+        assert said.startswith("largest difference of logits over ") and "likeliest answer" in same, (said, same)
         found = re.search(r"tokens  ([\d.e+-]+); the adapter's own is ([\d.e+-]+)", said)
         return float(found[1]), float(found[2])
     exact, own = numbers("--out", tmp_path / "f32.gguf")

@@ -39,10 +39,12 @@ def test_a_page_has_a_curve_a_run(program, runs, tmp_path):
     root = ET.parse(page).getroot()
     figures = {figure.find(f"{SVG}title").text: figure for figure in root.iter(f"{SVG}svg")}
     assert list(figures)[:4] == ["Training loss", "Validation loss", "Learning rate", "Norm of the gradient"]
-    points = [circle.find(f"{SVG}title").text for circle in figures["Training loss"].iter(f"{SVG}circle")]
-    wanted = [f"{name}: {row['step']}, {row['loss']:.6g}" for name in ("low", "high") for row in metrics(runs / name)]
-    assert points == wanted
-    assert len(list(figures["Validation loss"].iter(f"{SVG}circle"))) == 4
+    # What is told under the pointer: a step, and what each run has there.
+    told = [rect.find(f"{SVG}title").text.splitlines() for rect in figures["Training loss"].iter(f"{SVG}rect") if rect.find(f"{SVG}title") is not None]
+    losses = {name: {row["step"]: f"{row['loss']:.6g}" for row in metrics(runs / name)} for name in ("low", "high")}
+    assert len(told) == len(losses["low"]) and all(lines[0].split()[-1] == str(step) for step, lines in enumerate(told, 1)), told
+    assert all(losses[name][step] in line and line.startswith(name) for step, lines in enumerate(told, 1)
+               for name, line in zip(("low", "high"), lines[1:], strict=True)), told
     table = [[cell.text for cell in row] for row in next(root.iter(f"{HTML}table"))]
     best = min((row["validation_loss"], row["step"]) for row in metrics(runs / "high") if "validation_loss" in row)
     assert table[2][0] == "high" and float(table[2][3]) == pytest.approx(best[0], rel=1e-3) and int(table[2][4]) == best[1]

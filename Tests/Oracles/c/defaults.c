@@ -58,6 +58,7 @@ int main(void) {
     SAME(step_result, STEP_RESULT);
     SAME(run_config, RUN_CONFIG);
     SAME(run_result, RUN_RESULT);
+    SAME(session_info, SESSION_INFO);
     SAME(plan_config, PLAN_CONFIG);
     SAME(memory_plan, MEMORY_PLAN);
     SAME(tune_config, TUNE_CONFIG);

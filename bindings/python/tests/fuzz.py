@@ -78,6 +78,7 @@ T = {name: Handle("tensor", tensor(*shape, dtype=dtype)) for name, shape, dtype 
 C, M, A, TR, TOK, S = (
     Handle(kind, HANDLES[kind]) for kind in ("context", "model", "adapter", "trainer", "tokenizer", "session"))
 NO_ADAPTER = Handle("adapter", adapter, optional=True)
+HEADED = Handle("adapter", made("loravk_adapter_create", model, _api.AdapterConfig(objective=b"classification:labels=3")))
 TOKENS, MORE_TOKENS, FLOATS = c_ints(*[5] * 8), c_ints(*[5] * 32), (c_float * 4096)()
 VOCABULARY = loravk.Model.load(MODEL.decode()).info.vocab_size
 LOGITS = (c_float * (8 * VOCABULARY))()
@@ -201,6 +202,10 @@ VALID = {
     "session_chat": [S, CHAT, generation_config, c_ints(0, 0, 0), 3, c_size_t()], "session_rewind": [S, 0],
     "session_set_adapter": [S, NO_ADAPTER], "session_get_info": [S, _api.SessionInfo()],
     "session_get_tokens": [S, c_ints(*[0] * 64), 64, c_size_t()],
+    "adapter_label_count": [HEADED, c_size_t()], "adapter_get_label": [HEADED, 0, c_char_p()],
+    "model_scores": [M, HEADED, TOKENS, LENGTHS, 2, FLOATS, 6], "model_classify": [M, HEADED, TOKENS, LENGTHS, 2, FLOATS, 6],
+    "model_embed": [M, NO_ADAPTER, CONTENTS, 1, b"mean", 1, FLOATS, 192],
+    "export_model": [MODEL, OUTPUT + b".f16.gguf", export_config()],
     "adapter_mix": [M, ADAPTERS, (c_double * 1)(0.5), 1, c_void_p()],
 }
 # A number that is right, and asks for years of work.

@@ -54,7 +54,7 @@ def test_what_does_not_fit_is_refused(tiny):
     for call, said in [
             (lambda: tiny.scores([[1, 2]], plain), "no head"),
             (lambda: loravk.Trainer(tiny, plain, objective="classification"), "needs an adapter with the head"),
-            (lambda: loravk.Trainer(tiny, head), "learns next tokens"),
+            (lambda: loravk.Trainer(tiny, head), "trains none"),
             (lambda: loravk.Trainer(tiny, head, objective="regression"), "regression"),
             (lambda: loravk.Adapter.create(tiny, labels=["a"]), "config.objective trains none"),
             (lambda: loravk.Adapter.create(tiny, objective="classification:labels=1", labels=["a", "b"]), "wants 1"),
