@@ -121,7 +121,10 @@ struct TokenizerJSONTests {
             "expected ByteLevel as the last pre-tokenizer"
         ),
         (#""decoder":{"type":"ByteLevel""#, #""decoder":{"type":"CTC""#, "CTC"),
-        (#""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#, "'post_processor.cls' is missing"),
+        (
+            #""post_processor":null"#, #""post_processor":{"type":"BertProcessing"}"#,
+            "'post_processor.cls' is missing"
+        ),
         (
             #""post_processor":null"#,
             #""post_processor":{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"<x>","type_id":0}}],"special_tokens":{}}"#,
