@@ -129,16 +129,27 @@ package struct Tuner {
         }
         let (ruled, sums) = (capabilities.familyName, KernelSelection.sumsSteps(capabilities))
         var tunings = [keepsMatrixUnits ? onMatrixUnits : tuning(ruled, sumsSteps: sums)]
-        let sumless = [Shader.Family.shared.rawValue, Capabilities.hostProducts]
-        for family in capabilities.familyNames where family != Capabilities.matrixUnits {
-            for sumsSteps in sumless.contains(family) ? [sums] : [false, true]
+        let measured = products.prefix(4)
+        let hostTakes = measured.contains {
+            HostProduct.takes(rows: $0.rows, flops: $0.flops, capabilities)
+        }
+        // Products that the host leaves to the device say nothing of whether it is to have the large ones.
+        let names = capabilities.familyNames.filter {
+            $0 != Capabilities.matrixUnits
+                && (hostTakes || !capabilities.usesHostProducts || $0 == Capabilities.hostProducts)
+        }
+        for family in names {
+            let hasSums =
+                family != Shader.Family.shared.rawValue
+                && !(hostTakes && family == Capabilities.hostProducts)
+            for sumsSteps in hasSums ? [false, true] : [sums]
             where keepsMatrixUnits || family != ruled || sumsSteps != sums {
                 tunings.append(tuning(family, sumsSteps: sumsSteps))
             }
         }
         if triesMatrixUnits, !keepsMatrixUnits { tunings.append(onMatrixUnits) }
         var total = [Double](repeating: 0, count: tunings.count)
-        for product in products.prefix(4) {
+        for product in measured {
             for (index, seconds) in try measure(product, tunings).enumerated() { total[index] += seconds }
         }
         return tunings[fastest(total)]
